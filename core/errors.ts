@@ -1,0 +1,178 @@
+/**
+ * Every failure a client can meet. The table is what the code throws, the documentation lists and the tests check.
+ */
+
+interface ErrorRow {
+  readonly status: number;
+  readonly type: string;
+  /** When it happens, for the documentation. */
+  readonly when: string;
+  /**
+   * `x-should-retry`, which OpenAI's SDKs obey: false where their own two retries would only do harm;
+   * "with-retry-after" where they help only once the server has said how long to wait.
+   */
+  readonly retry?: false | "with-retry-after";
+}
+
+const invalid = "invalid_request_error";
+
+export const errorTable = {
+  invalid_json: { status: 400, type: invalid, when: "the body is not JSON in UTF-8" },
+  invalid_request: {
+    status: 400,
+    type: invalid,
+    when: "a field is missing, of the wrong type or out of range; `param` names it",
+  },
+  unsupported_content: {
+    status: 400,
+    type: invalid,
+    when: "the model's provider takes no such message part (image, audio, file)",
+  },
+  unsupported_parameter: {
+    status: 400,
+    type: invalid,
+    when: "the model's provider can't do what a parameter demands",
+  },
+  context_length_exceeded: {
+    status: 400,
+    type: invalid,
+    when: "system text and newest message alone are longer than the provider takes",
+  },
+  missing_api_key: { status: 401, type: "authentication_error", when: "no `Authorization: Bearer KEY`" },
+  invalid_api_key: { status: 403, type: "authentication_error", when: "the key is not one of the server's" },
+  forbidden_origin: {
+    status: 403,
+    type: "permission_error",
+    when: "a server without API keys on loopback was called under a foreign Host or Origin",
+  },
+  model_not_found: { status: 404, type: invalid, when: "no provider has the model" },
+  not_found: { status: 404, type: invalid, when: "no such route" },
+  method_not_allowed: { status: 405, type: invalid, when: "the route has other methods; `Allow` lists them" },
+  request_too_large: { status: 413, type: invalid, when: "the body has more than MAX_BODY_BYTES bytes" },
+  client_closed_request: {
+    status: 499,
+    type: "client_error",
+    when: "the client left before the answer; seen only in the log",
+  },
+  api_key_not_configured: {
+    status: 503,
+    type: "server_error",
+    when: "the server can be reached from outside and neither a key nor an explicit `API_MASTER_KEY=1` is set",
+    retry: false,
+  },
+  upstream_rate_limited: {
+    status: 429,
+    type: "rate_limit_error",
+    when: "the upstream limits its callers; its Retry-After is passed on",
+    retry: "with-retry-after",
+  },
+  upstream_error: {
+    status: 502,
+    type: "upstream_error",
+    when: "the upstream says that it failed; its text is in the message",
+    retry: false,
+  },
+  upstream_invalid_response: {
+    status: 502,
+    type: "upstream_error",
+    when: "the upstream's answer is not what its API gives; the message says what came",
+  },
+  upstream_unreachable: {
+    status: 502,
+    type: "upstream_error",
+    when: "no connection to the upstream, or it was cut",
+  },
+  upstream_unavailable: {
+    status: 503,
+    type: "upstream_error",
+    when: "the upstream answers 5xx, is in maintenance or has lost its database; its Retry-After is passed on",
+  },
+  upstream_nonce_unavailable: {
+    status: 503,
+    type: "upstream_error",
+    when: "the chat page has no usable nonce, or only a stale one",
+    retry: false,
+  },
+  upstream_challenge: {
+    status: 503,
+    type: "upstream_error",
+    when: "the upstream's firewall wants a browser (a Cloudflare challenge or block)",
+    retry: false,
+  },
+  upstream_timeout: {
+    status: 504,
+    type: "timeout_error",
+    when: "the upstream took longer than allowed",
+    retry: false,
+  },
+  internal_error: {
+    status: 500,
+    type: "server_error",
+    when: "a fault of the gateway itself; the log has the details",
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export interface ApiErrorOptions {
+  /** The request's field at fault. */
+  readonly param?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+  /** Further response headers, such as Allow. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What an upstream of the same format said instead: it is passed on as it came. */
+  readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
+  readonly cause?: unknown;
+}
+
+/** Over this, an SDK that slept as told would seem to hang. */
+const longestRetryAfterMs = 30_000;
+
+/** A failure that a client is told of. Its message is shown to the client: no secrets, no message texts. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly type: string;
+  readonly param: string | null;
+  readonly retryAfterMs: number | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The `code` on the wire: an upstream's own where it gave one. */
+  readonly wireCode: string | null;
+
+  constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const row = errorTable[code];
+    this.code = code;
+    this.status = options.upstream?.status ?? row.status;
+    this.type = options.upstream?.type ?? row.type;
+    this.wireCode = options.upstream?.code === undefined ? code : options.upstream.code;
+    this.param = options.param ?? null;
+    this.retryAfterMs = options.retryAfterMs;
+    this.headers = options.headers ?? {};
+  }
+
+  /** What OpenAI's SDKs are told of retrying; undefined leaves it to them. */
+  get shouldRetry(): boolean | undefined {
+    if (this.retryAfterMs !== undefined && this.retryAfterMs > longestRetryAfterMs) return false;
+    const { retry }: ErrorRow = errorTable[this.code];
+    if (retry === "with-retry-after") return this.retryAfterMs === undefined ? false : undefined;
+    return retry;
+  }
+
+  /** OpenAI's error object. */
+  toBody(): { error: { message: string; type: string; param: string | null; code: string | null } } {
+    return { error: { message: this.message, type: this.type, param: this.param, code: this.wireCode } };
+  }
+
+  /** The response headers that belong to the error. */
+  toHeaders(): Record<string, string> {
+    const headers: Record<string, string> = { ...this.headers };
+    if (this.retryAfterMs !== undefined) {
+      headers["retry-after"] = String(Math.ceil(this.retryAfterMs / 1000));
+      headers["retry-after-ms"] = String(Math.ceil(this.retryAfterMs));
+    }
+    if (this.shouldRetry !== undefined) headers["x-should-retry"] = String(this.shouldRetry);
+    return headers;
+  }
+}
