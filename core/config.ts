@@ -1,0 +1,364 @@
+/**
+ * Settings: environment variables → `Config`. Bad values end in one ConfigError that names each of them and says
+ * what is allowed, and never shows a value.
+ */
+import * as v from "valibot";
+import { version } from "./version.ts";
+
+export interface NamedKey {
+  /** Who it is, for the log. */
+  readonly name: string;
+  readonly key: string;
+}
+
+/**
+ * Who may call the API: holders of a key; everyone; everyone on this machine, from loopback addresses and pages only;
+ * nobody until a key is set.
+ */
+export type Access = "keys" | "open" | "loopback" | "unconfigured";
+
+export interface SiteModel {
+  readonly id: string;
+  /** The model's name in the site's own form. */
+  readonly siteName: string;
+}
+
+export interface PromptLabelWords {
+  readonly system: string;
+  readonly user: string;
+  readonly assistant: string;
+  readonly tool: string;
+}
+
+export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface Config {
+  readonly app: { readonly name: string; readonly version: string; readonly description: string };
+  readonly hostname: string;
+  readonly port: number;
+  readonly access: Access;
+  readonly apiKeys: readonly NamedKey[];
+  /** Origins whose pages may read answers; "*" means all, undefined that nothing was set. */
+  readonly corsOrigins: "*" | readonly string[] | undefined;
+  readonly maxBodyBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly stream: {
+    /** How long headers wait for the first part of an answer, so that a failure keeps its status. */
+    readonly commitMs: number;
+    /** Silence after which a stream gets a comment line. */
+    readonly keepAliveMs: number;
+  };
+  readonly defaultModel: string;
+  readonly site: {
+    readonly pageUrl: string;
+    readonly ajaxUrl: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly models: readonly SiteModel[];
+    readonly maxChars: number;
+    readonly safeText: boolean;
+    readonly labels: PromptLabelWords;
+    readonly chunkChars: number;
+    readonly chunkDelayMs: number;
+  };
+  readonly sessions: { readonly ttlMs: number; readonly maxEntries: number };
+  readonly circuitBreaker: boolean;
+  readonly logLevel: LogLevel;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The settings can't be used; the message has a line for each bad variable. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`Bad settings:\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+const defaultSiteNames: Readonly<Record<string, string>> = {
+  "kimi-k2-instruct-0905": "moonshotai/Kimi-K2-Instruct-0905",
+  "kimi-k2-instruct": "moonshotai/Kimi-K2-Instruct",
+};
+
+const text = (fallback: string) => v.optional(v.string(), fallback);
+
+const oneOf = <const Choices extends readonly string[]>(choices: Choices, fallback: Choices[number]) =>
+  v.optional(
+    v.pipe(v.string(), v.toLowerCase(), v.picklist(choices, `must be one of ${choices.join(", ")}`)),
+    fallback,
+  );
+
+const number = (fallback: number, min: number, max: number, unit: string) => {
+  const allowed = `must be a number from ${min} to ${max} (${unit})`;
+  return v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^\d+(\.\d+)?$/, allowed),
+      v.transform(Number),
+      v.minValue(min, allowed),
+      v.maxValue(max, allowed),
+    ),
+    String(fallback),
+  );
+};
+
+const integer = (fallback: number, min: number, max: number, unit: string) =>
+  v.pipe(
+    number(fallback, min, max, unit),
+    v.integer(`must be a whole number from ${min} to ${max} (${unit})`),
+  );
+
+const onOff = (fallback: "on" | "off") =>
+  v.pipe(
+    oneOf(["on", "off", "true", "false", "1", "0", "yes", "no"], fallback),
+    v.transform((word) => ["on", "true", "1", "yes"].includes(word)),
+  );
+
+const httpUrl = (fallback: string) =>
+  v.optional(
+    v.pipe(
+      v.string(),
+      v.check((value) => {
+        const url = URL.canParse(value) ? new URL(value) : undefined;
+        return (
+          url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
+        );
+      }, "must be an http(s) URL without user and password"),
+    ),
+    fallback,
+  );
+
+const parsedJson = (value: string): unknown => {
+  try {
+    return JSON.parse(value);
+  } catch {
+    return undefined;
+  }
+};
+
+const isStringRecord = (value: unknown): value is Record<string, string> =>
+  typeof value === "object" &&
+  value !== null &&
+  !Array.isArray(value) &&
+  Object.values(value).every((entry) => typeof entry === "string");
+
+/** A transform that may fail: `read` returns the value, or throws an Error that says what is allowed. */
+const custom = <T>(fallback: string, read: (value: string) => T) =>
+  v.pipe(
+    v.optional(v.string(), fallback),
+    v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
+      try {
+        return read(dataset.value);
+      } catch (error) {
+        addIssue({ message: (error as Error).message });
+        return NEVER;
+      }
+    }),
+  );
+
+const stringRecord = (what: string) => (value: string) => {
+  const record = parsedJson(value);
+  if (!isStringRecord(record)) throw new Error(`must be a JSON object of ${what}`);
+  return record;
+};
+
+const visibleAscii = /^[\x21-\x7e]+$/;
+
+const readMasterKey = (value: string): readonly string[] | "open" => {
+  if (value === "") return [];
+  if (value.trim() === "1") return "open";
+  const keys = value.split(",").map((key) => key.trim());
+  if (keys.includes("")) throw new Error("has an empty entry in its comma list");
+  if (keys.includes("1"))
+    throw new Error('has "1" in a list: alone it opens the API, in a list it is a mistake');
+  if (!keys.every((key) => visibleAscii.test(key)))
+    throw new Error("must hold visible ASCII characters only");
+  return keys;
+};
+
+const readNamedKeys = (value: string): readonly NamedKey[] =>
+  Object.entries(stringRecord('named keys, such as {"alice":"sk-…"}')(value)).map(([name, key]) => {
+    if (name.trim() === "" || key === "" || key === "1")
+      throw new Error('has an empty name, or an empty key or "1" as a key');
+    if (!visibleAscii.test(key)) throw new Error("must hold keys of visible ASCII characters only");
+    return { name, key };
+  });
+
+const readHeaders = (value: string): Readonly<Record<string, string>> => {
+  const headers = stringRecord("header names and values")(value);
+  try {
+    return Object.fromEntries(new Headers(headers));
+  } catch {
+    throw new Error("has a name or a value that no HTTP header can have");
+  }
+};
+
+const readModels = (value: string): readonly SiteModel[] => {
+  const list = value.trim().startsWith("[") ? parsedJson(value) : value.split(",");
+  if (!Array.isArray(list) || !list.every((entry) => typeof entry === "string")) {
+    throw new Error("must be a comma list or a JSON list of `id` or `id=name-at-the-site`");
+  }
+  const models = list.map((entry: string): SiteModel => {
+    const [id = "", ...rest] = entry.split("=");
+    const siteName = rest.join("=").trim();
+    return { id: id.trim(), siteName: siteName || defaultSiteNames[id.trim()] || id.trim() };
+  });
+  if (models.length === 0 || models.some(({ id }) => id === ""))
+    throw new Error("must name at least one model and none empty");
+  if (new Set(models.map(({ id }) => id)).size < models.length) throw new Error("names a model twice");
+  return models;
+};
+
+const readLabels = (value: string): PromptLabelWords => {
+  const given = value.trim().startsWith("{")
+    ? stringRecord("labels")(value)
+    : Object.fromEntries(
+        value.split(",").flatMap((entry) => {
+          const at = entry.indexOf("=");
+          return entry.trim() === ""
+            ? []
+            : [[entry.slice(0, at).trim(), at < 0 ? "" : entry.slice(at + 1).trim()]];
+        }),
+      );
+  const labels = { system: "System", user: "User", assistant: "Assistant", tool: "Tool" };
+  for (const [role, word] of Object.entries(given)) {
+    if (!Object.hasOwn(labels, role) || word === "") {
+      throw new Error(
+        "must give non-empty words for system, user, assistant, tool: `user=用户,assistant=模型` or a JSON object",
+      );
+    }
+    labels[role as keyof typeof labels] = word;
+  }
+  return labels;
+};
+
+const readOrigins = (value: string): "*" | readonly string[] | undefined => {
+  if (value === "") return undefined;
+  const origins = value.split(",").map((origin) => origin.trim());
+  if (origins.includes("*")) return "*";
+  // An Origin header has no path; app:// and the like have no origin that URL knows, so their form is all there is to check.
+  if (!origins.every((origin) => /^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(origin))) {
+    throw new Error("must be `*` or a comma list of origins such as https://chat.example.com");
+  }
+  return origins.map((origin) => origin.toLowerCase());
+};
+
+const hourMs = 3_600_000;
+
+const schema = v.object({
+  APP_NAME: text("kimi-ai-2api"),
+  APP_VERSION: text(version),
+  DESCRIPTION: text("An OpenAI-compatible API for the chat on kimi-ai.chat"),
+  API_MASTER_KEY: custom("", readMasterKey),
+  API_KEYS: custom("{}", readNamedKeys),
+  HOST: text("127.0.0.1"),
+  PORT: v.optional(v.string()),
+  NGINX_PORT: v.optional(v.string()),
+  CORS_ORIGIN: custom("", readOrigins),
+  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
+  API_REQUEST_TIMEOUT: number(180, 1, 86_400, "seconds"),
+  STREAM_COMMIT_MS: integer(5000, 0, hourMs, "milliseconds"),
+  STREAM_KEEPALIVE_MS: integer(8000, 100, hourMs, "milliseconds"),
+  DEFAULT_MODEL: v.optional(v.pipe(v.string(), v.trim())),
+  CHAT_PAGE_URL: httpUrl("https://kimi-ai.chat/chat/"),
+  UPSTREAM_URL: httpUrl("https://kimi-ai.chat/wp-admin/admin-ajax.php"),
+  UPSTREAM_HEADERS: custom("{}", readHeaders),
+  UPSTREAM_SAFE_TEXT: onOff("on"),
+  KNOWN_MODELS: custom(Object.keys(defaultSiteNames).join(","), readModels),
+  CONTEXT_MAX_LENGTH: integer(1000, 1, 1_000_000_000, "characters"),
+  PROMPT_LABELS: custom("{}", readLabels),
+  STREAM_DELAY_MS: integer(0, 0, 60_000, "milliseconds"),
+  STREAM_CHUNK_CHARS: v.optional(integer(20, 1, 1_000_000, "characters")),
+  SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
+  SESSION_CACHE_MAX: integer(1024, 1, 100_000_000, "conversations"),
+  CIRCUIT_BREAKER: onOff("on"),
+  LOG_LEVEL: oneOf(logLevels, "info"),
+});
+
+const portSchema = integer(8088, 0, 65_535, "a TCP port");
+
+const isLoopbackHostname = (hostname: string): boolean =>
+  hostname === "localhost" ||
+  hostname === "::1" ||
+  hostname === "[::1]" ||
+  /^127(\.\d{1,3}){3}$/.test(hostname);
+
+export interface ConfigOptions {
+  /** Whether the server can be reached from outside; without it HOST decides. */
+  readonly exposed?: boolean;
+}
+
+/** Reads all settings at once; empty values count as not set. Throws ConfigError. */
+export function parseConfig(environment: Environment, options: ConfigOptions = {}): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value.trim() !== ""),
+  );
+  const problems: string[] = [];
+  const report = (issues: readonly v.BaseIssue<unknown>[], name?: string) => {
+    for (const issue of issues) problems.push(`${name ?? v.getDotPath(issue)} ${issue.message}`);
+  };
+
+  const result = v.safeParse(schema, given);
+  if (!result.success) report(result.issues);
+
+  const portName = given.PORT === undefined && given.NGINX_PORT !== undefined ? "NGINX_PORT" : "PORT";
+  const port = v.safeParse(portSchema, given[portName]);
+  if (!port.success) report(port.issues, portName);
+
+  if (!result.success || !port.success) throw new ConfigError(problems);
+  const env = result.output;
+
+  const open = env.API_MASTER_KEY === "open";
+  const masterKeys = env.API_MASTER_KEY === "open" ? [] : env.API_MASTER_KEY;
+  const apiKeys = [
+    ...masterKeys.map((key, index) => ({
+      name: masterKeys.length > 1 ? `master-${index + 1}` : "master",
+      key,
+    })),
+    ...env.API_KEYS,
+  ];
+  if (open && apiKeys.length > 0)
+    problems.push("API_MASTER_KEY is 1, which opens the API, while API_KEYS names keys: use one of them");
+
+  const defaultModel = env.DEFAULT_MODEL ?? defaultModelOf(env.KNOWN_MODELS);
+  if (!env.KNOWN_MODELS.some(({ id }) => id === defaultModel))
+    problems.push("DEFAULT_MODEL must be one of KNOWN_MODELS");
+
+  if (problems.length > 0) throw new ConfigError(problems);
+
+  const exposed = options.exposed ?? !isLoopbackHostname(env.HOST);
+  return {
+    app: { name: env.APP_NAME, version: env.APP_VERSION, description: env.DESCRIPTION },
+    hostname: env.HOST,
+    port: port.output,
+    access: apiKeys.length > 0 ? "keys" : !exposed ? "loopback" : open ? "open" : "unconfigured",
+    apiKeys,
+    corsOrigins: env.CORS_ORIGIN,
+    maxBodyBytes: env.MAX_BODY_BYTES,
+    requestTimeoutMs: env.API_REQUEST_TIMEOUT * 1000,
+    stream: { commitMs: env.STREAM_COMMIT_MS, keepAliveMs: env.STREAM_KEEPALIVE_MS },
+    defaultModel,
+    site: {
+      pageUrl: env.CHAT_PAGE_URL,
+      ajaxUrl: env.UPSTREAM_URL,
+      headers: env.UPSTREAM_HEADERS,
+      models: env.KNOWN_MODELS,
+      maxChars: env.CONTEXT_MAX_LENGTH,
+      safeText: env.UPSTREAM_SAFE_TEXT,
+      labels: env.PROMPT_LABELS,
+      // With a delay the typewriter effect is wanted, so a character at a time.
+      chunkChars: env.STREAM_CHUNK_CHARS ?? (env.STREAM_DELAY_MS > 0 ? 1 : 20),
+      chunkDelayMs: env.STREAM_DELAY_MS,
+    },
+    sessions: { ttlMs: env.SESSION_CACHE_TTL * 1000, maxEntries: env.SESSION_CACHE_MAX },
+    circuitBreaker: env.CIRCUIT_BREAKER,
+    logLevel: env.LOG_LEVEL,
+  };
+}
+
+const defaultModelOf = (models: readonly SiteModel[]): string =>
+  models.find(({ id }) => id === "kimi-k2-instruct-0905")?.id ?? models[0]?.id ?? "";

@@ -1,0 +1,336 @@
+/**
+ * OpenAI's Chat Completions: https://platform.openai.com/docs/api-reference/chat
+ * What clients choke on is noted where it is obeyed.
+ */
+import * as v from "valibot";
+import { ApiError } from "../errors.ts";
+import { encodeSseEvent } from "../sse.ts";
+import type {
+  AnswerEncoder,
+  ChatMessage,
+  ChatPrompt,
+  Dialect,
+  DialectCall,
+  FinishReason,
+  StreamPart,
+  Usage,
+} from "../types.ts";
+
+const range = (min: number, max: number) =>
+  v.nullish(
+    v.pipe(v.number(), v.minValue(min, `must be at least ${min}`), v.maxValue(max, `must be at most ${max}`)),
+  );
+
+const wholeRange = (min: number, max: number) =>
+  v.nullish(
+    v.pipe(
+      v.number(),
+      v.integer("must be a whole number"),
+      v.minValue(min, `must be at least ${min}`),
+      v.maxValue(max, `must be at most ${max}`),
+    ),
+  );
+
+const contentSchema = v.nullish(v.union([v.string(), v.array(v.looseObject({ type: v.string() }))]));
+
+const messageSchema = v.looseObject({
+  role: v.picklist(["system", "developer", "user", "assistant", "tool", "function"]),
+  content: contentSchema,
+});
+
+const requestSchema = v.looseObject({
+  messages: v.pipe(v.array(messageSchema), v.minLength(1, "must hold at least one message")),
+  model: v.nullish(v.string()),
+  stream: v.nullish(v.boolean()),
+  stream_options: v.nullish(v.looseObject({ include_usage: v.nullish(v.boolean()) })),
+  user: v.nullish(v.string()),
+  stop: v.nullish(
+    v.union([v.string(), v.pipe(v.array(v.string()), v.maxLength(4, "must hold at most four texts"))]),
+  ),
+  max_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
+  max_completion_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
+  n: wholeRange(1, 128),
+  temperature: range(0, 2),
+  top_p: range(0, 1),
+  presence_penalty: range(-2, 2),
+  frequency_penalty: range(-2, 2),
+  top_logprobs: wholeRange(0, 20),
+  seed: v.nullish(v.pipe(v.number(), v.integer("must be a whole number"))),
+  tools: v.nullish(v.array(v.looseObject({}))),
+  tool_choice: v.nullish(v.union([v.picklist(["none", "auto", "required"]), v.looseObject({})])),
+  response_format: v.nullish(v.looseObject({ type: v.picklist(["text", "json_object", "json_schema"]) })),
+});
+
+type RequestBody = v.InferOutput<typeof requestSchema>;
+type MessageBody = RequestBody["messages"][number];
+
+/** `messages[0].role`, as OpenAI writes it. */
+const parameterName = (path: readonly { readonly key: unknown }[] = []): string | undefined =>
+  path.length === 0
+    ? undefined
+    : path
+        .map(({ key }, index) => (typeof key === "number" ? `[${key}]` : index === 0 ? key : `.${key}`))
+        .join("");
+
+/** What is wrong, without what was sent: that may be anybody's text. */
+const describeIssue = (issue: v.BaseIssue<unknown>): string => {
+  if (issue.kind === "validation") return issue.message;
+  if (issue.input === undefined) return "is required";
+  const got =
+    issue.input === null
+      ? "null"
+      : Array.isArray(issue.input)
+        ? "an array"
+        : `a value of type ${typeof issue.input}`;
+  return `must be ${issue.expected}, but is ${got}`;
+};
+
+const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
+
+const readMessage = (native: MessageBody): ChatMessage => {
+  const { role, content } = native;
+  if (typeof content === "string") return { role, text: content, native };
+  if (content === null || content === undefined) return { role, text: "", native };
+  let text = "";
+  const attachments: string[] = [];
+  for (const part of content) {
+    if (textPartTypes.has(part.type) && typeof part.text === "string") text += part.text;
+    else if (part.type === "refusal" && typeof part.refusal === "string") text += part.refusal;
+    else attachments.push(part.type);
+  }
+  return attachments.length > 0 ? { role, text, attachments, native } : { role, text, native };
+};
+
+/** Throws ApiError invalid_request. */
+function parse(body: unknown): DialectCall {
+  const result = v.safeParse(requestSchema, body, { abortEarly: true });
+  if (!result.success) {
+    const [issue] = result.issues;
+    const param = parameterName(issue.path);
+    throw new ApiError("invalid_request", `${param ?? "The request body"} ${describeIssue(issue)}.`, {
+      param,
+    });
+  }
+  const request = result.output;
+  const { stop, tool_choice: toolChoice } = request;
+  const maxTokens = request.max_completion_tokens ?? request.max_tokens;
+  const prompt: ChatPrompt = {
+    messages: request.messages.map(readMessage),
+    stream: request.stream === true,
+    stop: (typeof stop === "string" ? [stop] : (stop ?? [])).filter((text) => text !== ""),
+    choices: request.n ?? 1,
+    native: request,
+    ...(maxTokens != null && { maxTokens }),
+    ...(toolChoice != null && { toolChoice: typeof toolChoice === "string" ? toolChoice : "named" }),
+    ...(request.response_format != null && { responseFormat: request.response_format.type }),
+  };
+  return {
+    prompt,
+    includeUsage: request.stream_options?.include_usage === true,
+    ...(request.model && { model: request.model }),
+    ...(request.user && { user: request.user }),
+  };
+}
+
+const encodeUsage = (usage: Usage) => ({
+  ...usage.details,
+  prompt_tokens: usage.promptTokens,
+  completion_tokens: usage.completionTokens,
+  total_tokens: usage.totalTokens,
+});
+
+interface ToolCall {
+  id: string;
+  readonly type: "function";
+  readonly function: { name: string; arguments: string };
+}
+
+interface Choice {
+  text: string;
+  reasoning: string;
+  refusal: string | null;
+  readonly toolCalls: ToolCall[];
+  finishReason: FinishReason;
+  readonly messageFields: Record<string, unknown>;
+  readonly choiceFields: Record<string, unknown>;
+}
+
+const emptyChoice = (): Choice => ({
+  text: "",
+  reasoning: "",
+  refusal: null,
+  toolCalls: [],
+  finishReason: "stop",
+  messageFields: {},
+  choiceFields: {},
+});
+
+/** Fields of several extension parts as one: lists grow, as log probabilities do in a stream; the rest is replaced. */
+const mergeFields = (target: Record<string, unknown>, fields: Readonly<Record<string, unknown>>): void => {
+  for (const [name, value] of Object.entries(fields)) {
+    const before = target[name];
+    if (Array.isArray(before) && Array.isArray(value)) target[name] = [...before, ...value];
+    else if (isRecord(before) && isRecord(value)) {
+      const merged = { ...before };
+      mergeFields(merged, value);
+      target[name] = merged;
+    } else target[name] = value;
+  }
+};
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The whole answer's choices and top-level fields. */
+const collect = (
+  parts: readonly StreamPart[],
+): { choices: Choice[]; answerFields: Record<string, unknown> } => {
+  const choices: Choice[] = [];
+  const answerFields: Record<string, unknown> = {};
+  for (const part of parts) {
+    if (part.type === "usage") continue;
+    if (part.type === "extension" && part.scope === "answer") {
+      mergeFields(answerFields, part.fields);
+      continue;
+    }
+    const index = part.choice ?? 0;
+    while (choices.length <= index) choices.push(emptyChoice());
+    const choice = choices[index] as Choice;
+    switch (part.type) {
+      case "text-delta":
+        choice.text += part.delta;
+        break;
+      case "reasoning-delta":
+        choice.reasoning += part.delta;
+        break;
+      case "refusal-delta":
+        choice.refusal = (choice.refusal ?? "") + part.delta;
+        break;
+      case "tool-call-delta": {
+        choice.toolCalls[part.index] ??= { id: "", type: "function", function: { name: "", arguments: "" } };
+        const call = choice.toolCalls[part.index] as ToolCall;
+        if (part.id !== undefined) call.id = part.id;
+        if (part.name !== undefined) call.function.name = part.name;
+        call.function.arguments += part.delta;
+        break;
+      }
+      case "extension":
+        mergeFields(part.scope === "message" ? choice.messageFields : choice.choiceFields, part.fields);
+        break;
+      case "finish":
+        choice.finishReason = part.reason;
+        break;
+      default:
+        part satisfies never;
+    }
+  }
+  return { choices, answerFields };
+};
+
+const encodeChoice = (choice: Choice, index: number) => {
+  const toolCalls = choice.toolCalls.filter(Boolean);
+  const onlyCalls = choice.text === "" && (toolCalls.length > 0 || choice.refusal !== null);
+  return {
+    index,
+    message: {
+      role: "assistant",
+      content: onlyCalls ? null : choice.text,
+      refusal: choice.refusal,
+      ...(choice.reasoning !== "" && { reasoning_content: choice.reasoning }),
+      ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
+      ...choice.messageFields,
+    },
+    logprobs: null,
+    ...choice.choiceFields,
+    finish_reason: choice.finishReason,
+  };
+};
+
+function encoder(
+  call: DialectCall,
+  answer: { readonly model: string; readonly createdAtMs: number },
+): AnswerEncoder {
+  const id = `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
+  const created = Math.floor(answer.createdAtMs / 1000);
+  const model = JSON.stringify(answer.model);
+  // What all chunks share is serialised once.
+  const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":${model}`;
+  const tail = call.includeUsage ? ',"usage":null}\n\n' : "}\n\n";
+
+  const chunk = (
+    choice = 0,
+    delta: string,
+    finishReason = "null",
+    choiceFields = '"logprobs":null',
+    answerFields = "",
+  ) =>
+    `${head}${answerFields},"choices":[{"index":${choice},"delta":${delta},${choiceFields},"finish_reason":${finishReason}}]${tail}`;
+  const fieldsOf = (fields: Readonly<Record<string, unknown>>) => JSON.stringify(fields).slice(1, -1);
+
+  return {
+    open() {
+      // openai-node's stream helper throws unless the first chunk has a role; some clients print a null content.
+      let events = "";
+      for (let choice = 0; choice < call.prompt.choices; choice++) {
+        events += chunk(choice, '{"role":"assistant","content":""}');
+      }
+      return events;
+    },
+
+    event(part) {
+      switch (part.type) {
+        case "text-delta":
+          return chunk(part.choice, `{"content":${JSON.stringify(part.delta)}}`);
+        case "reasoning-delta":
+          return chunk(part.choice, `{"reasoning_content":${JSON.stringify(part.delta)}}`);
+        case "refusal-delta":
+          return chunk(part.choice, `{"refusal":${JSON.stringify(part.delta)}}`);
+        case "tool-call-delta": {
+          const { index, id: callId, name, delta } = part;
+          const toolCall = {
+            index,
+            ...(callId !== undefined && { id: callId, type: "function" }),
+            function: { ...(name !== undefined && { name }), arguments: delta },
+          };
+          return chunk(part.choice, JSON.stringify({ tool_calls: [toolCall] }));
+        }
+        case "extension": {
+          const fields = fieldsOf(part.fields);
+          if (fields === "") return "";
+          if (part.scope === "message") return chunk(part.choice, `{${fields}}`);
+          if (part.scope === "choice") return chunk(part.choice, "{}", "null", fields);
+          return chunk(part.choice, "{}", "null", '"logprobs":null', `,${fields}`);
+        }
+        case "finish":
+          return chunk(part.choice, "{}", `"${part.reason}"`);
+        case "usage":
+          return "";
+        default:
+          return part satisfies never;
+      }
+    },
+
+    close(usage) {
+      // Unasked, a chunk without choices crashes some clients.
+      const usageChunk = call.includeUsage
+        ? `${head},"choices":[],"usage":${JSON.stringify(encodeUsage(usage))}}\n\n`
+        : "";
+      return usageChunk + encodeSseEvent("[DONE]");
+    },
+
+    body(parts, usage) {
+      const { choices, answerFields } = collect(parts);
+      return JSON.stringify({
+        id,
+        object: "chat.completion",
+        created,
+        model: answer.model,
+        ...answerFields,
+        choices: choices.map(encodeChoice),
+        usage: encodeUsage(usage),
+      });
+    },
+  };
+}
+
+export const openAiChat: Dialect = { name: "openai-chat", path: "/chat/completions", parse, encoder };
