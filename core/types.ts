@@ -62,6 +62,8 @@ export interface ChatPrompt {
   readonly choices: number;
   readonly toolChoice?: "none" | "auto" | "required" | "named";
   readonly responseFormat?: "text" | "json_object" | "json_schema";
+  /** Whether token counts are wanted; a provider that must estimate them spares itself the work otherwise. */
+  readonly usage: boolean;
   /**
    * The request's body as Chat Completions has it, for providers that speak it. They replace in it what the
    * gateway decides (model, messages, stream) and send the rest on untouched.
@@ -185,8 +187,34 @@ export interface DialectCall {
   /** The client's name for its end user; absent when null or empty. */
   readonly user?: string;
   readonly prompt: ChatPrompt;
-  /** Whether a stream is to end with its token counts. */
-  readonly includeUsage: boolean;
+}
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** JSON text, as the model wrote it. */
+  arguments: string;
+}
+
+/** One reply, put together from its parts. */
+export interface Reply {
+  text: string;
+  reasoning: string;
+  refusal: string | undefined;
+  readonly toolCalls: ToolCall[];
+  finishReason: FinishReason | undefined;
+  /** Extension fields of the message, by their names on the wire. */
+  readonly messageFields: Record<string, unknown>;
+  /** Extension fields of the choice. */
+  readonly choiceFields: Record<string, unknown>;
+}
+
+/** An answer, put together from its parts: one reply for each choice. */
+export interface Answer {
+  readonly replies: Reply[];
+  /** Extension fields of the answer itself. */
+  readonly fields: Record<string, unknown>;
+  usage: Usage | undefined;
 }
 
 /** Turns the parts of one answer into what the client reads. */
@@ -198,7 +226,7 @@ export interface AnswerEncoder {
   /** The events that end a stream that went well. */
   close(usage: Usage): string;
   /** The body of a whole answer. */
-  body(parts: readonly StreamPart[], usage: Usage): string;
+  body(answer: Answer, usage: Usage): string;
 }
 
 /** A wire format that clients speak. */
@@ -210,4 +238,29 @@ export interface Dialect {
   parse(body: unknown): DialectCall;
   /** `model` is the id to show: the one that was asked for. */
   encoder(call: DialectCall, answer: { readonly model: string; readonly createdAtMs: number }): AnswerEncoder;
+}
+
+/** The facts of one request, for the log, metrics and hooks. Never a key or the text of a message. */
+export interface RequestRecord {
+  readonly requestId: string;
+  readonly method: string;
+  /** The route's pattern, such as "/v1/chat/completions"; not the path, which may hold anything. */
+  route: string;
+  /** The name of the API key. */
+  key?: string;
+  model?: string;
+  provider?: string;
+  stream?: boolean;
+  status: number;
+  /** The error's code. */
+  code?: string;
+  /** Milliseconds until the provider's first part. */
+  firstPartMs?: number;
+  /** Milliseconds until the answer's last byte was handed over. */
+  ms: number;
+  upstreamMs?: number;
+  attempts?: number;
+  charsIn?: number;
+  charsOut?: number;
+  droppedMessages?: number;
 }

@@ -11,8 +11,8 @@ import type {
   ChatPrompt,
   Dialect,
   DialectCall,
-  FinishReason,
-  StreamPart,
+  Reply,
+  ToolCall,
   Usage,
 } from "../types.ts";
 
@@ -113,12 +113,14 @@ function parse(body: unknown): DialectCall {
   }
   const request = result.output;
   const { stop, tool_choice: toolChoice } = request;
+  const includeUsage = request.stream_options?.include_usage === true;
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
   const prompt: ChatPrompt = {
     messages: request.messages.map(readMessage),
     stream: request.stream === true,
     stop: (typeof stop === "string" ? [stop] : (stop ?? [])).filter((text) => text !== ""),
     choices: request.n ?? 1,
+    usage: request.stream !== true || includeUsage,
     native: request,
     ...(maxTokens != null && { maxTokens }),
     ...(toolChoice != null && { toolChoice: typeof toolChoice === "string" ? toolChoice : "named" }),
@@ -126,7 +128,6 @@ function parse(body: unknown): DialectCall {
   };
   return {
     prompt,
-    includeUsage: request.stream_options?.include_usage === true,
     ...(request.model && { model: request.model }),
     ...(request.user && { user: request.user }),
   };
@@ -139,112 +140,30 @@ const encodeUsage = (usage: Usage) => ({
   total_tokens: usage.totalTokens,
 });
 
-interface ToolCall {
-  id: string;
-  readonly type: "function";
-  readonly function: { name: string; arguments: string };
-}
-
-interface Choice {
-  text: string;
-  reasoning: string;
-  refusal: string | null;
-  readonly toolCalls: ToolCall[];
-  finishReason: FinishReason;
-  readonly messageFields: Record<string, unknown>;
-  readonly choiceFields: Record<string, unknown>;
-}
-
-const emptyChoice = (): Choice => ({
-  text: "",
-  reasoning: "",
-  refusal: null,
-  toolCalls: [],
-  finishReason: "stop",
-  messageFields: {},
-  choiceFields: {},
-});
-
-/** Fields of several extension parts as one: lists grow, as log probabilities do in a stream; the rest is replaced. */
-const mergeFields = (target: Record<string, unknown>, fields: Readonly<Record<string, unknown>>): void => {
-  for (const [name, value] of Object.entries(fields)) {
-    const before = target[name];
-    if (Array.isArray(before) && Array.isArray(value)) target[name] = [...before, ...value];
-    else if (isRecord(before) && isRecord(value)) {
-      const merged = { ...before };
-      mergeFields(merged, value);
-      target[name] = merged;
-    } else target[name] = value;
-  }
-};
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** The whole answer's choices and top-level fields. */
-const collect = (
-  parts: readonly StreamPart[],
-): { choices: Choice[]; answerFields: Record<string, unknown> } => {
-  const choices: Choice[] = [];
-  const answerFields: Record<string, unknown> = {};
-  for (const part of parts) {
-    if (part.type === "usage") continue;
-    if (part.type === "extension" && part.scope === "answer") {
-      mergeFields(answerFields, part.fields);
-      continue;
-    }
-    const index = part.choice ?? 0;
-    while (choices.length <= index) choices.push(emptyChoice());
-    const choice = choices[index] as Choice;
-    switch (part.type) {
-      case "text-delta":
-        choice.text += part.delta;
-        break;
-      case "reasoning-delta":
-        choice.reasoning += part.delta;
-        break;
-      case "refusal-delta":
-        choice.refusal = (choice.refusal ?? "") + part.delta;
-        break;
-      case "tool-call-delta": {
-        choice.toolCalls[part.index] ??= { id: "", type: "function", function: { name: "", arguments: "" } };
-        const call = choice.toolCalls[part.index] as ToolCall;
-        if (part.id !== undefined) call.id = part.id;
-        if (part.name !== undefined) call.function.name = part.name;
-        call.function.arguments += part.delta;
-        break;
-      }
-      case "extension":
-        mergeFields(part.scope === "message" ? choice.messageFields : choice.choiceFields, part.fields);
-        break;
-      case "finish":
-        choice.finishReason = part.reason;
-        break;
-      default:
-        part satisfies never;
-    }
-  }
-  return { choices, answerFields };
-};
-
-const encodeChoice = (choice: Choice, index: number) => {
-  const toolCalls = choice.toolCalls.filter(Boolean);
-  const onlyCalls = choice.text === "" && (toolCalls.length > 0 || choice.refusal !== null);
+const encodeReply = (reply: Reply, index: number) => {
+  const { text, reasoning, toolCalls } = reply;
+  const hasText = text !== "" || (toolCalls.length === 0 && reply.refusal === undefined);
   return {
     index,
     message: {
       role: "assistant",
-      content: onlyCalls ? null : choice.text,
-      refusal: choice.refusal,
-      ...(choice.reasoning !== "" && { reasoning_content: choice.reasoning }),
-      ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
-      ...choice.messageFields,
+      content: hasText ? text : null,
+      refusal: reply.refusal ?? null,
+      ...(reasoning !== "" && { reasoning_content: reasoning }),
+      ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(encodeToolCall) }),
+      ...reply.messageFields,
     },
     logprobs: null,
-    ...choice.choiceFields,
-    finish_reason: choice.finishReason,
+    ...reply.choiceFields,
+    finish_reason: reply.finishReason ?? "stop",
   };
 };
+
+const encodeToolCall = ({ id, name, arguments: json }: ToolCall) => ({
+  id,
+  type: "function",
+  function: { name, arguments: json },
+});
 
 function encoder(
   call: DialectCall,
@@ -255,7 +174,7 @@ function encoder(
   const model = JSON.stringify(answer.model);
   // What all chunks share is serialised once.
   const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":${model}`;
-  const tail = call.includeUsage ? ',"usage":null}\n\n' : "}\n\n";
+  const tail = call.prompt.usage ? ',"usage":null}\n\n' : "}\n\n";
 
   const chunk = (
     choice = 0,
@@ -312,21 +231,20 @@ function encoder(
 
     close(usage) {
       // Unasked, a chunk without choices crashes some clients.
-      const usageChunk = call.includeUsage
+      const usageChunk = call.prompt.usage
         ? `${head},"choices":[],"usage":${JSON.stringify(encodeUsage(usage))}}\n\n`
         : "";
       return usageChunk + encodeSseEvent("[DONE]");
     },
 
-    body(parts, usage) {
-      const { choices, answerFields } = collect(parts);
+    body(whole, usage) {
       return JSON.stringify({
         id,
         object: "chat.completion",
         created,
         model: answer.model,
-        ...answerFields,
-        choices: choices.map(encodeChoice),
+        ...whole.fields,
+        choices: whole.replies.map(encodeReply),
         usage: encodeUsage(usage),
       });
     },
