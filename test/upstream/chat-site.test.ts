@@ -98,13 +98,15 @@ describe("the chat page", () => {
     expect((await page()).body).not.toContain(nonce);
   });
 
-  test.skipIf(site.isWordpress).each([...furtherPageVariants, ...furtherBrokenPageVariants])(
-    "knows the shape %s",
-    async (variant) => {
-      await site.set({ page: variant });
-      expect((await page()).body).not.toContain("no such page variant");
-    },
-  );
+  if (!site.isWordpress) {
+    test.each([...furtherPageVariants, ...furtherBrokenPageVariants])(
+      "knows the shape %s",
+      async (variant) => {
+        await site.set({ page: variant });
+        expect((await page()).body).not.toContain("no such page variant");
+      },
+    );
+  }
 
   test("keeps its old nonce while a page cache holds it, unless query or no-cache header get past", async () => {
     await site.set({ page_cache: "on" });

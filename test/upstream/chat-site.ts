@@ -23,7 +23,7 @@ import {
   type SiteAnswer,
   wordpressRedirect,
 } from "./wordpress-answers.ts";
-import { sanitizeMessage, sanitizeTextField } from "./wordpress-sanitizers.ts";
+import { phpTrim, sanitizeMessage, sanitizeTextField } from "./wordpress-sanitizers.ts";
 
 export interface ChatSiteOptions {
   /** 0, the default, takes any free one. */
@@ -312,7 +312,7 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
 
       const text = seen ?? "";
       const model = sanitizeTextField(fields.get("model") ?? "");
-      if (text.trim() === "") return ajaxError("empty_message", "Message cannot be empty");
+      if (phpTrim(text) === "") return ajaxError("empty_message", "Message cannot be empty");
       if (
         settings.max_chars > 0 &&
         text.length > settings.max_chars &&

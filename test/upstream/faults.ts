@@ -9,6 +9,8 @@
  * - connection: `cut` (in the middle of the body), `kill` (nginx's own 502)
  * - host and edge, for pages too: `http=STATUS`, `cf502`, `challenge`, `challenge503`, `redirect`, `redirect=URL`, `html200`, `fatal`
  * - pages only: `notfound`, `empty`, `cut`, `kill`
+ * - only here, not in the real site's simulator: `bom`, `blank_lines`, `comment` (HTML after the JSON), `data_string`
+ *   (the message without an object around it), `null`
  * - reply text: `long`, `long=BYTES`, `cjk`, `emoji`, `newlines`, `markdown`, `text=TEXT`
  */
 import { STATUS_CODES } from "node:http";
@@ -27,6 +29,7 @@ import {
   phpWarning,
   type SiteAnswer,
 } from "./wordpress-answers.ts";
+import { phpTrim } from "./wordpress-sanitizers.ts";
 
 /** One `NAME=ARGUMENT` of a mode. */
 export interface Step {
@@ -41,13 +44,13 @@ export function parseMode(mode: string): readonly Step[] {
   if (mode === "ok") return ok;
   const steps = mode
     .split("|")
-    .map((part) => part.trim())
+    .map(phpTrim)
     .filter((part) => part !== "")
     .map((part) => {
       const at = part.indexOf("=");
       return at < 0
         ? { name: part, argument: "" }
-        : { name: part.slice(0, at).trim(), argument: part.slice(at + 1) };
+        : { name: phpTrim(part.slice(0, at)), argument: part.slice(at + 1) };
     });
   return steps.length > 0 ? steps : ok;
 }
@@ -196,6 +199,16 @@ export function pluginAnswer(
         return ajaxText(name, `${good()}0`);
       case "html_type":
         return ajaxText(name, good(), 200, { "content-type": "text/html; charset=UTF-8" });
+      case "bom":
+        return ajaxText(name, `\ufeff${good()}`);
+      case "blank_lines":
+        return ajaxText(name, `\n\r\n\t${good()}\n\n`);
+      case "comment":
+        return ajaxText(name, `${good()}\n<!-- Cached by a plugin -->`);
+      case "data_string":
+        return ajaxJson(name, { success: true, data: text ?? defaultText() });
+      case "null":
+        return ajaxText(name, "null");
       case "truncated_json":
         return ajaxText(name, good().slice(0, 30));
       case "empty":

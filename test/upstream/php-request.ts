@@ -19,12 +19,21 @@ const loggedHeaders = [
 /** PHP's post_max_size. */
 const maxFormBytes = 8 * 1024 * 1024;
 
+/** Like PHP's, it leaves alone what is no escape; unlike PHP's, all of the text then. */
+function urlDecode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The cookies of a request, as `$_COOKIE` has them. */
 export function cookiesOf(request: Request): ReadonlyMap<string, string> {
   const cookies = new Map<string, string>();
   for (const pair of request.headers.get("cookie")?.split(";") ?? []) {
     const at = pair.indexOf("=");
-    if (at > 0) cookies.set(pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim()));
+    if (at > 0) cookies.set(pair.slice(0, at).trim(), urlDecode(pair.slice(at + 1).trim()));
   }
   return cookies;
 }

@@ -4,9 +4,9 @@
  * unclosed `<…` only the most common are left alone, where WordPress has a list of some 250.
  */
 
-/** Blanks as PHP's `trim` has them. */
 const trimPattern = /^[ \t\n\r\0\v]+|[ \t\n\r\0\v]+$/g;
-const phpTrim = (text: string) => text.replace(trimPattern, "");
+/** PHP's `trim`, which knows only the blanks of ASCII. */
+export const phpTrim = (text: string): string => text.replace(trimPattern, "");
 
 const entity =
   /&(?!(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|nbsp|copy|reg|euro|hellip|mdash|ndash|times|rarr|larr|bull);)/g;
