@@ -1,0 +1,137 @@
+/** Makes one text, which is all that the site takes, out of the messages of a chat. */
+
+import { ApiError } from "../../errors.ts";
+import type { ChatMessage, Role } from "../../types.ts";
+import { safeText } from "./safe-text.ts";
+
+/** A tool call as Chat Completions has it, and the older form of one. */
+interface FunctionCall {
+  readonly name?: unknown;
+  readonly arguments?: unknown;
+}
+interface ToolCall {
+  readonly function?: FunctionCall;
+}
+
+/** What is written before a message, colon and blank included. */
+export interface PromptLabels {
+  readonly system: string;
+  readonly user: string;
+  readonly assistant: string;
+  readonly tool: string;
+}
+
+export const defaultLabels: PromptLabels = {
+  system: "System: ",
+  user: "User: ",
+  assistant: "Assistant: ",
+  tool: "Tool: ",
+};
+
+export interface PromptOptions {
+  /** The most characters (code points, as PHP's mb_strlen counts) that the site takes. */
+  readonly maxChars: number;
+  readonly labels: PromptLabels;
+  /** Whether to write what WordPress would eat with look-alikes. */
+  readonly safeText: boolean;
+}
+
+export interface Prompt {
+  readonly text: string;
+  /** Messages left out so that the others fit. */
+  readonly droppedMessages: number;
+}
+
+const labelOf = {
+  system: "system",
+  developer: "system",
+  user: "user",
+  assistant: "assistant",
+  tool: "tool",
+  function: "tool",
+} as const satisfies Record<Role, keyof PromptLabels>;
+
+const separator = "\n";
+
+/**
+ * Puts system texts first, then the turns in order. A turn (a user's message with all that answers it) stays or goes
+ * as a whole, oldest first; of the newest turn the last message always stays, what led to it as a whole if it fits.
+ */
+export function buildPrompt(messages: readonly ChatMessage[], options: PromptOptions): Prompt {
+  const { maxChars, labels } = options;
+  const label = (message: ChatMessage): string => labels[labelOf[message.role]] + contentOf(message);
+  const system: string[] = [];
+  const turns: ChatMessage[] = [];
+  for (const message of messages) {
+    if (isBlank(contentOf(message))) continue;
+    if (labelOf[message.role] === "system") system.push(label(message));
+    else turns.push(message);
+  }
+  const newest = turns.at(-1);
+  if (newest === undefined && system.length === 0) {
+    throw new ApiError("invalid_request", "No message has any text.", { param: "messages" });
+  }
+
+  const required = newest === undefined ? system : [...system, label(newest)];
+  const isLoneUser = system.length === 0 && newest?.role === "user";
+  const shortest = isLoneUser ? newest.text : required.join(separator);
+  const shortestChars = countCodePoints(shortest);
+  if (shortestChars > maxChars) {
+    throw new ApiError(
+      "context_length_exceeded",
+      `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
+      { param: "messages" },
+    );
+  }
+
+  let chars = shortestChars + (isLoneUser ? countCodePoints(labels.user) : 0);
+  /** Newest first. */
+  const older: string[] = [];
+  let kept = 0;
+  for (let index = turns.length - 2; index >= 0; index -= 1) {
+    const message = turns[index] as ChatMessage;
+    const piece = label(message);
+    // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
+    if (chars + piece.length / 2 > maxChars) break;
+    chars += separator.length + countCodePoints(piece);
+    if (chars > maxChars) break;
+    older.push(piece);
+    if (message.role === "user" || index === 0) kept = older.length;
+  }
+
+  const text =
+    kept === 0
+      ? shortest
+      : [...system, ...older.slice(0, kept).reverse(), ...required.slice(system.length)].join(separator);
+  return {
+    text: options.safeText ? safeText(text) : text,
+    droppedMessages: Math.max(turns.length - 1 - kept, 0),
+  };
+}
+
+/** Whether nothing would be left once the site has trimmed the ends, as PHP's trim does. */
+function isBlank(text: string): boolean {
+  return !/[^ \t\n\r\0\v]/.test(text);
+}
+
+/** A message's text; the tool calls of an assistant, which have none, as `name(arguments)`. */
+function contentOf({ role, text, native }: ChatMessage): string {
+  if (role !== "assistant" || !(native.tool_calls || native.function_call)) return text;
+  const lines = text === "" ? [] : [text];
+  for (const call of [native.tool_calls, native.function_call].flat()) {
+    const { name, arguments: input } =
+      (call as ToolCall | null)?.function ?? (call as FunctionCall | null) ?? {};
+    if (typeof name === "string") lines.push(`${name}(${typeof input === "string" ? input : ""})`);
+  }
+  return lines.join(separator);
+}
+
+function countCodePoints(text: string): number {
+  let count = text.length;
+  for (let index = 1; index < text.length; index += 1) {
+    const isPair =
+      (text.charCodeAt(index) & 0xfc00) === 0xdc00 && (text.charCodeAt(index - 1) & 0xfc00) === 0xd800;
+    if (isPair) count -= 1;
+  }
+  return count;
+}
