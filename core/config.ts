@@ -23,7 +23,8 @@ export interface SiteModel {
   readonly siteName: string;
 }
 
-export interface PromptLabelWords {
+/** What is written before each message of a prompt, colon and blank included. */
+export interface PromptLabels {
   readonly system: string;
   readonly user: string;
   readonly assistant: string;
@@ -57,7 +58,7 @@ export interface Config {
     readonly models: readonly SiteModel[];
     readonly maxChars: number;
     readonly safeText: boolean;
-    readonly labels: PromptLabelWords;
+    readonly labels: PromptLabels;
     readonly chunkChars: number;
     readonly chunkDelayMs: number;
   };
@@ -213,7 +214,7 @@ const readModels = (value: string): readonly SiteModel[] => {
   return models;
 };
 
-const readLabels = (value: string): PromptLabelWords => {
+const readLabels = (value: string): PromptLabels => {
   const given = value.trim().startsWith("{")
     ? stringRecord("labels")(value)
     : Object.fromEntries(
@@ -224,14 +225,14 @@ const readLabels = (value: string): PromptLabelWords => {
             : [[entry.slice(0, at).trim(), at < 0 ? "" : entry.slice(at + 1).trim()]];
         }),
       );
-  const labels = { system: "System", user: "User", assistant: "Assistant", tool: "Tool" };
+  const labels = { system: "System: ", user: "User: ", assistant: "Assistant: ", tool: "Tool: " };
   for (const [role, word] of Object.entries(given)) {
     if (!Object.hasOwn(labels, role) || word === "") {
       throw new Error(
         "must give non-empty words for system, user, assistant, tool: `user=用户,assistant=模型` or a JSON object",
       );
     }
-    labels[role as keyof typeof labels] = word;
+    labels[role as keyof typeof labels] = `${word}: `;
   }
   return labels;
 };

@@ -12,6 +12,8 @@ interface ErrorRow {
    * "with-retry-after" where they help only once the server has said how long to wait.
    */
   readonly retry?: false | "with-retry-after";
+  /** Another upstream might do better, so a fallback is asked. */
+  readonly mendable?: true;
 }
 
 const invalid = "invalid_request_error";
@@ -37,6 +39,7 @@ export const errorTable = {
     status: 400,
     type: invalid,
     when: "system text and newest message alone are longer than the provider takes",
+    mendable: true,
   },
   missing_api_key: { status: 401, type: "authentication_error", when: "no `Authorization: Bearer KEY`" },
   invalid_api_key: { status: 403, type: "authentication_error", when: "the key is not one of the server's" },
@@ -54,6 +57,12 @@ export const errorTable = {
     type: "client_error",
     when: "the client left before the answer; seen only in the log",
   },
+  overloaded: {
+    status: 503,
+    type: "server_error",
+    when: "too many requests wait for the upstream already",
+    mendable: true,
+  },
   api_key_not_configured: {
     status: 503,
     type: "server_error",
@@ -65,45 +74,53 @@ export const errorTable = {
     type: "rate_limit_error",
     when: "the upstream limits its callers; its Retry-After is passed on",
     retry: "with-retry-after",
+    mendable: true,
   },
   upstream_error: {
     status: 502,
     type: "upstream_error",
     when: "the upstream says that it failed; its text is in the message",
     retry: false,
+    mendable: true,
   },
   upstream_invalid_response: {
     status: 502,
     type: "upstream_error",
     when: "the upstream's answer is not what its API gives; the message says what came",
+    mendable: true,
   },
   upstream_unreachable: {
     status: 502,
     type: "upstream_error",
     when: "no connection to the upstream, or it was cut",
+    mendable: true,
   },
   upstream_unavailable: {
     status: 503,
     type: "upstream_error",
     when: "the upstream answers 5xx, is in maintenance or has lost its database; its Retry-After is passed on",
+    mendable: true,
   },
   upstream_nonce_unavailable: {
     status: 503,
     type: "upstream_error",
     when: "the chat page has no usable nonce, or only a stale one",
     retry: false,
+    mendable: true,
   },
   upstream_challenge: {
     status: 503,
     type: "upstream_error",
     when: "the upstream's firewall wants a browser (a Cloudflare challenge or block)",
     retry: false,
+    mendable: true,
   },
   upstream_timeout: {
     status: 504,
     type: "timeout_error",
     when: "the upstream took longer than allowed",
     retry: false,
+    mendable: true,
   },
   internal_error: {
     status: 500,

@@ -11,6 +11,8 @@ export interface SseStreamOptions {
   readonly clock: Clock;
   /** Silence, in milliseconds, after which a comment line is sent. */
   readonly keepAliveMs: number;
+  /** Called once when `texts` fails; returns the last text to send. */
+  readonly onError: (error: unknown) => string;
   /** Called once when the reader goes away before the end. */
   readonly onCancel: () => void;
 }
@@ -18,19 +20,20 @@ export interface SseStreamOptions {
 const encoder = new TextEncoder();
 
 /**
- * A response body of the texts that `next` resolves to, until undefined. It asks for the next one only when the
- * reader wants it, so a slow reader holds the upstream back and not memory. `next` never rejects.
+ * A response body of the texts that are yielded and, as the last one, returned. It asks for the next one only when
+ * the reader wants it, so a slow reader holds the upstream back and fills no memory.
  */
 export function sseStream(
-  next: () => Promise<string | undefined>,
-  { clock, keepAliveMs, onCancel }: SseStreamOptions,
+  texts: AsyncIterator<string, string>,
+  { clock, keepAliveMs, onError, onCancel }: SseStreamOptions,
 ): ReadableStream<Uint8Array> {
   let lastBytesMs = clock.now();
   let reading = false;
+  let over = false;
   let cancelBeat = () => {};
   const stop = () => {
+    over = true;
     cancelBeat();
-    cancelBeat = () => {};
   };
 
   return new ReadableStream<Uint8Array>(
@@ -38,23 +41,28 @@ export function sseStream(
       start(controller) {
         const beat = () => {
           const silentMs = clock.now() - lastBytesMs;
-          // A comment in the queue that nobody has read yet is enough.
+          // A comment that nobody has read yet is enough.
           if (silentMs >= keepAliveMs && reading && (controller.desiredSize ?? 0) >= 0) {
-            controller.enqueue(encoder.encode(encodeSseComment("keep-alive")));
             lastBytesMs = clock.now();
+            controller.enqueue(encoder.encode(encodeSseComment("keep-alive")));
           }
-          cancelBeat = clock.schedule(beat, silentMs >= keepAliveMs ? keepAliveMs : keepAliveMs - silentMs);
+          cancelBeat = clock.schedule(beat, silentMs < keepAliveMs ? keepAliveMs - silentMs : keepAliveMs);
         };
         cancelBeat = clock.schedule(beat, keepAliveMs);
       },
       async pull(controller) {
         reading = true;
-        const text = await next();
+        const { value, done } = await texts
+          .next()
+          .catch((error) => ({ value: over ? "" : onError(error), done: true }));
         reading = false;
+        if (over) return;
         lastBytesMs = clock.now();
-        if (text !== undefined) return controller.enqueue(encoder.encode(text));
-        stop();
-        controller.close();
+        if (value !== "") controller.enqueue(encoder.encode(value));
+        if (done) {
+          stop();
+          controller.close();
+        }
       },
       cancel() {
         stop();

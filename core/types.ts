@@ -130,6 +130,11 @@ export interface ProviderContext {
   readonly requestId: string;
   readonly log: Logger;
   readonly trace: Trace;
+  /**
+   * The upstream has given all that it will: another call may take its place while the rest of the answer goes out.
+   * Counts as called when the iterator ends.
+   */
+  upstreamDone(): void;
 }
 
 export interface Model {
@@ -144,6 +149,10 @@ export interface Model {
 export interface Provider {
   /** Short and unique, of a-z, 0-9, "-" and "_"; shown as `owned_by`. */
   readonly name: string;
+  /** The most calls at once; absent or 0 for no limit. */
+  readonly maxConcurrency?: number;
+  /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
+  readonly sharesRateLimit?: boolean;
   /** The models on offer; called on every listing, so it caches what costs. */
   models(context: Pick<ProviderContext, "signal" | "log">): MaybePromise<readonly Model[]>;
   /**

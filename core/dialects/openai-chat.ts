@@ -31,11 +31,16 @@ const wholeRange = (min: number, max: number) =>
     ),
   );
 
-const contentSchema = v.nullish(v.union([v.string(), v.array(v.looseObject({ type: v.string() }))]));
+const textSchema = v.string();
+const partsSchema = v.array(v.looseObject({ type: textSchema }));
+const stopsSchema = v.pipe(v.array(textSchema), v.maxLength(4, "must hold at most four texts"));
+const toolChoiceWordSchema = v.picklist(["none", "auto", "required"]);
+const toolChoiceSchema = v.looseObject({});
 
 const messageSchema = v.looseObject({
   role: v.picklist(["system", "developer", "user", "assistant", "tool", "function"]),
-  content: contentSchema,
+  // Not a union: its error would name no part.
+  content: v.nullish(v.lazy((content) => (Array.isArray(content) ? partsSchema : textSchema))),
 });
 
 const requestSchema = v.looseObject({
@@ -44,9 +49,7 @@ const requestSchema = v.looseObject({
   stream: v.nullish(v.boolean()),
   stream_options: v.nullish(v.looseObject({ include_usage: v.nullish(v.boolean()) })),
   user: v.nullish(v.string()),
-  stop: v.nullish(
-    v.union([v.string(), v.pipe(v.array(v.string()), v.maxLength(4, "must hold at most four texts"))]),
-  ),
+  stop: v.nullish(v.lazy((stop) => (Array.isArray(stop) ? stopsSchema : textSchema))),
   max_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
   max_completion_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
   n: wholeRange(1, 128),
@@ -57,7 +60,9 @@ const requestSchema = v.looseObject({
   top_logprobs: wholeRange(0, 20),
   seed: v.nullish(v.pipe(v.number(), v.integer("must be a whole number"))),
   tools: v.nullish(v.array(v.looseObject({}))),
-  tool_choice: v.nullish(v.union([v.picklist(["none", "auto", "required"]), v.looseObject({})])),
+  tool_choice: v.nullish(
+    v.lazy((choice) => (typeof choice === "object" ? toolChoiceSchema : toolChoiceWordSchema)),
+  ),
   response_format: v.nullish(v.looseObject({ type: v.picklist(["text", "json_object", "json_schema"]) })),
 });
 

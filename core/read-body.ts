@@ -1,0 +1,68 @@
+/** A request's body as JSON, with bounds on what is read. */
+import { ApiError } from "./errors.ts";
+
+const tooLarge = (maxBytes: number) =>
+  new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
+
+const joined = (chunks: readonly Uint8Array[], length: number): Uint8Array => {
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+};
+
+/** Stops reading as soon as there is too much. */
+async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  return joined(chunks, length);
+}
+
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const declared = request.headers.get("content-length");
+  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
+  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
+  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Throws ApiError request_too_large, invalid_json or client_closed_request. */
+export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && encoding.toLowerCase() !== "identity") {
+    throw new ApiError(
+      "invalid_request",
+      "Compressed request bodies are not supported: send it without Content-Encoding.",
+    );
+  }
+  let bytes: Uint8Array;
+  try {
+    bytes = await readBytes(request, maxBytes);
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError("client_closed_request", "The request body ended early.", { cause: error });
+  }
+  if (bytes.length > maxBytes) throw tooLarge(maxBytes);
+  if (bytes.length === 0) throw new ApiError("invalid_json", "The request has no body: send a JSON object.");
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw new ApiError("invalid_json", "The request body is not valid UTF-8.");
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError("invalid_json", "The request body is not valid JSON.");
+  }
+}

@@ -1,0 +1,164 @@
+/** The one file that knows itty-router: routes, access, cross-origin rules, and every error's last stop. */
+import { Router } from "itty-router";
+import type { Caller } from "./access.ts";
+import type { Cors } from "./cors.ts";
+import { ApiError } from "./errors.ts";
+import { type Inbound, toApiError } from "./exchange.ts";
+import type { Clock, MaybePromise, RequestRecord } from "./types.ts";
+
+/** A request that may enter, with what its route's pattern took from its path. */
+export interface RoutedRequest extends Inbound {
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+  /** 200 with a JSON body. */
+  json(body: unknown): Response;
+}
+
+export interface Route {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** Without `/v1`: every route is served with and without it. `:name+` takes the rest of the path. */
+  readonly path: `/${string}`;
+  /** Needs no API key. */
+  readonly isPublic?: boolean;
+  readonly handle: (routed: RoutedRequest) => MaybePromise<Response>;
+}
+
+export interface RouterOptions {
+  readonly routes: readonly Route[];
+  readonly authorize: (headers: Headers) => Caller;
+  readonly cors: Cors;
+  readonly clock: Pick<Clock, "now">;
+  /** Called once for each request, when its answer is over. */
+  readonly onRequest: (record: RequestRecord, error: unknown) => void;
+}
+
+const securityHeaders = {
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+};
+
+const jsonHeaders = { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" };
+
+const saneRequestId = /^[\w.:-]{1,128}$/;
+
+/** `//v1//models/` → `/models`: base URLs are typed by hand. */
+const normalizedPath = (url: string): string => {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const end = url.slice(start).search(/[?#]/);
+  const path = start < 0 ? "/" : url.slice(start, end < 0 ? undefined : start + end);
+  const clean = path.includes("//") ? path.replace(/\/{2,}/g, "/") : path;
+  const withoutVersion = clean === "/v1" || clean.startsWith("/v1/") ? clean.slice(3) : clean;
+  return withoutVersion.length > 1 && withoutVersion.endsWith("/")
+    ? withoutVersion.slice(0, -1)
+    : withoutVersion || "/";
+};
+
+/** What itty-router sees: a request whose path has been put in order. */
+interface Entering extends RoutedRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly path: string;
+  caller: Caller;
+  /** The error that the answer tells of. */
+  failure: unknown;
+}
+
+const origin = "http://gateway";
+
+export function createRouter(options: RouterOptions): (request: Request) => Promise<Response> {
+  const { routes, authorize, cors, clock, onRequest } = options;
+  const publicPaths = new Set<string>(routes.filter(({ isPublic }) => isPublic).map(({ path }) => path));
+
+  const router = Router<Entering>({
+    before: [
+      ({ request, respond }: Entering) =>
+        request.method === "OPTIONS" ? respond(204, null, cors.preflightHeaders(request.headers)) : undefined,
+      (entering: Entering) => {
+        if (!publicPaths.has(entering.path)) entering.caller = authorize(entering.request.headers);
+        entering.record.key = entering.caller.name;
+      },
+    ],
+    catch(error: unknown, request) {
+      // itty-router's type for this one hook knows no other requests than its own.
+      const entering = request as unknown as Entering;
+      const shown = toApiError(error);
+      entering.failure = error;
+      return entering.respond(shown.status, JSON.stringify(shown.toBody()), shown.toHeaders());
+    },
+    finally: [(response: Response | undefined, entering: Entering) => response ?? refuse(entering)],
+  });
+
+  for (const { method, path, handle } of routes) {
+    router[method.toLowerCase()]?.(path, (entering: Entering) => {
+      entering.record.route = path;
+      return handle(entering);
+    });
+  }
+
+  const refuse = ({ path, method }: Entering): never => {
+    const allowed = router.routes
+      .filter(([, pattern]) => pattern.test(path))
+      .map(([allowedMethod]) => allowedMethod);
+    if (allowed.includes("GET")) allowed.push("HEAD");
+    if (allowed.length > 0) {
+      const allow = allowed.join(", ");
+      throw new ApiError("method_not_allowed", `${method} is not possible here. Possible: ${allow}.`, {
+        headers: { allow },
+      });
+    }
+    const there = routes
+      .map((route) => `${route.method} ${route.isPublic ? "" : "/v1"}${route.path}`)
+      .join(", ");
+    throw new ApiError("not_found", `There is no such route. There are: ${there}.`);
+  };
+
+  return async (request) => {
+    const startedMs = clock.now();
+    const givenId = request.headers.get("x-request-id");
+    const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
+    const record: RequestRecord = { requestId, method: request.method, route: "none", status: 0, ms: 0 };
+    const corsHeaders = cors.headersFor(request.headers.get("origin"));
+    const path = normalizedPath(request.url);
+    let isDeferred = false;
+
+    const finished = (error?: unknown) => {
+      record.ms = clock.now() - startedMs;
+      if (error !== undefined) record.code = toApiError(error).code;
+      onRequest(record, error);
+    };
+    const respond: RoutedRequest["respond"] = (status, body, headers) => {
+      record.status = status;
+      return new Response(body, {
+        status,
+        headers: {
+          ...securityHeaders,
+          ...corsHeaders,
+          ...jsonHeaders,
+          "x-request-id": requestId,
+          ...headers,
+        },
+      });
+    };
+    const entering: Entering = {
+      request,
+      record,
+      method: request.method === "HEAD" ? "GET" : request.method,
+      url: origin + path,
+      path,
+      params: {},
+      caller: { name: "anyone", key: "" },
+      failure: undefined,
+      respond,
+      json: (body) => respond(200, JSON.stringify(body), {}),
+      defer() {
+        isDeferred = true;
+        return finished;
+      },
+    };
+
+    const response: Response = await router.fetch(entering);
+    if (!isDeferred) finished(entering.failure);
+    return request.method === "HEAD" ? new Response(null, response) : response;
+  };
+}

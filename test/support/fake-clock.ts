@@ -1,0 +1,43 @@
+import type { Clock } from "../../core/types.ts";
+
+export interface FakeClock extends Clock {
+  /** Moves time on and runs what falls due, in order; promises settle in between. */
+  advance(ms: number): Promise<void>;
+  /** Timers that wait. */
+  readonly pending: number;
+}
+
+/** Lets everything run that waits for nothing but promises. */
+export const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** A clock that only a test moves. */
+export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
+  let nowMs = startMs;
+  const timers = new Set<{ dueMs: number; task: () => void }>();
+  return {
+    now: () => nowMs,
+    schedule(task, delayMs) {
+      const timer = { dueMs: nowMs + delayMs, task };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    async advance(ms) {
+      const untilMs = nowMs + ms;
+      await settle();
+      while (true) {
+        const due = [...timers].filter(({ dueMs }) => dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs)[0];
+        if (due === undefined) break;
+        timers.delete(due);
+        nowMs = Math.max(nowMs, due.dueMs);
+        due.task();
+        await settle();
+      }
+      nowMs = untilMs;
+    },
+    get pending() {
+      return timers.size;
+    },
+  };
+}
