@@ -64,17 +64,20 @@ const lengthOf = ({ headers }: Response): number => {
 export function bodyReader(response: Response, maxWholeBytes: number): BodyReader {
   const decoder = new TextDecoder();
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  let isOver = response.body === null;
+  let isOver = false;
 
   return {
     async next() {
       if (isOver) return undefined;
       if (reader === undefined) {
+        // Before `body` is touched: in Bun that alone costs more than all the rest.
         if (lengthOf(response) <= maxWholeBytes) {
           isOver = true;
           return response.text();
         }
-        reader = (response.body as ReadableStream<Uint8Array>).getReader();
+        reader = response.body?.getReader();
+        isOver = reader === undefined;
+        if (reader === undefined) return undefined;
       }
       const { done, value } = await reader.read();
       if (!done) return decoder.decode(value, { stream: true });
