@@ -1,0 +1,162 @@
+/** The chat's one call: a form that is posted to WordPress's admin-ajax.php, and what its answer means. */
+import { ApiError } from "../../errors.ts";
+import type { Fetch } from "../../types.ts";
+import { cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
+import { findJson } from "./find-json.ts";
+import {
+  callSite,
+  challengeFault,
+  isMarkedChallenge,
+  pageSummary,
+  type SiteResponse,
+  siteFault,
+  siteWords,
+} from "./site-response.ts";
+
+const maxReplyChars = 4_000_000;
+
+export interface ChatMessageForm {
+  readonly message: string;
+  /** The model's name at the site. */
+  readonly model: string;
+  readonly sessionId: string;
+  readonly nonce: string;
+}
+
+export interface PostOptions {
+  readonly fetch: Fetch;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly nowMs: () => number;
+}
+
+/** What the site made of a message. All else is thrown. */
+export type SiteAnswer =
+  | { readonly kind: "reply"; readonly text: string }
+  /** The site did not accept the nonce, and so has not read the message. */
+  | { readonly kind: "refused-nonce"; readonly text: string }
+  /** The site refuses and its text does not tell why. */
+  | { readonly kind: "unclear-refusal"; readonly text: string };
+
+/** Sends one message, once. */
+export async function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
+  const body = new URLSearchParams({
+    action: "kimi_send_message",
+    nonce: form.nonce,
+    message: form.message,
+    model: form.model,
+    session_id: form.sessionId,
+  });
+  const { fetch, url, headers, signal } = options;
+  const init = { method: "POST", headers, body };
+  return readAnswer(await callSite({ fetch, url, init, signal, maxChars: maxReplyChars }), options.nowMs());
+}
+
+/** Sorts an answer of admin-ajax.php. `nowMs` is what a Retry-After date is counted from. */
+export function readAnswer(response: SiteResponse, nowMs: number): SiteAnswer {
+  const { status, headers, isCut } = response;
+  if (isMarkedChallenge(headers)) throw challengeFault(status);
+  if (isCut) throw invalid("more than 4 million characters");
+  const answer = findJson(response.text, "success");
+  if (answer === undefined) return readOtherText(response, nowMs);
+  if (isTrue(answer.success)) {
+    const text = messageOf(answer.data);
+    if (text === undefined) throw invalid(`no message in its JSON (status ${status})`);
+    return { kind: "reply", text };
+  }
+  return readFailure(response, failureText(answer.data) || failureText(answer), nowMs);
+}
+
+const isTrue = (value: unknown): boolean =>
+  value === true || value === 1 || value === "true" || value === "1";
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null;
+
+function messageOf(data: unknown): string | undefined {
+  const message = isRecord(data) ? data.message : data;
+  return typeof message === "string" && message !== "" ? message : undefined;
+}
+
+/** The words in what PHP code hands to wp_send_json_error: a text, an object with one, a list of WP_Error's parts. */
+function failureText(data: unknown, depth = 0): string {
+  if (typeof data === "string") return data;
+  if (!isRecord(data) || depth > 4) return "";
+  if (Array.isArray(data)) return failureText(data[0], depth + 1);
+  const text = [data.message, data.error, data.msg, data.errors]
+    .map((value) => failureText(value, depth + 1))
+    .find((words) => words !== "");
+  const code = typeof data.code === "string" ? data.code : "";
+  return text === undefined ? code : code === "" ? text : `${text} (${code})`;
+}
+
+const tooLong =
+  /\b(?:message|text|input|prompt|question|content|query)\b[^.]{0,20}\btoo (?:long|large)|too many characters|characters? (?:allowed|limit)|(?:maximum|limit(?:ed)?|up)(?: is| of| to)? [\d,. ]+char|maximum (?:\w+ )?length|exceeds? .{0,40}(?:length|characters)/i;
+const rateLimited =
+  /rate.?limit|too many (?:requests|messages|attempts)|(?:daily|hourly|message|request|usage) limit|slow down|limit reached/i;
+const nonceRefused = /nonce|security|expired|refresh/i;
+/** What a chat plugin says when the model behind it has failed; no other nonce would help. */
+const modelFailed =
+  /\b(?:AI|API|LLM|cURL|HTTP|model|provider|timeout|timed out|unavailable|overloaded|busy|quota|empty)\b|http_request_failed/i;
+
+function readFailure({ status, headers }: SiteResponse, text: string, nowMs: number): SiteAnswer {
+  const retryAfterMs = readRetryAfterMs(headers, nowMs);
+  const words = text.slice(0, 4096);
+  if (tooLong.test(words)) {
+    const message = `The chat site finds the message too long: ${siteWords(text)}`;
+    throw new ApiError("context_length_exceeded", message, { param: "messages" });
+  }
+  if (status === 429 || rateLimited.test(words)) {
+    const message = `The chat site limits its callers: ${siteWords(text)}`;
+    throw new ApiError("upstream_rate_limited", message, { retryAfterMs });
+  }
+  if (status === 503 || (status > 500 && retryAfterMs !== undefined)) {
+    const message = `The chat site is out of order (status ${status}): ${siteWords(text)}`;
+    throw new ApiError("upstream_unavailable", message, { retryAfterMs });
+  }
+  if (status < 500 && nonceRefused.test(words)) return { kind: "refused-nonce", text };
+  if (status >= 500 || modelFailed.test(words)) throw siteRefusal(text);
+  return { kind: "unclear-refusal", text };
+}
+
+/** The site says that it failed. */
+export function siteRefusal(text: string): ApiError {
+  const detail = siteWords(text);
+  const message = detail === "" ? "The chat site failed without a word." : `The chat site failed: ${detail}`;
+  return new ApiError("upstream_error", message);
+}
+
+const invalid = (what: string): ApiError =>
+  new ApiError("upstream_invalid_response", `The chat site's answer can't be used: ${what}.`);
+
+/** check_ajax_referer's whole answer; PHP's warnings may stand before it, a cache plugin's comment behind it. */
+const bareMinusOne = /^(?:<[\s\S]*>\s*)?-1\s*(?:<!--[^>]*-->)?$/;
+
+/** An answer without JSON. Its text may be a broken reply, so only what is surely none is shown. */
+function readOtherText(response: SiteResponse, nowMs: number): SiteAnswer {
+  const { status, headers } = response;
+  const text = response.text.trim();
+  if (text.length < 4096 && bareMinusOne.test(text)) return { kind: "refused-nonce", text: "-1" };
+  const fault = siteFault(response, nowMs);
+  if (fault !== undefined) throw fault;
+  const withStatus = `(status ${status})`;
+  if (status === 0 || (status >= 300 && status < 400)) {
+    throw invalid(`a redirect${redirectTarget(headers)}, which is not followed ${withStatus}`);
+  }
+  if (text === "") throw invalid(`it is empty ${withStatus}`);
+  if (text === "0") {
+    throw invalid(`"0" ${withStatus}: WordPress has no action kimi_send_message, or it gave no answer`);
+  }
+  if (text === "null") throw invalid(`"null" ${withStatus}`);
+  if (text.startsWith("<") && !text.includes('{"')) {
+    throw invalid(`an HTML page instead of JSON ${withStatus}: "${pageSummary(text)}"`);
+  }
+  throw invalid(`${text.includes("{") ? "broken JSON" : "text that is not JSON"} ${withStatus}`);
+}
+
+/** Host and path of a redirect; its query may hold what is nobody's business. */
+function redirectTarget(headers: Headers): string {
+  const location = headers.get("location") ?? "";
+  return location === "" ? "" : ` to ${cleanErrorText(location.split(/[?#]/, 1)[0] ?? "")}`;
+}
