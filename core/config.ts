@@ -61,9 +61,13 @@ export interface Config {
     readonly labels: PromptLabels;
     readonly chunkChars: number;
     readonly chunkDelayMs: number;
+    /** Calls to the site at once; 0 for no limit. */
+    readonly maxConcurrency: number;
   };
   readonly sessions: { readonly ttlMs: number; readonly maxEntries: number };
   readonly circuitBreaker: boolean;
+  /** Requests a minute and API key; 0 for no limit. */
+  readonly requestsPerMinute: number;
   readonly logLevel: LogLevel;
 }
 
@@ -276,7 +280,9 @@ const schema = v.object({
   STREAM_CHUNK_CHARS: v.optional(integer(20, 1, 1_000_000, "characters")),
   SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
   SESSION_CACHE_MAX: integer(1024, 1, 100_000_000, "conversations"),
+  UPSTREAM_MAX_CONCURRENCY: integer(32, 0, 1_000_000, "calls; 0 for no limit"),
   CIRCUIT_BREAKER: onOff("on"),
+  RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
   LOG_LEVEL: oneOf(logLevels, "info"),
 });
 
@@ -354,9 +360,11 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
       // With a delay the typewriter effect is wanted, so a character at a time.
       chunkChars: env.STREAM_CHUNK_CHARS ?? (env.STREAM_DELAY_MS > 0 ? 1 : 20),
       chunkDelayMs: env.STREAM_DELAY_MS,
+      maxConcurrency: env.UPSTREAM_MAX_CONCURRENCY,
     },
     sessions: { ttlMs: env.SESSION_CACHE_TTL * 1000, maxEntries: env.SESSION_CACHE_MAX },
     circuitBreaker: env.CIRCUIT_BREAKER,
+    requestsPerMinute: env.RATE_LIMIT_RPM,
     logLevel: env.LOG_LEVEL,
   };
 }

@@ -9,6 +9,9 @@ export const exposedHeaders = [
   "x-request-id",
   "x-should-retry",
   "x-context-dropped-messages",
+  "x-ratelimit-limit-requests",
+  "x-ratelimit-remaining-requests",
+  "x-ratelimit-reset-requests",
   "retry-after",
   "retry-after-ms",
 ] as const;

@@ -52,6 +52,11 @@ export const errorTable = {
   not_found: { status: 404, type: invalid, when: "no such route" },
   method_not_allowed: { status: 405, type: invalid, when: "the route has other methods; `Allow` lists them" },
   request_too_large: { status: 413, type: invalid, when: "the body has more than MAX_BODY_BYTES bytes" },
+  rate_limit_exceeded: {
+    status: 429,
+    type: "rate_limit_error",
+    when: "the API key has made RATE_LIMIT_RPM requests within a minute; Retry-After says when there is room",
+  },
   client_closed_request: {
     status: 499,
     type: "client_error",

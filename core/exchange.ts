@@ -1,7 +1,7 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import { addPart, emptyAnswer } from "./answer.ts";
 import { ApiError } from "./errors.ts";
-import { requestLifetime, settlesWithin } from "./lifetime.ts";
+import { readParts, requestLifetime, settlesWithin } from "./lifetime.ts";
 import type { ModelDirectory } from "./models.ts";
 import { readJson } from "./read-body.ts";
 import { encodeSseEvent, sseStream } from "./sse.ts";
@@ -114,38 +114,42 @@ export function chatExchange(
 
     try {
       const call = dialect.parse(await readJson(inbound.request, options.maxBodyBytes));
-      const asked = call.model ?? options.defaultModel;
-      const route = await models.find(asked, { signal, log });
+      const shownModel = call.model ?? options.defaultModel;
+      const route = await models.find(shownModel, { signal, log });
       const request = { ...call.prompt, conversation: newConversation(startedMs) };
       record.model = route.model.id;
       record.provider = route.provider.name;
       record.stream = request.stream;
       record.charsIn = textLength(request.messages);
 
-      const deadlineMs = startedMs + options.requestTimeoutMs;
-      const context = { signal, requestId: record.requestId, log, trace };
-      const starting = upstreams.start([route], request, context, deadlineMs).then((started) => {
-        closeParts = started.parts.close;
-        record.firstPartMs = clock.now() - startedMs;
-        return started;
+      const asked = upstreams.ask({
+        routes: [route],
+        request,
+        context: { signal, requestId: record.requestId, log, trace },
+        deadlineMs: startedMs + options.requestTimeoutMs,
+        onServed() {
+          record.firstPartMs = clock.now() - startedMs;
+        },
       });
-      const encoder = dialect.encoder(call, { model: asked, createdAtMs: startedMs });
+      const parts = readParts(asked, signal, () => {});
+      closeParts = parts.close;
+      const first = parts.next();
+      const encoder = dialect.encoder(call, { model: shownModel, createdAtMs: startedMs });
       const answerHeaders = (): Record<string, string> =>
         trace.droppedMessages > 0 ? { "x-context-dropped-messages": String(trace.droppedMessages) } : {};
 
       const usage = () => answer.usage ?? estimateUsage(request.messages, answer);
 
       if (!request.stream) {
-        const { first, parts } = await starting;
-        for (let part = first; part !== undefined; part = await parts.next()) addPart(answer, part);
+        for (let part = await first; part !== undefined; part = await parts.next()) addPart(answer, part);
         requireFinish(answer);
         end();
         return inbound.respond(200, encoder.body(answer, usage()), answerHeaders());
       }
 
       // A failure before the first part keeps its status. When that takes long, the client gets a sign of life instead.
-      const isEarly = await settlesWithin(starting, options.stream.commitMs, clock);
-      if (isEarly) await starting;
+      const isEarly = await settlesWithin(first, options.stream.commitMs, clock);
+      if (isEarly) await first;
 
       const finished = inbound.defer();
       const finish = (error?: unknown) => {
@@ -161,8 +165,7 @@ export function chatExchange(
         }
         // Held back until the answer is known to be whole.
         let ending = "";
-        const { first, parts } = await starting;
-        for (let part = first; part !== undefined; part = await parts.next()) {
+        for (let part = await first; part !== undefined; part = await parts.next()) {
           addPart(answer, part);
           if (part.type === "finish") ending += encoder.event(part);
           else text += encoder.event(part);

@@ -4,6 +4,7 @@ import type { Caller } from "./access.ts";
 import type { Cors } from "./cors.ts";
 import { ApiError } from "./errors.ts";
 import { type Inbound, toApiError } from "./exchange.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { Clock, MaybePromise, RequestRecord } from "./types.ts";
 
 /** A request that may enter, with what its route's pattern took from its path. */
@@ -20,6 +21,8 @@ export interface Route {
   readonly path: `/${string}`;
   /** Needs no API key. */
   readonly isPublic?: boolean;
+  /** Counts against the rate limit. */
+  readonly isLimited?: boolean;
   readonly handle: (routed: RoutedRequest) => MaybePromise<Response>;
 }
 
@@ -27,6 +30,7 @@ export interface RouterOptions {
   readonly routes: readonly Route[];
   readonly authorize: (headers: Headers) => Caller;
   readonly cors: Cors;
+  readonly rateLimit?: RateLimit | undefined;
   readonly clock: Pick<Clock, "now">;
   /** Called once for each request, when its answer is over. */
   readonly onRequest: (record: RequestRecord, error: unknown) => void;
@@ -60,6 +64,8 @@ interface Entering extends RoutedRequest {
   readonly url: string;
   readonly path: string;
   caller: Caller;
+  /** Further headers of the answer, whatever it will be. */
+  readonly answerHeaders: Record<string, string>;
   /** The error that the answer tells of. */
   failure: unknown;
 }
@@ -67,7 +73,7 @@ interface Entering extends RoutedRequest {
 const origin = "http://gateway";
 
 export function createRouter(options: RouterOptions): (request: Request) => Promise<Response> {
-  const { routes, authorize, cors, clock, onRequest } = options;
+  const { routes, authorize, cors, rateLimit, clock, onRequest } = options;
   const publicPaths = new Set<string>(routes.filter(({ isPublic }) => isPublic).map(({ path }) => path));
 
   const router = Router<Entering>({
@@ -89,9 +95,10 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
     finally: [(response: Response | undefined, entering: Entering) => response ?? refuse(entering)],
   });
 
-  for (const { method, path, handle } of routes) {
+  for (const { method, path, handle, isLimited } of routes) {
     router[method.toLowerCase()]?.(path, (entering: Entering) => {
       entering.record.route = path;
+      if (isLimited && rateLimit) Object.assign(entering.answerHeaders, rateLimit.take(entering.caller.key));
       return handle(entering);
     });
   }
@@ -118,7 +125,12 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
     const givenId = request.headers.get("x-request-id");
     const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
     const record: RequestRecord = { requestId, method: request.method, route: "none", status: 0, ms: 0 };
-    const corsHeaders = cors.headersFor(request.headers.get("origin"));
+    const answerHeaders: Record<string, string> = {
+      ...securityHeaders,
+      ...jsonHeaders,
+      ...cors.headersFor(request.headers.get("origin")),
+      "x-request-id": requestId,
+    };
     const path = normalizedPath(request.url);
     let isDeferred = false;
 
@@ -129,16 +141,7 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
     };
     const respond: RoutedRequest["respond"] = (status, body, headers) => {
       record.status = status;
-      return new Response(body, {
-        status,
-        headers: {
-          ...securityHeaders,
-          ...corsHeaders,
-          ...jsonHeaders,
-          "x-request-id": requestId,
-          ...headers,
-        },
-      });
+      return new Response(body, { status, headers: { ...answerHeaders, ...headers } });
     };
     const entering: Entering = {
       request,
@@ -148,6 +151,7 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
       path,
       params: {},
       caller: { name: "anyone", key: "" },
+      answerHeaders,
       failure: undefined,
       respond,
       json: (body) => respond(200, JSON.stringify(body), {}),

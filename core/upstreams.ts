@@ -14,13 +14,22 @@ export interface UpstreamsOptions {
 
 export type RequestContext = Omit<ProviderContext, "upstreamDone">;
 
-/** An answer that has begun. */
-export interface StartedAnswer {
+/** Who answers, once that is known. */
+export interface Served {
   readonly route: ModelRoute;
-  /** Those that failed before it. */
+  /** Those that failed before. */
   readonly failed: readonly ModelRoute[];
-  readonly first: StreamPart | undefined;
-  readonly parts: PartReader;
+}
+
+export interface Question {
+  /** Who may answer, in the order in which they are asked. */
+  readonly routes: readonly ModelRoute[];
+  readonly request: Omit<ChatRequest, "model">;
+  readonly context: RequestContext;
+  /** Milliseconds since the epoch; what is left until then is shared evenly between those still to be asked. */
+  readonly deadlineMs: number;
+  /** Called once, before the first part. */
+  readonly onServed: (served: Served) => void;
 }
 
 export interface Upstream {
@@ -33,16 +42,8 @@ export interface Upstream {
 }
 
 export interface Upstreams {
-  /**
-   * Asks each of `routes` in turn until one gives its first part. Time that is left is shared evenly between those
-   * still to be asked. Throws the last one's error.
-   */
-  start(
-    routes: readonly ModelRoute[],
-    request: Omit<ChatRequest, "model">,
-    context: RequestContext,
-    deadlineMs: number,
-  ): Promise<StartedAnswer>;
+  /** The parts of the first answer that begins. Throws the last one's error. */
+  ask(question: Question): AsyncIterable<StreamPart>;
   /** What has been asked so far, for those who watch. */
   readonly known: readonly Upstream[];
 }
@@ -50,8 +51,13 @@ export interface Upstreams {
 /** Calls that may wait for a place, for each place that there is. */
 const queuePerSlot = 8;
 
-const another = (error: unknown): boolean =>
+const isMendable = (error: unknown): error is ApiError =>
   error instanceof ApiError && "mendable" in errorTable[error.code];
+
+interface BegunAnswer {
+  readonly first: StreamPart | undefined;
+  readonly parts: PartReader;
+}
 
 export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
   const known = new Map<
@@ -90,7 +96,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     route: ModelRoute,
     request: Omit<ChatRequest, "model">,
     context: RequestContext,
-  ): Promise<{ first: StreamPart | undefined; parts: PartReader }> => {
+  ): Promise<BegunAnswer> => {
     const { signal } = context;
     const state = stateOf(route.provider);
     const admission = admit(route);
@@ -120,49 +126,60 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     }
   };
 
+  const begin = async ({
+    routes,
+    request,
+    context,
+    deadlineMs,
+    onServed,
+  }: Question): Promise<BegunAnswer> => {
+    const failed: ModelRoute[] = [];
+    while (true) {
+      const route = routes[failed.length] as ModelRoute;
+      const left = routes.length - failed.length;
+      const share =
+        left > 1 ? shareOfTime(context.signal, (deadlineMs - clock.now()) / left, clock) : undefined;
+      try {
+        const begun = await attempt(route, request, share ? { ...context, signal: share.signal } : context);
+        onServed({ route, failed });
+        return begun;
+      } catch (error) {
+        share?.release();
+        if (share === undefined || context.signal.aborted || !isMendable(error)) throw error;
+        const { code } = error;
+        const { requestId, log } = context;
+        log.warn("fallback", { requestId, provider: route.provider.name, model: route.model.id, code });
+        failed.push(route);
+      } finally {
+        // Once it has begun, an answer may take all the time that there is.
+        share?.stopTimer();
+      }
+    }
+  };
+
   return {
     get known() {
       return [...known.values()];
     },
-    async start(routes, request, context, deadlineMs) {
-      const failed: ModelRoute[] = [];
-      while (true) {
-        const route = routes[failed.length] as ModelRoute;
-        const left = routes.length - failed.length;
-        if (left === 1) return { route, failed, ...(await attempt(route, request, context)) };
-        const share = sharedTime(context.signal, (deadlineMs - clock.now()) / left, clock);
-        try {
-          return { route, failed, ...(await attempt(route, request, { ...context, signal: share.signal })) };
-        } catch (error) {
-          share.release();
-          if (context.signal.aborted || !another(error)) throw error;
-          context.log.warn("fallback", {
-            requestId: context.requestId,
-            provider: route.provider.name,
-            model: route.model.id,
-            code: (error as ApiError).code,
-          });
-          failed.push(route);
-        } finally {
-          // Once it has begun, an answer may take all the time that there is.
-          share.settle();
-        }
+    async *ask(question) {
+      const { first, parts } = await begin(question);
+      try {
+        for (let part = first; part !== undefined; part = await parts.next()) yield part;
+      } finally {
+        parts.close();
       }
     },
   };
 }
 
-/** A signal that follows `parent` and aborts by itself after `ms`, until it is settled. */
-const sharedTime = (parent: AbortSignal, ms: number, clock: Clock) => {
+/** A signal that follows `parent`, and aborts by itself after `ms` unless the timer is stopped. */
+const shareOfTime = (parent: AbortSignal, ms: number, clock: Clock) => {
   const controller = new AbortController();
   const follow = () => controller.abort(parent.reason);
-  const settle = clock.schedule(
-    () =>
-      controller.abort(
-        new ApiError("upstream_timeout", `The upstream did not answer within ${Math.round(ms / 1000)} s.`),
-      ),
-    ms,
-  );
+  const stopTimer = clock.schedule(() => {
+    const seconds = Math.round(ms / 1000);
+    controller.abort(new ApiError("upstream_timeout", `The upstream did not answer within ${seconds} s.`));
+  }, ms);
   parent.addEventListener("abort", follow, { once: true });
-  return { signal: controller.signal, settle, release: () => parent.removeEventListener("abort", follow) };
+  return { signal: controller.signal, stopTimer, release: () => parent.removeEventListener("abort", follow) };
 };

@@ -1,0 +1,118 @@
+/** Every route but itty-router's part in it: what there is to see, and one route for each dialect. */
+import { ApiError } from "./errors.ts";
+import type { Inbound } from "./exchange.ts";
+import type { Gauge, Metrics } from "./metrics.ts";
+import type { ModelDirectory, ModelRoute } from "./models.ts";
+import type { Route } from "./router.ts";
+import type { Dialect, Logger, SessionStore } from "./types.ts";
+import type { Upstream, Upstreams } from "./upstreams.ts";
+
+export interface RoutesOptions {
+  readonly app: { readonly name: string; readonly version: string; readonly description: string };
+  readonly dialects: readonly Dialect[];
+  readonly exchange: (inbound: Inbound, dialect: Dialect) => Promise<Response>;
+  readonly models: ModelDirectory;
+  readonly upstreams: Upstreams;
+  readonly store: SessionStore;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+const encodeModel = ({ provider, model }: ModelRoute) => ({
+  id: model.id,
+  object: "model",
+  created: model.createdAt,
+  owned_by: provider.name,
+});
+
+const encodeUpstream = ({ provider, slots, breakers, lastSuccessMs }: Upstream) => ({
+  name: provider.name,
+  circuits: Object.fromEntries([...breakers].map(([model, { state }]) => [model, state])),
+  lastSuccess: lastSuccessMs === undefined ? null : new Date(lastSuccessMs).toISOString(),
+  ...(slots && { running: slots.running, waiting: slots.waiting }),
+});
+
+const gauges = (upstreams: Upstreams): Gauge[] =>
+  upstreams.known.flatMap(({ provider, slots, breakers }) => {
+    const circuits = [...breakers].map(([model, { state }]) => ({
+      name: "kimi_circuit_open",
+      help: "1 while the upstream is left alone for this model.",
+      labels: { provider: provider.name, model },
+      value: state === "closed" ? 0 : 1,
+    }));
+    if (slots === undefined) return circuits;
+    const labels = { provider: provider.name };
+    return [
+      ...circuits,
+      { name: "kimi_upstream_running", help: "Calls at the upstream now.", labels, value: slots.running },
+      {
+        name: "kimi_upstream_waiting",
+        help: "Requests that wait for a place.",
+        labels,
+        value: slots.waiting,
+      },
+    ];
+  });
+
+const decodePath = (text = ""): string => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new ApiError("not_found", "The path is not percent-encoded UTF-8.");
+  }
+};
+
+export function gatewayRoutes(options: RoutesOptions): Route[] {
+  const { app, dialects, exchange, models, upstreams, store, metrics, log } = options;
+  const sessions = { store: store.name, shared: store.shared };
+
+  return [
+    {
+      method: "GET",
+      path: "/",
+      isPublic: true,
+      handle: ({ json }) =>
+        json({ ...app, links: { models: "/v1/models", chat: "/v1/chat/completions", health: "/health" } }),
+    },
+    {
+      method: "GET",
+      path: "/health",
+      isPublic: true,
+      handle: ({ json }) =>
+        json({
+          status: "ok",
+          version: app.version,
+          sessions,
+          upstreams: upstreams.known.map(encodeUpstream),
+        }),
+    },
+    {
+      method: "GET",
+      path: "/metrics",
+      handle: ({ respond }) =>
+        respond(200, metrics.render(gauges(upstreams)), {
+          "content-type": "text/plain; version=0.0.4; charset=utf-8",
+        }),
+    },
+    {
+      method: "GET",
+      path: "/models",
+      handle: async ({ json, request: { signal } }) =>
+        json({ object: "list", data: (await models.list({ signal, log })).map(encodeModel) }),
+    },
+    {
+      method: "GET",
+      path: "/models/:id+",
+      handle: async ({ json, params, request: { signal } }) =>
+        json(encodeModel(await models.find(decodePath(params.id), { signal, log }))),
+    },
+    ...dialects.map(
+      (dialect): Route => ({
+        method: "POST",
+        path: dialect.path,
+        isLimited: true,
+        handle: (routed) => exchange(routed, dialect),
+      }),
+    ),
+  ];
+}
