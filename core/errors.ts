@@ -88,6 +88,17 @@ export const errorTable = {
     retry: false,
     mendable: true,
   },
+  upstream_rejected: {
+    status: 400,
+    type: invalid,
+    when: "an upstream of OpenAI's kind refuses the request; status, code and message are its own",
+  },
+  upstream_auth_failed: {
+    status: 502,
+    type: "upstream_error",
+    when: "the upstream does not accept the gateway's own key",
+    retry: false,
+  },
   upstream_invalid_response: {
     status: 502,
     type: "upstream_error",

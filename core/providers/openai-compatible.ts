@@ -1,0 +1,212 @@
+/**
+ * Any server that speaks Chat Completions: OpenAI, Moonshot, OpenRouter, Ollama, llama.cpp, vLLM and so on. A request is
+ * sent on as the client wrote it, an answer as it arrives. What differs between vendors is an option.
+ */
+import { systemClock } from "../clock.ts";
+import { ApiError } from "../errors.ts";
+import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, StreamPart } from "../types.ts";
+import { fitHistory } from "./openai-compatible/history-budget.ts";
+import { listedModels, modelOf, type NamedModel, readModelList } from "./openai-compatible/listed-models.ts";
+import { replyReader } from "./openai-compatible/reply.ts";
+import { upstreamError } from "./openai-compatible/upstream-error.ts";
+import {
+  type BodyReader,
+  bodyReader,
+  connectionError,
+  readRetryAfterMs,
+  readWhole,
+} from "./upstream-http.ts";
+
+export interface OpenAiCompatibleOptions {
+  /** Short and unique, of a-z, 0-9, "-" and "_". */
+  readonly name: string;
+  /** Such as `https://api.moonshot.ai/v1`; a query, as Azure's `?api-version=…`, is kept. */
+  readonly baseUrl: string;
+  /** Sent as a bearer token. */
+  readonly apiKey?: string | undefined;
+  /** The models on offer; "*", the default, asks the upstream's `/models`. */
+  readonly models?: readonly (string | NamedModel)[] | "*" | undefined;
+  /** Further request headers; they replace ours of the same name. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly fetch?: Fetch | undefined;
+  readonly clock?: Clock | undefined;
+  /** About how many tokens a prompt may have before its oldest turns are left out; by default none ever is. */
+  readonly contextMaxTokens?: number | undefined;
+  /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
+  readonly streamUsage?: boolean | undefined;
+  /** The most characters that one event, or a reply that is not a stream, may have; 16 Mi by default. */
+  readonly maxEventChars?: number | undefined;
+}
+
+const modelsTtlMs = 5 * 60 * 1000;
+const modelsRetryMs = 10_000;
+const modelsTimeoutMs = 10_000;
+const maxErrorChars = 64 * 1024;
+const maxModelsChars = 8 * 1024 * 1024;
+/** How long a connection may take to end after the last event; it is closed then, and not used again. */
+const lingerMs = 1000;
+
+/** `baseUrl` with a path added, its query kept. */
+const endpoint = (baseUrl: string, path: string): string => {
+  const url = new URL(baseUrl);
+  url.pathname = url.pathname.replace(/\/+(chat\/completions\/*)?$/, "") + path;
+  return url.href;
+};
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
+/** A provider over one OpenAI-compatible upstream. */
+export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
+  const { name, apiKey, models = "*", clock = systemClock, streamUsage = true } = options;
+  const { maxEventChars = 16 * 1024 * 1024 } = options;
+  const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
+  const chatUrl = endpoint(options.baseUrl, "/chat/completions");
+  const modelsUrl = endpoint(options.baseUrl, "/models");
+
+  const headers: Record<string, string> = { "content-type": "application/json" };
+  if (apiKey) headers.authorization = `Bearer ${apiKey}`;
+  const secrets = apiKey ? [apiKey] : [];
+  for (const [header, value] of Object.entries(options.headers ?? {})) {
+    headers[header.toLowerCase()] = value;
+    if (/auth|cookie|key|secret|token/i.test(header)) secrets.push(value.replace(/^\w+ /, ""));
+  }
+
+  const named = new Map<string, NamedModel>();
+  for (const model of models === "*" ? [] : models) {
+    const entry = typeof model === "string" ? { id: model } : model;
+    named.set(entry.id, entry);
+  }
+
+  const readFailure = async (response: Response, body: BodyReader): Promise<ApiError> => {
+    const { status } = response;
+    if (response.headers.has("cf-mitigated")) {
+      return new ApiError("upstream_challenge", `${name} is behind a firewall that wants a browser.`);
+    }
+    if (status < 400 || status > 599) {
+      return new ApiError("upstream_invalid_response", `${name} answered ${status} instead of a reply.`);
+    }
+    // The status says enough where the rest can't be read.
+    const text = await readWhole(body, maxErrorChars).catch(() => undefined);
+    const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
+    return upstreamError({ status, body: parseJson(text ?? ""), retryAfterMs }, { upstream: name, secrets });
+  };
+
+  /** What a rejected promise of the platform's fetch means. */
+  const failedBy =
+    (signal: AbortSignal) =>
+    (error: unknown): never => {
+      signal.throwIfAborted();
+      throw connectionError(name, error);
+    };
+
+  const loadModels = async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const cancelTimer = clock.schedule(
+      () => controller.abort(new ApiError("upstream_timeout", `${name} did not list its models in time.`)),
+      modelsTimeoutMs,
+    );
+    const failed = failedBy(signal);
+    try {
+      const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
+      const body = bodyReader(response, maxModelsChars);
+      if (!response.ok) throw await readFailure(response, body);
+      return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
+    } finally {
+      cancelTimer();
+    }
+  };
+  const askForModels = listedModels({ load: loadModels, clock, ttlMs: modelsTtlMs, retryMs: modelsRetryMs });
+  const namedModels = [...named.values()].map(modelOf);
+
+  /** The client's whole request, but for what the gateway decides. */
+  const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
+    JSON.stringify({
+      ...native,
+      model: named.get(model)?.upstreamId ?? model,
+      messages: messages.map((message) => message.native),
+      stream,
+      // OpenAI refuses it where nothing is streamed.
+      stream_options:
+        stream && streamUsage
+          ? { ...(native.stream_options as object | null), include_usage: true }
+          : undefined,
+    });
+
+  /** The connection can be used again once its response has ended, which is nearly always at once. */
+  const linger = (body: BodyReader): void => {
+    const cancelTimer = clock.schedule(body.release, lingerMs);
+    const end = () => {
+      cancelTimer();
+      body.release();
+    };
+    body.next().then(end, end);
+  };
+
+  return {
+    name,
+    models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
+
+    async *stream(
+      request: ChatRequest,
+      { signal, trace }: ProviderContext,
+    ): AsyncGenerator<StreamPart, void> {
+      signal.throwIfAborted();
+      const maxTokens = named.get(request.model)?.contextMaxTokens ?? options.contextMaxTokens;
+      const messages = maxTokens === undefined ? request.messages : fitHistory(request.messages, maxTokens);
+      trace.droppedMessages = request.messages.length - messages.length;
+      trace.attempts += 1;
+
+      const failed = failedBy(signal);
+      const parts: StreamPart[] = [];
+      const reply = replyReader(parts, {
+        upstream: name,
+        maxEventChars,
+        failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
+      });
+      let body: BodyReader | undefined;
+      const earlierMs = trace.upstreamMs;
+      const startedMs = clock.now();
+      try {
+        const response = await send(chatUrl, {
+          method: "POST",
+          headers,
+          body: encodeRequest(request, messages),
+          // No answer can make the gateway call another host.
+          redirect: "manual",
+          signal,
+        }).catch(failed);
+        trace.upstreamMs = earlierMs + clock.now() - startedMs;
+        const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+        body = bodyReader(response, isStream ? 0 : maxEventChars);
+        if (!response.ok) throw await readFailure(response, body);
+
+        for (let text: string | undefined = ""; text !== undefined && !reply.done; ) {
+          // What was complete before the connection broke is an answer.
+          text = await body.next().catch((error) => (reply.complete ? undefined : failed(error)));
+          signal.throwIfAborted();
+          let failure: unknown;
+          try {
+            if (text === undefined) reply.end();
+            else reply.feed(text);
+          } catch (error) {
+            failure = error;
+          }
+          for (const part of parts) yield part;
+          parts.length = 0;
+          if (failure !== undefined) throw failure;
+        }
+      } finally {
+        trace.upstreamMs = earlierMs + clock.now() - startedMs;
+        if (body !== undefined && reply.done) linger(body);
+        else body?.release();
+      }
+    },
+  };
+}

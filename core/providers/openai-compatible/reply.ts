@@ -1,0 +1,318 @@
+/** What an upstream answered, whole or event by event, as parts. Loose: vendors differ in everything but the idea. */
+import { createParser } from "eventsource-parser";
+import { ApiError } from "../../errors.ts";
+import type { FinishReason, StreamPart, Usage } from "../../types.ts";
+
+type Fields = Record<string, unknown>;
+
+export interface ReplyReaderOptions {
+  /** The upstream's name, for messages. */
+  readonly upstream: string;
+  /** The most characters that one event, or a reply that is not a stream, may have. */
+  readonly maxEventChars: number;
+  /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
+  readonly failure: (body: unknown) => ApiError;
+}
+
+export interface ReplyReader {
+  /** Reads the next piece of the body into `parts`; it throws after the parts that came before the fault. */
+  feed(text: string): void;
+  /** Reads what the end of the body means. */
+  end(): void;
+  /** Whether the upstream has marked its stream's end; the connection may still be open. */
+  readonly done: boolean;
+  /** Whether everything that began has ended, so that a connection lost now has cost nothing. */
+  readonly complete: boolean;
+}
+
+const isRecord = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const finishReasons: Readonly<Record<string, FinishReason>> = {
+  stop: "stop",
+  length: "length",
+  tool_calls: "tool_calls",
+  content_filter: "content_filter",
+  function_call: "function_call",
+  max_tokens: "length",
+  model_length: "length",
+  tool_use: "tool_calls",
+  safety: "content_filter",
+};
+
+/** Reasons that are failures in disguise: OpenRouter's, vLLM's and DeepSeek's. */
+const failureReasons: ReadonlySet<string> = new Set(["error", "abort", "insufficient_system_resource"]);
+
+const count = (value: unknown): number => (typeof value === "number" && value > 0 ? value : 0);
+
+const readUsage = (fields: Fields): Usage => {
+  const { prompt_tokens, completion_tokens, total_tokens, ...details } = fields;
+  const promptTokens = count(prompt_tokens);
+  const completionTokens = count(completion_tokens);
+  const totalTokens = count(total_tokens) || promptTokens + completionTokens;
+  return { promptTokens, completionTokens, totalTokens, ...(Object.keys(details).length > 0 && { details }) };
+};
+
+/** A text, or the text of Mistral's lists of pieces. */
+const readText = (content: unknown, piece: "text" | "thinking"): string => {
+  if (typeof content === "string") return piece === "text" ? content : "";
+  if (!Array.isArray(content)) return "";
+  let text = "";
+  for (const part of content) {
+    if (!isRecord(part) || part.type !== piece) continue;
+    const inner = part[piece];
+    text += typeof inner === "string" ? inner : readText(inner, "text");
+  }
+  return text;
+};
+
+interface ToolCall {
+  readonly id: string;
+  /** The upstream's own index, which some give to every call and some to none. */
+  readonly index: number | undefined;
+}
+
+interface Choice {
+  readonly toolCalls: ToolCall[];
+  finished: boolean;
+}
+
+/** OpenAI's own limit on `n`. */
+const maxChoices = 128;
+
+/** Reads one reply. The parts are pushed to `parts`, which the caller empties. */
+export function replyReader(
+  parts: StreamPart[],
+  { upstream, maxEventChars, failure }: ReplyReaderOptions,
+): ReplyReader {
+  const choices: Choice[] = [];
+  const answerFields = new Map<string, unknown>();
+  let format: "events" | "object" | undefined;
+  let head = "";
+  let sawEvent = false;
+  let done = false;
+  let usage: Usage | undefined;
+
+  const invalid = (what: string) => new ApiError("upstream_invalid_response", `${upstream} ${what}.`);
+  const tooLarge = () => invalid(`sent more than ${maxEventChars} characters at once`);
+  const isComplete = () => choices.length > 0 && choices.every((choice) => choice?.finished !== false);
+
+  const parser = createParser({
+    maxBufferSize: maxEventChars,
+    onEvent: ({ data, event }) => readEvent(data, event),
+    onError(error) {
+      if (error.type === "max-buffer-size-exceeded") throw tooLarge();
+    },
+  });
+
+  function readEvent(data: string, type: string | undefined): void {
+    if (done || data === "") return;
+    sawEvent = true;
+    if (data.startsWith("[DONE]")) {
+      done = true;
+      return;
+    }
+    let body: unknown;
+    try {
+      body = JSON.parse(data);
+    } catch (cause) {
+      if (type === "error") throw failure(data);
+      throw new ApiError("upstream_invalid_response", `${upstream} sent an event that is not JSON.`, {
+        cause,
+      });
+    }
+    if (type === "error") throw failure(body);
+    readBody(body);
+  }
+
+  /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. */
+  function readBody(body: unknown): void {
+    // Gemini puts its errors into a list.
+    if (Array.isArray(body) && isRecord(body[0]) && body[0].error) throw failure(body);
+    if (!isRecord(body)) throw invalid("sent JSON that is no reply");
+    if (body.error || body.object === "error" || body.type === "error") throw failure(body);
+    if (isRecord(body.usage)) usage = readUsage(body.usage);
+    if (!Array.isArray(body.choices)) return;
+    for (const name in body) {
+      switch (name) {
+        case "id":
+        case "object":
+        case "created":
+        case "model":
+        case "choices":
+        case "usage":
+        // Random padding of OpenAI's that hides lengths; it means nothing once the text has been cut anew.
+        case "obfuscation":
+          break;
+        default:
+          readAnswerField(name, body[name]);
+      }
+    }
+    for (let position = 0; position < body.choices.length; position++) {
+      if (isRecord(body.choices[position])) readChoice(body.choices[position], position);
+    }
+  }
+
+  /** Fields beside the choices are repeated in every event; each value is passed on once. */
+  function readAnswerField(name: string, value: unknown): void {
+    if (value === null) return;
+    const known = typeof value === "object" ? JSON.stringify(value) : value;
+    if (answerFields.get(name) === known) return;
+    answerFields.set(name, known);
+    parts.push({ type: "extension", scope: "answer", fields: { [name]: value } });
+  }
+
+  function readChoice(fields: Fields, position: number): void {
+    if (fields.error) throw failure(fields);
+    const index =
+      Number.isInteger(fields.index) && (fields.index as number) >= 0 ? (fields.index as number) : position;
+    if (index >= maxChoices) throw invalid(`sent a reply with the index ${index}`);
+    choices[index] ??= { toolCalls: [], finished: false };
+    const choice = choices[index];
+    // An absent index means 0, which is nearly always: no property then.
+    const at = index === 0 ? undefined : { choice: index };
+    const message = fields.delta ?? fields.message;
+    if (isRecord(message)) readMessage(message, choice, at);
+
+    for (const name in fields) {
+      if (name === "index" || name === "delta" || name === "message" || name === "finish_reason") continue;
+      const value = fields[name];
+      if (value !== null)
+        parts.push({ type: "extension", ...at, scope: "choice", fields: { [name]: value } });
+    }
+
+    const reason = fields.finish_reason;
+    if (typeof reason !== "string" || reason === "" || choice.finished) return;
+    if (failureReasons.has(reason)) throw failure(undefined);
+    choice.finished = true;
+    parts.push({ type: "finish", ...at, reason: finishReasons[reason.toLowerCase()] ?? "stop" });
+  }
+
+  function readMessage(message: Fields, choice: Choice, at: { choice: number } | undefined): void {
+    // `reasoning` is OpenRouter's and Ollama's name; some send both with the same text.
+    const reasoning = message.reasoning_content ?? message.reasoning ?? readText(message.content, "thinking");
+    if (typeof reasoning === "string" && reasoning !== "") {
+      parts.push({ type: "reasoning-delta", ...at, delta: reasoning });
+    }
+    const text = readText(message.content, "text");
+    if (text !== "") parts.push({ type: "text-delta", ...at, delta: text });
+    for (const name in message) {
+      const value = message[name];
+      switch (name) {
+        case "role":
+        case "content":
+        case "reasoning_content":
+          break;
+        case "refusal":
+          if (typeof value === "string" && value !== "") {
+            parts.push({ type: "refusal-delta", ...at, delta: value });
+          }
+          break;
+        case "tool_calls":
+          if (!Array.isArray(value)) break;
+          for (const call of value) if (isRecord(call)) readToolCall(call, choice, at);
+          break;
+        default:
+          if (name === "reasoning" && typeof value === "string") break;
+          if (value === null || (Array.isArray(value) && value.length === 0)) break;
+          parts.push({ type: "extension", ...at, scope: "message", fields: { [name]: value } });
+      }
+    }
+  }
+
+  /**
+   * Calls are counted in order of appearance: whole replies have no index, and some vendors give every call of a
+   * stream the same one. A call begins with its name; what has none continues one.
+   */
+  function readToolCall(call: Fields, choice: Choice, at: { choice: number } | undefined): void {
+    if (!isRecord(call.function)) {
+      // A custom tool's call, which is not modelled.
+      parts.push({ type: "extension", ...at, scope: "message", fields: { tool_calls: [call] } });
+      return;
+    }
+    const { toolCalls } = choice;
+    const id = typeof call.id === "string" ? call.id : "";
+    const upstreamIndex = typeof call.index === "number" ? call.index : undefined;
+    const name = typeof call.function.name === "string" ? call.function.name : "";
+    const text = call.function.arguments;
+    const delta = typeof text === "string" ? text : text == null ? "" : JSON.stringify(text);
+
+    let index = id === "" ? -1 : toolCalls.findLastIndex((known) => known.id === id);
+    if (index < 0 && (name === "" || (id === "" && upstreamIndex !== undefined))) {
+      index = toolCalls.findLastIndex(
+        (known) => upstreamIndex === undefined || known.index === upstreamIndex,
+      );
+    }
+    if (index >= 0) {
+      if (delta !== "") parts.push({ type: "tool-call-delta", ...at, index, delta });
+      return;
+    }
+    // Clients need an id to answer by.
+    const ownId = id === "" ? `call_${crypto.randomUUID().replaceAll("-", "")}` : id;
+    toolCalls.push({ id: ownId, index: upstreamIndex });
+    parts.push({ type: "tool-call-delta", ...at, index: toolCalls.length - 1, id: ownId, name, delta });
+  }
+
+  /** Closes what the upstream has left open, and ends with the last token counts that it gave. */
+  function conclude(): void {
+    if (choices.length === 0) throw invalid("answered without a reply");
+    for (const [index, choice] of choices.entries()) {
+      if (choice === undefined || choice.finished) continue;
+      choice.finished = true;
+      const reason = choice.toolCalls.length > 0 ? "tool_calls" : "stop";
+      parts.push({ type: "finish", ...(index > 0 && { choice: index }), reason });
+    }
+    if (usage !== undefined) parts.push({ type: "usage", usage });
+    usage = undefined;
+  }
+
+  function readObject(): void {
+    let body: unknown;
+    try {
+      body = JSON.parse(head);
+    } catch (cause) {
+      const what = head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
+      throw new ApiError("upstream_invalid_response", `${upstream} ${what}.`, { cause });
+    }
+    readBody(body);
+  }
+
+  return {
+    feed(text) {
+      if (format === "events") parser.feed(text);
+      else {
+        head = format === undefined ? (head + text).trimStart() : head + text;
+        if (head === "") return;
+        // What the body is, its first character tells; a Content-Type may be wrong.
+        format ??= "{[<".includes(head.charAt(0)) ? "object" : "events";
+        if (format === "events") parser.feed(head);
+        else if (head.length > maxEventChars) throw tooLarge();
+      }
+      if (done) conclude();
+    },
+    end() {
+      if (format === "object") readObject();
+      else if (format === "events" && !done) {
+        try {
+          // The last event may lack the blank line that ends it.
+          parser.feed("\n\n");
+        } catch (error) {
+          if (!(error instanceof ApiError) || error.code !== "upstream_invalid_response") throw error;
+        }
+      }
+      if (format === undefined) throw invalid("answered with an empty body");
+      if (format === "events" && !done && !isComplete()) {
+        throw sawEvent || head.startsWith(":")
+          ? new ApiError("upstream_unreachable", `${upstream} broke off in the middle of its reply.`)
+          : invalid("answered with neither JSON nor events");
+      }
+      conclude();
+    },
+    get done() {
+      return done;
+    },
+    get complete() {
+      return isComplete();
+    },
+  };
+}
