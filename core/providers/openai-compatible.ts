@@ -38,9 +38,6 @@ export interface OpenAiCompatibleOptions {
   readonly maxEventChars?: number | undefined;
 }
 
-const modelsTtlMs = 5 * 60 * 1000;
-const modelsRetryMs = 10_000;
-const modelsTimeoutMs = 10_000;
 const maxErrorChars = 64 * 1024;
 const maxModelsChars = 8 * 1024 * 1024;
 /** How long a connection may take to end after the last event; it is closed then, and not used again. */
@@ -83,7 +80,11 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     named.set(entry.id, entry);
   }
 
-  const readFailure = async (response: Response, body: BodyReader): Promise<ApiError> => {
+  const readFailure = async (
+    response: Response,
+    body: BodyReader,
+    signal: AbortSignal,
+  ): Promise<ApiError> => {
     const { status } = response;
     if (response.headers.has("cf-mitigated")) {
       return new ApiError("upstream_challenge", `${name} is behind a firewall that wants a browser.`);
@@ -93,6 +94,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     }
     // The status says enough where the rest can't be read.
     const text = await readWhole(body, maxErrorChars).catch(() => undefined);
+    signal.throwIfAborted();
     const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
     return upstreamError({ status, body: parseJson(text ?? ""), retryAfterMs }, { upstream: name, secrets });
   };
@@ -105,24 +107,14 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
       throw connectionError(name, error);
     };
 
-  const loadModels = async () => {
-    const controller = new AbortController();
-    const { signal } = controller;
-    const cancelTimer = clock.schedule(
-      () => controller.abort(new ApiError("upstream_timeout", `${name} did not list its models in time.`)),
-      modelsTimeoutMs,
-    );
+  const loadModels = async (signal: AbortSignal) => {
     const failed = failedBy(signal);
-    try {
-      const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
-      const body = bodyReader(response, maxModelsChars);
-      if (!response.ok) throw await readFailure(response, body);
-      return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
-    } finally {
-      cancelTimer();
-    }
+    const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
+    const body = bodyReader(response, maxModelsChars);
+    if (!response.ok) throw await readFailure(response, body, signal);
+    return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
   };
-  const askForModels = listedModels({ load: loadModels, clock, ttlMs: modelsTtlMs, retryMs: modelsRetryMs });
+  const askForModels = listedModels({ upstream: name, load: loadModels, clock });
   const namedModels = [...named.values()].map(modelOf);
 
   /** The client's whole request, but for what the gateway decides. */
@@ -185,7 +177,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         trace.upstreamMs = earlierMs + clock.now() - startedMs;
         const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
         body = bodyReader(response, isStream ? 0 : maxEventChars);
-        if (!response.ok) throw await readFailure(response, body);
+        if (!response.ok) throw await readFailure(response, body, signal);
 
         for (let text: string | undefined = ""; text !== undefined && !reply.done; ) {
           // What was complete before the connection broke is an answer.

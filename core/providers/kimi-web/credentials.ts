@@ -1,10 +1,10 @@
 /** The nonce and the cookies that a message needs: fetched once for all, kept for hours, renewed when refused. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch, Logger, SessionStore } from "../../types.ts";
+import { type SharedTask, sharedTask } from "../shared-task.ts";
 import { fetchChatPage } from "./chat-page.ts";
 import { cookieHeader, parseCookies } from "./cookies.ts";
 import { credentialStore, type StoredCredentials } from "./credential-store.ts";
-import { type SharedTask, sharedTask } from "./shared-task.ts";
 
 /** What the site wants to see beside a message. */
 export interface Credentials {

@@ -1,52 +1,51 @@
 /** The models of an upstream that is asked for them: kept a while, asked once at a time, old ones rather than none. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Model } from "../../types.ts";
+import { type SharedTask, sharedTask } from "../shared-task.ts";
 
 export interface ListedModelsOptions {
+  /** The upstream's name, for messages. */
+  readonly upstream: string;
   /** Asks the upstream. */
-  readonly load: () => Promise<readonly Model[]>;
+  readonly load: (signal: AbortSignal) => Promise<readonly Model[]>;
   readonly clock: Clock;
-  /** How long a list is kept. */
-  readonly ttlMs: number;
-  /** How long nothing is asked after a failure. */
-  readonly retryMs: number;
 }
 
-/** Resolves as `promise` does; a waiter whose signal aborts leaves alone. */
-const untilAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason);
-    if (signal.aborted) leave();
-    else signal.addEventListener("abort", leave, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
-  });
+const keptMs = 5 * 60_000;
+/** After a failure, nothing is asked for so long. */
+const holdOffMs = 10_000;
+const limitMs = 10_000;
 
 /** A `Provider`'s `models` over `load`. */
-export function listedModels({ load, clock, ttlMs, retryMs }: ListedModelsOptions) {
+export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
   let known: readonly Model[] | undefined;
   let failure: unknown;
   let nextLoadMs = Number.NEGATIVE_INFINITY;
-  let loading: Promise<readonly Model[]> | undefined;
+  let loading: SharedTask<readonly Model[]> | undefined;
 
-  const refresh = async (): Promise<readonly Model[]> => {
-    try {
-      known = await load();
-      nextLoadMs = clock.now() + ttlMs;
-      return known;
-    } catch (error) {
-      failure = error;
-      nextLoadMs = clock.now() + retryMs;
-      if (known === undefined) throw error;
-      return known;
-    } finally {
-      loading = undefined;
-    }
+  const refresh = async (signal: AbortSignal): Promise<readonly Model[]> => {
+    known = await load(signal);
+    nextLoadMs = clock.now() + keptMs;
+    return known;
   };
 
   return (signal: AbortSignal): readonly Model[] | Promise<readonly Model[]> => {
     if (clock.now() < nextLoadMs) return known ?? Promise.reject(failure);
-    loading ??= refresh();
-    return untilAborted(loading, signal);
+    loading ??= sharedTask(refresh, {
+      clock,
+      limitMs,
+      timeoutMessage: `${upstream} did not list its models within ${limitMs / 1000} s.`,
+      onOver: () => {
+        loading = undefined;
+      },
+    });
+    return loading.join(signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      failure = error;
+      nextLoadMs = clock.now() + holdOffMs;
+      if (known === undefined) throw error;
+      return known;
+    });
   };
 }
 

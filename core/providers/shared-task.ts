@@ -1,5 +1,5 @@
-import { ApiError } from "../../errors.ts";
-import type { Clock } from "../../types.ts";
+import { ApiError } from "../errors.ts";
+import type { Clock } from "../types.ts";
 
 export interface SharedTaskOptions {
   readonly clock: Clock;
