@@ -1,5 +1,5 @@
 /** What an upstream answered, whole or event by event, as parts. Loose: vendors differ in everything but the idea. */
-import { createParser } from "eventsource-parser";
+import { createParser, type EventSourceParser } from "eventsource-parser";
 import { ApiError } from "../../errors.ts";
 import type { FinishReason, StreamPart, Usage } from "../../types.ts";
 
@@ -87,7 +87,9 @@ export function replyReader(
 ): ReplyReader {
   const choices: Choice[] = [];
   const answerFields = new Map<string, unknown>();
-  let format: "events" | "object" | undefined;
+  /** Reads the body if it is a stream of events. */
+  let parser: EventSourceParser | undefined;
+  /** The body, or its beginning until it is clear that it is a stream. */
   let head = "";
   let sawEvent = false;
   let done = false;
@@ -97,13 +99,14 @@ export function replyReader(
   const tooLarge = () => invalid(`sent more than ${maxEventChars} characters at once`);
   const isComplete = () => choices.length > 0 && choices.every((choice) => choice?.finished !== false);
 
-  const parser = createParser({
-    maxBufferSize: maxEventChars,
-    onEvent: ({ data, event }) => readEvent(data, event),
-    onError(error) {
-      if (error.type === "max-buffer-size-exceeded") throw tooLarge();
-    },
-  });
+  const eventParser = () =>
+    createParser({
+      maxBufferSize: maxEventChars,
+      onEvent: ({ data, event }) => readEvent(data, event),
+      onError(error) {
+        if (error.type === "max-buffer-size-exceeded") throw tooLarge();
+      },
+    });
 
   function readEvent(data: string, type: string | undefined): void {
     if (done || data === "") return;
@@ -266,6 +269,19 @@ export function replyReader(
     usage = undefined;
   }
 
+  function endEvents(events: EventSourceParser): void {
+    try {
+      // The last event may lack the blank line that ends it, or be only half there.
+      events.feed("\n\n");
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== "upstream_invalid_response") throw error;
+    }
+    if (done || isComplete()) return;
+    throw sawEvent || head.startsWith(":")
+      ? new ApiError("upstream_unreachable", `${upstream} broke off in the middle of its reply.`)
+      : invalid("answered with neither JSON nor events");
+  }
+
   function readObject(): void {
     let body: unknown;
     try {
@@ -279,33 +295,22 @@ export function replyReader(
 
   return {
     feed(text) {
-      if (format === "events") parser.feed(text);
+      if (parser !== undefined) parser.feed(text);
       else {
-        head = format === undefined ? (head + text).trimStart() : head + text;
+        head = head === "" ? text.trimStart() : head + text;
         if (head === "") return;
         // What the body is, its first character tells; a Content-Type may be wrong.
-        format ??= "{[<".includes(head.charAt(0)) ? "object" : "events";
-        if (format === "events") parser.feed(head);
-        else if (head.length > maxEventChars) throw tooLarge();
+        if (!"{[<".includes(head.charAt(0))) {
+          parser = eventParser();
+          parser.feed(head);
+        } else if (head.length > maxEventChars) throw tooLarge();
       }
       if (done) conclude();
     },
     end() {
-      if (format === "object") readObject();
-      else if (format === "events" && !done) {
-        try {
-          // The last event may lack the blank line that ends it.
-          parser.feed("\n\n");
-        } catch (error) {
-          if (!(error instanceof ApiError) || error.code !== "upstream_invalid_response") throw error;
-        }
-      }
-      if (format === undefined) throw invalid("answered with an empty body");
-      if (format === "events" && !done && !isComplete()) {
-        throw sawEvent || head.startsWith(":")
-          ? new ApiError("upstream_unreachable", `${upstream} broke off in the middle of its reply.`)
-          : invalid("answered with neither JSON nor events");
-      }
+      if (head === "") throw invalid("answered with an empty body");
+      if (parser === undefined) readObject();
+      else endEvents(parser);
       conclude();
     },
     get done() {
