@@ -134,7 +134,6 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   async function get({ signal, log }: CredentialContext): Promise<Credentials> {
     // While one that was refused is renewed, nobody else needs to be refused.
     if (current !== undefined && ageMs(current) < maxAgeMs && flight?.reason !== "certain") return current;
-    signal.throwIfAborted();
     return (flight ?? start("none", undefined, log)).join(signal);
   }
 
@@ -142,7 +141,6 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     get,
 
     async renew(used, refusal, { signal, log }) {
-      signal.throwIfAborted();
       // What brings the first nonce may come out of a page cache: only what it changes is of use.
       if (flight?.reason === "none") await flight.join(signal);
       if (current !== undefined && !isSame(current, used)) return current;

@@ -135,12 +135,30 @@ describe("the first ones", () => {
     const leavers = [new AbortController(), new AbortController()];
     for (const { signal } of leavers) await begin(source.get({ signal }));
     for (const leaver of leavers) leaver.abort("gone");
+    await settle();
     expect(last().signal.aborted).toBe(true);
     expect(clock.pending).toBe(0);
     const [next] = await begin(source.get(context()));
     expect(calls).toHaveLength(2);
     last().answer(page("nonce1"));
     expect(await next).toMatchObject({ nonce: "nonce1" });
+  });
+
+  test("are asked for anew if the one who began has left and nothing comes", async () => {
+    const { source, calls, clock, last } = setUp();
+    const leaver = new AbortController();
+    await begin(source.get({ signal: leaver.signal }));
+    await clock.advance(1_000);
+    const [stayed] = await begin(source.get(context()));
+    leaver.abort("gone");
+    await clock.advance(4_999);
+    expect(calls).toHaveLength(1);
+    await clock.advance(5_000);
+    expect(calls).toHaveLength(2);
+    last().answer(page("nonce1"));
+    expect(await stayed).toMatchObject({ nonce: "nonce1" });
+    expect(calls[0]?.signal.aborted).toBe(true);
+    expect(clock.pending).toBe(0);
   });
 
   test("are not even asked for by one who has left already", async () => {
