@@ -2,6 +2,7 @@
 import { ApiError } from "../../errors.ts";
 import type { Fetch } from "../../types.ts";
 import { cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
+import { parseCookies } from "./cookies.ts";
 import { findJson } from "./find-json.ts";
 import {
   callSite,
@@ -50,22 +51,43 @@ export async function postMessage(form: ChatMessageForm, options: PostOptions): 
   });
   const { fetch, url, headers, signal } = options;
   const init = { method: "POST", headers, body };
-  return readAnswer(await callSite({ fetch, url, init, signal, maxChars: maxReplyChars }), options.nowMs());
+  const response = await callSite({ fetch, url, init, signal, maxChars: maxReplyChars });
+  return readAnswer(response, { nowMs: options.nowMs(), nonce: form.nonce, cookie: headers.cookie });
 }
 
-/** Sorts an answer of admin-ajax.php. `nowMs` is what a Retry-After date is counted from. */
-export function readAnswer(response: SiteResponse, nowMs: number): SiteAnswer {
+export interface AnswerContext {
+  /** What a Retry-After date is counted from. */
+  readonly nowMs: number;
+  /** What was sent, lest it be shown when the site repeats it. */
+  readonly nonce: string;
+  readonly cookie?: string | undefined;
+}
+
+/** Sorts an answer of admin-ajax.php. */
+export function readAnswer(response: SiteResponse, context: AnswerContext): SiteAnswer {
   const { status, headers, isCut } = response;
   if (isMarkedChallenge(headers)) throw challengeFault(status);
   if (isCut) throw invalid("more than 4 million characters");
   const answer = findJson(response.text, "success");
-  if (answer === undefined) return readOtherText(response, nowMs);
+  if (answer === undefined) {
+    return readOtherText({ ...response, text: withoutSecrets(response.text, context) }, context.nowMs);
+  }
   if (isTrue(answer.success)) {
     const text = messageOf(answer.data);
     if (text === undefined) throw invalid(`no message in its JSON (status ${status})`);
     return { kind: "reply", text };
   }
-  return readFailure(response, failureText(answer.data) || failureText(answer), nowMs);
+  const text = failureText(answer.data) || failureText(answer);
+  return readFailure(response, withoutSecrets(text, context), context.nowMs);
+}
+
+function withoutSecrets(text: string, { nonce, cookie = "" }: AnswerContext): string {
+  let shown = text;
+  for (const secret of [nonce, ...parseCookies(cookie).values()]) {
+    // What is shorter is no secret, and may be a piece of any word.
+    if (secret.length >= 6) shown = shown.replaceAll(secret, "***");
+  }
+  return shown;
 }
 
 const isTrue = (value: unknown): boolean =>

@@ -4,8 +4,10 @@ import { readAnswer, type SiteAnswer } from "../../../core/providers/kimi-web/aj
 
 const nowMs = Date.parse("2026-03-01T00:00:00Z");
 
+const sent = { nowMs, nonce: "f3749c0f5f", cookie: "own=secret-cookie; a=1" };
+
 const read = (text: string, status = 200, headers: Record<string, string> = {}): SiteAnswer =>
-  readAnswer({ status, headers: new Headers(headers), text, isCut: false }, nowMs);
+  readAnswer({ status, headers: new Headers(headers), text, isCut: false }, sent);
 
 const failed = (data: unknown, status?: number, headers?: Record<string, string>) => () =>
   read(JSON.stringify({ success: false, data }), status, headers);
@@ -208,5 +210,12 @@ test("a broken reply that ends in -1 is no refused nonce", () => {
 
 test("an answer over the size limit is refused", () => {
   const response = { status: 200, headers: new Headers(), text: "{", isCut: true };
-  expect(faultOf(() => readAnswer(response, nowMs)).message).toContain("4 million");
+  expect(faultOf(() => readAnswer(response, sent)).message).toContain("4 million");
+});
+
+test("what was sent in secret is not shown, whoever repeats it", () => {
+  const words = "AI: bad f3749c0f5f with secret-cookie 1";
+  for (const fault of [faultOf(failed(words)), faultOf(() => read(`<title>${words}</title>`, 500))]) {
+    expect(fault.message).toContain("AI: bad *** with *** 1");
+  }
 });
