@@ -3,6 +3,18 @@
  * what is allowed, and never shows a value.
  */
 import * as v from "valibot";
+import { type ProviderSettings, readAliases, readFallbacks, readProviders } from "./config-providers.ts";
+import {
+  custom,
+  httpUrl,
+  integer,
+  number,
+  oneOf,
+  onOff,
+  parsedJson,
+  stringRecord,
+  text,
+} from "./config-values.ts";
 import { version } from "./version.ts";
 
 export interface NamedKey {
@@ -34,6 +46,20 @@ export interface PromptLabels {
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+export interface SiteSettings {
+  readonly pageUrl: string;
+  readonly ajaxUrl: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly models: readonly SiteModel[];
+  readonly maxChars: number;
+  readonly safeText: boolean;
+  readonly labels: PromptLabels;
+  readonly chunkChars: number;
+  readonly chunkDelayMs: number;
+  /** Calls to the site at once; 0 for no limit. */
+  readonly maxConcurrency: number;
+}
+
 export interface Config {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
   readonly hostname: string;
@@ -50,20 +76,16 @@ export interface Config {
     /** Silence after which a stream gets a comment line. */
     readonly keepAliveMs: number;
   };
-  readonly defaultModel: string;
-  readonly site: {
-    readonly pageUrl: string;
-    readonly ajaxUrl: string;
-    readonly headers: Readonly<Record<string, string>>;
-    readonly models: readonly SiteModel[];
-    readonly maxChars: number;
-    readonly safeText: boolean;
-    readonly labels: PromptLabels;
-    readonly chunkChars: number;
-    readonly chunkDelayMs: number;
-    /** Calls to the site at once; 0 for no limit. */
-    readonly maxConcurrency: number;
-  };
+  /** What a request without a model asks for; undefined if nothing is known to be there. */
+  readonly defaultModel: string | undefined;
+  /** Other names for models; "*" stands for every name that nothing else has. */
+  readonly modelAliases: Readonly<Record<string, string>>;
+  /** The models to ask when one fails early, by that one's id. */
+  readonly modelFallbacks: Readonly<Record<string, readonly string[]>>;
+  /** OpenAI-compatible upstreams, in the order in which models are looked for, after the site. */
+  readonly providers: readonly ProviderSettings[];
+  /** The chat site; undefined when it is switched off. */
+  readonly site: SiteSettings | undefined;
   readonly sessions: { readonly ttlMs: number; readonly maxEntries: number };
   readonly circuitBreaker: boolean;
   /** Requests a minute and API key; 0 for no limit. */
@@ -87,88 +109,6 @@ export class ConfigError extends Error {
 const defaultSiteNames: Readonly<Record<string, string>> = {
   "kimi-k2-instruct-0905": "moonshotai/Kimi-K2-Instruct-0905",
   "kimi-k2-instruct": "moonshotai/Kimi-K2-Instruct",
-};
-
-const text = (fallback: string) => v.optional(v.string(), fallback);
-
-const oneOf = <const Choices extends readonly string[]>(choices: Choices, fallback: Choices[number]) =>
-  v.optional(
-    v.pipe(v.string(), v.toLowerCase(), v.picklist(choices, `must be one of ${choices.join(", ")}`)),
-    fallback,
-  );
-
-const number = (fallback: number, min: number, max: number, unit: string) => {
-  const allowed = `must be a number from ${min} to ${max} (${unit})`;
-  return v.optional(
-    v.pipe(
-      v.string(),
-      v.regex(/^\d+(\.\d+)?$/, allowed),
-      v.transform(Number),
-      v.minValue(min, allowed),
-      v.maxValue(max, allowed),
-    ),
-    String(fallback),
-  );
-};
-
-const integer = (fallback: number, min: number, max: number, unit: string) =>
-  v.pipe(
-    number(fallback, min, max, unit),
-    v.integer(`must be a whole number from ${min} to ${max} (${unit})`),
-  );
-
-const onOff = (fallback: "on" | "off") =>
-  v.pipe(
-    oneOf(["on", "off", "true", "false", "1", "0", "yes", "no"], fallback),
-    v.transform((word) => ["on", "true", "1", "yes"].includes(word)),
-  );
-
-const httpUrl = (fallback: string) =>
-  v.optional(
-    v.pipe(
-      v.string(),
-      v.check((value) => {
-        const url = URL.canParse(value) ? new URL(value) : undefined;
-        return (
-          url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" && url.password === ""
-        );
-      }, "must be an http(s) URL without user and password"),
-    ),
-    fallback,
-  );
-
-const parsedJson = (value: string): unknown => {
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
-};
-
-const isStringRecord = (value: unknown): value is Record<string, string> =>
-  typeof value === "object" &&
-  value !== null &&
-  !Array.isArray(value) &&
-  Object.values(value).every((entry) => typeof entry === "string");
-
-/** A transform that may fail: `read` returns the value, or throws an Error that says what is allowed. */
-const custom = <T>(fallback: string, read: (value: string) => T) =>
-  v.pipe(
-    v.optional(v.string(), fallback),
-    v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
-      try {
-        return read(dataset.value);
-      } catch (error) {
-        addIssue({ message: (error as Error).message });
-        return NEVER;
-      }
-    }),
-  );
-
-const stringRecord = (what: string) => (value: string) => {
-  const record = parsedJson(value);
-  if (!isStringRecord(record)) throw new Error(`must be a JSON object of ${what}`);
-  return record;
 };
 
 const visibleAscii = /^[\x21-\x7e]+$/;
@@ -273,6 +213,13 @@ const schema = v.object({
   UPSTREAM_URL: httpUrl("https://kimi-ai.chat/wp-admin/admin-ajax.php"),
   UPSTREAM_HEADERS: custom("{}", readHeaders),
   UPSTREAM_SAFE_TEXT: onOff("on"),
+  KIMI_WEB: onOff("on"),
+  OPENAI_BASE_URL: v.optional(httpUrl("")),
+  OPENAI_API_KEY: v.optional(v.string()),
+  OPENAI_MODELS: text("*"),
+  PROVIDERS: text("[]"),
+  MODEL_ALIASES: custom("", readAliases),
+  MODEL_FALLBACKS: custom("{}", readFallbacks),
   KNOWN_MODELS: custom(Object.keys(defaultSiteNames).join(","), readModels),
   CONTEXT_MAX_LENGTH: integer(1000, 1, 1_000_000_000, "characters"),
   PROMPT_LABELS: custom("{}", readLabels),
@@ -331,9 +278,19 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
   if (open && apiKeys.length > 0)
     problems.push("API_MASTER_KEY is 1, which opens the API, while API_KEYS names keys: use one of them");
 
-  const defaultModel = env.DEFAULT_MODEL ?? defaultModelOf(env.KNOWN_MODELS);
-  if (!env.KNOWN_MODELS.some(({ id }) => id === defaultModel))
-    problems.push("DEFAULT_MODEL must be one of KNOWN_MODELS");
+  const providers = readProviders(env, given, problems);
+  if (!env.KIMI_WEB && providers.length === 0) {
+    problems.push("KIMI_WEB is off and no other upstream is set: set OPENAI_BASE_URL or PROVIDERS");
+  }
+  const named = [
+    ...(env.KIMI_WEB ? env.KNOWN_MODELS : []).map(({ id }) => id),
+    ...providers.flatMap(({ models }) => models),
+  ];
+  // What is asked of upstreams is known only later.
+  const isWholeList = providers.every(({ models }) => models !== "*");
+  if (env.DEFAULT_MODEL !== undefined && isWholeList && !named.includes(env.DEFAULT_MODEL)) {
+    problems.push(`DEFAULT_MODEL must be one of ${named.join(", ")}`);
+  }
 
   if (problems.length > 0) throw new ConfigError(problems);
 
@@ -348,26 +305,28 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     maxBodyBytes: env.MAX_BODY_BYTES,
     requestTimeoutMs: env.API_REQUEST_TIMEOUT * 1000,
     stream: { commitMs: env.STREAM_COMMIT_MS, keepAliveMs: env.STREAM_KEEPALIVE_MS },
-    defaultModel,
-    site: {
-      pageUrl: env.CHAT_PAGE_URL,
-      ajaxUrl: env.UPSTREAM_URL,
-      headers: env.UPSTREAM_HEADERS,
-      models: env.KNOWN_MODELS,
-      maxChars: env.CONTEXT_MAX_LENGTH,
-      safeText: env.UPSTREAM_SAFE_TEXT,
-      labels: env.PROMPT_LABELS,
-      // With a delay the typewriter effect is wanted, so a character at a time.
-      chunkChars: env.STREAM_CHUNK_CHARS ?? (env.STREAM_DELAY_MS > 0 ? 1 : 20),
-      chunkDelayMs: env.STREAM_DELAY_MS,
-      maxConcurrency: env.UPSTREAM_MAX_CONCURRENCY,
-    },
+    defaultModel: env.DEFAULT_MODEL ?? named.find((id) => id !== "*"),
+    modelAliases: env.MODEL_ALIASES,
+    modelFallbacks: env.MODEL_FALLBACKS,
+    providers,
+    site: !env.KIMI_WEB
+      ? undefined
+      : {
+          pageUrl: env.CHAT_PAGE_URL,
+          ajaxUrl: env.UPSTREAM_URL,
+          headers: env.UPSTREAM_HEADERS,
+          models: env.KNOWN_MODELS,
+          maxChars: env.CONTEXT_MAX_LENGTH,
+          safeText: env.UPSTREAM_SAFE_TEXT,
+          labels: env.PROMPT_LABELS,
+          // With a delay the typewriter effect is wanted, so a character at a time.
+          chunkChars: env.STREAM_CHUNK_CHARS ?? (env.STREAM_DELAY_MS > 0 ? 1 : 20),
+          chunkDelayMs: env.STREAM_DELAY_MS,
+          maxConcurrency: env.UPSTREAM_MAX_CONCURRENCY,
+        },
     sessions: { ttlMs: env.SESSION_CACHE_TTL * 1000, maxEntries: env.SESSION_CACHE_MAX },
     circuitBreaker: env.CIRCUIT_BREAKER,
     requestsPerMinute: env.RATE_LIMIT_RPM,
     logLevel: env.LOG_LEVEL,
   };
 }
-
-const defaultModelOf = (models: readonly SiteModel[]): string =>
-  models.find(({ id }) => id === "kimi-k2-instruct-0905")?.id ?? models[0]?.id ?? "";

@@ -22,7 +22,8 @@ import type { Upstreams } from "./upstreams.ts";
 export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
-  readonly defaultModel: string;
+  /** What a request without a model asks for. */
+  readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
   /** For the whole request, whatever it tries. */
   readonly requestTimeoutMs: number;
@@ -115,15 +116,18 @@ export function chatExchange(
     try {
       const call = dialect.parse(await readJson(inbound.request, options.maxBodyBytes));
       const shownModel = call.model ?? options.defaultModel;
-      const route = await models.find(shownModel, { signal, log });
+      if (shownModel === undefined)
+        throw new ApiError("invalid_request", "model is required.", { param: "model" });
+      const routes = await models.find(shownModel, { signal, log });
+      const [{ provider, model }] = routes;
       const request = { ...call.prompt, conversation: newConversation(startedMs) };
-      record.model = route.model.id;
-      record.provider = route.provider.name;
+      record.model = model.id;
+      record.provider = provider.name;
       record.stream = request.stream;
       record.charsIn = textLength(request.messages);
 
       const asked = upstreams.ask({
-        routes: [route],
+        routes,
         request,
         context: { signal, requestId: record.requestId, log, trace },
         deadlineMs: startedMs + options.requestTimeoutMs,

@@ -1,8 +1,8 @@
-/** Which provider answers for which model. */
+/** Which providers answer for which model: ids, `provider/id`, aliases, fallbacks. */
 import { ApiError } from "./errors.ts";
-import type { MaybePromise, Model, Provider, ProviderContext } from "./types.ts";
+import type { Logger, Model, Provider, ProviderContext } from "./types.ts";
 
-/** Where a request goes. */
+/** Where a request may go. */
 export interface ModelRoute {
   readonly provider: Provider;
   readonly model: Model;
@@ -13,13 +13,35 @@ type ListingContext = Pick<ProviderContext, "signal" | "log">;
 export interface ModelDirectory {
   /** Every model on offer, each id once: of two providers the first one's. */
   list(context: ListingContext): Promise<readonly ModelRoute[]>;
-  /** By id, by `provider/id`, or by another name of a model. Throws ApiError model_not_found. */
-  find(asked: string, context: ListingContext): MaybePromise<ModelRoute>;
+  /** Who answers for a name, and who else may if that fails early. Throws ApiError model_not_found. */
+  find(asked: string, context: ListingContext): Promise<readonly [ModelRoute, ...ModelRoute[]]>;
 }
 
-export function modelDirectory(providers: readonly Provider[]): ModelDirectory {
-  /** An index per list: a provider that hands out the same list again is not indexed again. */
+export interface ModelDirectoryOptions {
+  readonly providers: readonly Provider[];
+  /** Other names for models; "*" stands for every name that nothing else has. */
+  readonly modelAliases?: Readonly<Record<string, string>>;
+  /** By a model's id, or by the name that was asked for. */
+  readonly modelFallbacks?: Readonly<Record<string, readonly string[]>>;
+}
+
+const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
+
+const notFound = (asked: string): ApiError =>
+  new ApiError(
+    "model_not_found",
+    `The model \`${asked.slice(0, 200)}\` does not exist. GET /v1/models lists those that do.`,
+    {
+      param: "model",
+    },
+  );
+
+export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
+  const { providers, modelAliases = {}, modelFallbacks = {} } = options;
+  /** An index for each list: a provider that hands out the same list again is not indexed again. */
   const indexes = new WeakMap<readonly Model[], Map<string, Model>>();
+
   const indexOf = (models: readonly Model[]): Map<string, Model> => {
     let index = indexes.get(models);
     if (index === undefined) {
@@ -31,46 +53,79 @@ export function modelDirectory(providers: readonly Provider[]): ModelDirectory {
     return index;
   };
 
-  const lookUp = (provider: Provider, models: readonly Model[], asked: string): ModelRoute | undefined => {
-    const index = indexOf(models);
-    const prefix = `${provider.name}/`;
-    const model =
-      index.get(asked) ?? (asked.startsWith(prefix) ? index.get(asked.slice(prefix.length)) : undefined);
-    return model && { provider, model };
+  /** A provider whose list can't be had is not in the way of the others. */
+  const modelsOf = async (
+    provider: Provider,
+    context: ListingContext,
+  ): Promise<readonly Model[] | ApiError> => {
+    try {
+      return await provider.models(context);
+    } catch (error) {
+      if (context.signal.aborted || !(error instanceof ApiError)) throw error;
+      warn(context.log, provider, error);
+      return error;
+    }
+  };
+  const warn = (log: Logger, provider: Provider, error: ApiError) =>
+    log.warn("models_unavailable", { provider: provider.name, code: error.code });
+
+  const lookUp = async (
+    asked: string,
+    context: ListingContext,
+  ): Promise<ModelRoute | ApiError | undefined> => {
+    let failure: ApiError | undefined;
+    for (const provider of providers) {
+      const models = provider.models(context);
+      const list = models instanceof Promise ? await modelsOf(provider, context) : models;
+      const prefix = `${provider.name}/`;
+      const rest = asked.startsWith(prefix) ? asked.slice(prefix.length) : undefined;
+      if (list instanceof ApiError) failure ??= list;
+      else {
+        const index = indexOf(list);
+        const model = index.get(asked) ?? (rest === undefined ? undefined : index.get(rest));
+        if (model !== undefined) return { provider, model };
+      }
+      // Upstreams have models that they don't list.
+      if (rest && provider.takesUnlistedModels) return { provider, model: { id: rest, createdAt: 0 } };
+    }
+    return failure;
   };
 
-  const notFound = (asked: string): ApiError =>
-    new ApiError(
-      "model_not_found",
-      `The model \`${asked.slice(0, 200)}\` does not exist. GET /v1/models lists those that do.`,
-      {
-        param: "model",
-      },
-    );
-
-  const findFrom = (start: number, asked: string, context: ListingContext): MaybePromise<ModelRoute> => {
-    for (let index = start; index < providers.length; index++) {
-      const provider = providers[index] as Provider;
-      const models = provider.models(context);
-      if (models instanceof Promise) {
-        return models.then((list) => lookUp(provider, list, asked) ?? findFrom(index + 1, asked, context));
-      }
-      const route = lookUp(provider, models, asked);
-      if (route !== undefined) return route;
+  const resolve = async (asked: string, context: ListingContext): Promise<ModelRoute> => {
+    const alias = own(modelAliases, asked);
+    let found = await lookUp(alias ?? asked, context);
+    if ((found === undefined || found instanceof ApiError) && alias === undefined) {
+      const other = own(modelAliases, "*");
+      if (other !== undefined) found = await lookUp(other, context);
     }
-    throw notFound(asked);
+    if (found === undefined) throw notFound(asked);
+    if (found instanceof ApiError) throw found;
+    return found;
   };
 
   return {
     async list(context) {
       const routes = new Map<string, ModelRoute>();
-      const lists = await Promise.all(providers.map((provider) => provider.models(context)));
-      providers.forEach((provider, index) => {
-        for (const model of lists[index] ?? [])
-          if (!routes.has(model.id)) routes.set(model.id, { provider, model });
-      });
+      const lists = await Promise.all(providers.map((provider) => modelsOf(provider, context)));
+      for (const [index, provider] of providers.entries()) {
+        const list = lists[index];
+        if (list === undefined || list instanceof ApiError) continue;
+        for (const model of list) if (!routes.has(model.id)) routes.set(model.id, { provider, model });
+      }
+      const failure = lists.find((list) => list instanceof ApiError);
+      if (routes.size === 0 && failure !== undefined) throw failure;
       return [...routes.values()];
     },
-    find: (asked, context) => findFrom(0, asked, context),
+
+    async find(asked, context) {
+      const route = await resolve(asked, context);
+      const { provider, model } = route;
+      const fallbacks =
+        own(modelFallbacks, asked) ??
+        own(modelFallbacks, `${provider.name}/${model.id}`) ??
+        own(modelFallbacks, model.id);
+      if (fallbacks === undefined) return [route];
+      return [route, ...(await Promise.all(fallbacks.map((fallback) => resolve(fallback, context))))];
+    },
   };
 }

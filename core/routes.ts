@@ -104,7 +104,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       method: "GET",
       path: "/models/:id+",
       handle: async ({ json, params, request: { signal } }) =>
-        json(encodeModel(await models.find(decodePath(params.id), { signal, log }))),
+        json(encodeModel((await models.find(decodePath(params.id), { signal, log }))[0])),
     },
     ...dialects.map(
       (dialect): Route => ({

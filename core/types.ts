@@ -153,6 +153,8 @@ export interface Provider {
   readonly maxConcurrency?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
+  /** Whether `provider/id` may be asked for although the list does not have it. */
+  readonly takesUnlistedModels?: boolean;
   /** The models on offer; called on every listing, so it caches what costs. */
   models(context: Pick<ProviderContext, "signal" | "log">): MaybePromise<readonly Model[]>;
   /**

@@ -34,6 +34,8 @@ export interface OpenAiCompatibleOptions {
   readonly contextMaxTokens?: number | undefined;
   /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
   readonly streamUsage?: boolean | undefined;
+  /** The most calls at once; no limit by default. */
+  readonly maxConcurrency?: number | undefined;
   /** The most characters that one event, or a reply that is not a stream, may have; 16 Mi by default. */
   readonly maxEventChars?: number | undefined;
 }
@@ -143,6 +145,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
 
   return {
     name,
+    maxConcurrency: options.maxConcurrency ?? 0,
+    takesUnlistedModels: models === "*",
     models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
 
     async *stream(
