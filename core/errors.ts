@@ -48,9 +48,20 @@ export const errorTable = {
     type: "permission_error",
     when: "a server without API keys on loopback was called under a foreign Host or Origin",
   },
+  sessions_need_a_key: {
+    status: 403,
+    type: "permission_error",
+    when: "what is remembered was asked for on a server without API keys that can be reached from outside",
+  },
   model_not_found: { status: 404, type: invalid, when: "no provider has the model" },
   not_found: { status: 404, type: invalid, when: "no such route" },
   method_not_allowed: { status: 405, type: invalid, when: "the route has other methods; `Allow` lists them" },
+  idempotency_key_reused: {
+    status: 409,
+    type: invalid,
+    when: "the conversation's last request had the same Idempotency-Key and another body",
+    retry: false,
+  },
   request_too_large: { status: 413, type: invalid, when: "the body has more than MAX_BODY_BYTES bytes" },
   rate_limit_exceeded: {
     status: 429,
@@ -137,6 +148,11 @@ export const errorTable = {
     when: "the upstream took longer than allowed",
     retry: false,
     mendable: true,
+  },
+  session_store_unavailable: {
+    status: 503,
+    type: "server_error",
+    when: "the store of the conversations can't be reached; Retry-After says when to try again",
   },
   internal_error: {
     status: 500,

@@ -1,0 +1,164 @@
+import type { Clock, SessionStore, StoredValue } from "../types.ts";
+import { storeTimeoutMs, within } from "./within.ts";
+
+type Key = readonly (string | number)[];
+
+interface Entry {
+  readonly key: readonly unknown[];
+  readonly value: unknown;
+  readonly versionstamp: string;
+}
+
+interface AtomicOperation {
+  check(check: { key: Key; versionstamp: string | null }): AtomicOperation;
+  set(key: Key, value: unknown, options: { expireIn: number }): AtomicOperation;
+  delete(key: Key): AtomicOperation;
+  commit(): Promise<{ ok: true; versionstamp: string } | { ok: false }>;
+}
+
+/** The part of a Deno KV database that is used: https://docs.deno.com/api/deno/~/Deno.Kv */
+export interface DenoKv {
+  list(selector: { prefix: Key }): AsyncIterable<Entry>;
+  atomic(): AtomicOperation;
+  close(): void;
+}
+
+export interface DenoKvStoreOptions {
+  readonly kv: DenoKv;
+  /** The first part of every key. */
+  readonly prefix: string;
+  readonly clock: Clock;
+  /** Whether the database outlives this process or is somewhere else; true unless said otherwise. */
+  readonly shared?: boolean;
+  readonly timeoutMs?: number;
+}
+
+/** Deno KV takes 64 KiB a value, so a longer one is split over the keys [prefix, key, 0], [prefix, key, 1], … */
+const chunkBytes = 60 * 1024;
+
+/** Writers that check what they replace may meet others; each round lets at least one of them through. */
+const maxRounds = 100;
+
+/** A conditional write has no read before it: all that it must know of what it replaces is in the version. */
+interface Version {
+  readonly versionstamp: string;
+  readonly chunks: number;
+  /** NaN for what somebody else has written. */
+  readonly expiresAtMs: number;
+}
+
+const encodeVersion = ({ versionstamp, chunks, expiresAtMs }: Version): string =>
+  `${versionstamp}/${chunks}/${expiresAtMs}`;
+
+const decodeVersion = (version: string): Version => {
+  const [versionstamp = "", chunks, expiresAtMs] = version.split("/");
+  return { versionstamp, chunks: Number(chunks), expiresAtMs: Number(expiresAtMs) };
+};
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * Keeps values in Deno KV. All chunks of a value are written, replaced and deleted in one atomic operation, and one
+ * range read sees them as of one moment. The end of its life stands before each value, as Deno KV deletes late.
+ */
+export function denoKvStore({
+  kv,
+  prefix,
+  clock,
+  shared = true,
+  timeoutMs = storeTimeoutMs,
+}: DenoKvStoreOptions): SessionStore {
+  const chunksOf = async (key: string): Promise<Entry[]> => {
+    const chunks: Entry[] = [];
+    for await (const chunk of kv.list({ prefix: [prefix, key] })) chunks.push(chunk);
+    return chunks;
+  };
+
+  const join = (chunks: readonly Entry[]): StoredValue | undefined => {
+    const [first] = chunks;
+    if (first === undefined) return undefined;
+    let text = "";
+    for (const { value } of chunks) {
+      if (value instanceof Uint8Array) text += decoder.decode(value, { stream: true });
+    }
+    text += decoder.decode();
+    const headEnd = text.indexOf("\n");
+    const expiresAtMs = headEnd > 0 ? Number(text.slice(0, headEnd)) : Number.NaN;
+    if (expiresAtMs <= clock.now()) return undefined;
+    const version = encodeVersion({ versionstamp: first.versionstamp, chunks: chunks.length, expiresAtMs });
+    return { value: text.slice(headEnd + 1), version };
+  };
+
+  const write = async (
+    key: string,
+    value: string,
+    ttlMs: number,
+    replaced: { readonly versionstamp: string | null; readonly chunks: number },
+  ): Promise<string | undefined> => {
+    const expiresAtMs = clock.now() + Math.ceil(ttlMs);
+    const bytes = encoder.encode(`${expiresAtMs}\n${value}`);
+    const chunks = Math.ceil(bytes.length / chunkBytes);
+    const operation = kv.atomic().check({ key: [prefix, key, 0], versionstamp: replaced.versionstamp });
+    for (let index = 0; index < chunks; index++) {
+      const chunk = bytes.subarray(index * chunkBytes, (index + 1) * chunkBytes);
+      operation.set([prefix, key, index], chunk, { expireIn: Math.ceil(ttlMs) });
+    }
+    for (let index = chunks; index < replaced.chunks; index++) operation.delete([prefix, key, index]);
+    const result = await operation.commit();
+    return result.ok ? encodeVersion({ versionstamp: result.versionstamp, chunks, expiresAtMs }) : undefined;
+  };
+
+  /** Tries until nobody has written between the read and the write. */
+  const retried = async <T>(round: (chunks: Entry[]) => Promise<T | undefined>, key: string): Promise<T> => {
+    for (let rounds = 0; rounds < maxRounds; rounds++) {
+      const result = await round(await chunksOf(key));
+      if (result !== undefined) return result;
+    }
+    throw new Error("Too many writers of one key");
+  };
+
+  const asReplaced = (chunks: readonly Entry[]) => ({
+    versionstamp: chunks[0]?.versionstamp ?? null,
+    chunks: chunks.length,
+  });
+
+  const set = async (
+    key: string,
+    value: string,
+    { ttlMs, ifVersion }: Parameters<SessionStore["set"]>[2],
+  ): Promise<string | undefined> => {
+    if (ifVersion === undefined)
+      return retried((chunks) => write(key, value, ttlMs, asReplaced(chunks)), key);
+    if (ifVersion !== null) {
+      const replaced = decodeVersion(ifVersion);
+      return replaced.expiresAtMs <= clock.now() ? undefined : write(key, value, ttlMs, replaced);
+    }
+    const version = await write(key, value, ttlMs, { versionstamp: null, chunks: 0 });
+    if (version !== undefined) return version;
+    // What is in the way may have expired without being deleted yet.
+    const chunks = await chunksOf(key);
+    return join(chunks) === undefined ? write(key, value, ttlMs, asReplaced(chunks)) : undefined;
+  };
+
+  const remove = (key: string): Promise<boolean> =>
+    retried(async (chunks) => {
+      const [first] = chunks;
+      if (first === undefined) return true;
+      const operation = kv.atomic().check({ key: first.key as Key, versionstamp: first.versionstamp });
+      for (const chunk of chunks) operation.delete(chunk.key as Key);
+      return (await operation.commit()).ok || undefined;
+    }, key);
+
+  const bounded = <T>(task: Promise<T>) => within(task, { clock, timeoutMs });
+  return {
+    name: "deno-kv",
+    shared,
+    get: (key) => bounded(chunksOf(key).then(join)),
+    set: (key, value, options) => bounded(set(key, value, options)),
+    async delete(key) {
+      await bounded(remove(key));
+    },
+    close: () => kv.close(),
+  };
+}

@@ -1,0 +1,95 @@
+import type { Clock, Fetch, Logger, SessionStore } from "../types.ts";
+import { type DenoKv, denoKvStore } from "./deno-kv.ts";
+import { memoryStore } from "./memory.ts";
+import { type RedisConnection, redisStore } from "./redis.ts";
+import { redisRestStore } from "./redis-rest.ts";
+
+export const storeNames = ["memory", "deno-kv", "redis-rest", "redis"] as const;
+export type StoreName = (typeof storeNames)[number];
+
+export interface StoreSettings {
+  /** SESSION_STORE; without it the platform's preference is taken where it is configured, else memory. */
+  readonly store?: StoreName | undefined;
+  /** SESSION_CACHE_MAX */
+  readonly maxEntries: number;
+  /** SESSION_PREFIX */
+  readonly prefix: string;
+  /** REDIS_URL */
+  readonly redisUrl?: string | undefined;
+  /** UPSTASH_REDIS_REST_URL or KV_REST_API_URL, and the token that belongs to it. */
+  readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
+  /** DENO_KV_PATH: a file, ":memory:" or a remote database's URL; without it Deno's own default. */
+  readonly denoKvPath?: string | undefined;
+}
+
+/** Clients of stores that need the platform's own, or an optional package; absent where there is none. */
+export interface StoreDrivers {
+  readonly openKv?: ((path?: string) => Promise<DenoKv>) | undefined;
+  readonly connectRedis?: ((url: string) => Promise<RedisConnection>) | undefined;
+}
+
+export interface OpenStoreOptions {
+  readonly settings: StoreSettings;
+  readonly drivers: StoreDrivers;
+  /** The store to take when none is set. */
+  readonly preferred: StoreName;
+  /** Whether the platform runs many short-lived instances, so that memory of one is no memory. */
+  readonly hosted: boolean;
+  readonly clock: Clock;
+  readonly fetch: Fetch;
+  readonly log: Logger;
+}
+
+/** Opens the store that SESSION_STORE names. Throws an Error that names the variables to set. */
+export async function openStore(options: OpenStoreOptions): Promise<SessionStore> {
+  const { settings, drivers, preferred, hosted, clock, fetch, log } = options;
+  const { prefix } = settings;
+
+  const open: Record<StoreName, () => SessionStore | Promise<SessionStore>> = {
+    memory: () => memoryStore({ maxEntries: settings.maxEntries, clock }),
+
+    async "deno-kv"() {
+      const { openKv } = drivers;
+      if (openKv === undefined) throw new Error("deno-kv: this platform has no Deno KV");
+      const kv = await openKv(settings.denoKvPath);
+      return denoKvStore({ kv, prefix, clock, shared: settings.denoKvPath !== ":memory:" });
+    },
+
+    "redis-rest"() {
+      const { redisRest } = settings;
+      if (redisRest === undefined)
+        throw new Error(
+          "redis-rest: set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, or KV_REST_API_URL and KV_REST_API_TOKEN",
+        );
+      return redisRestStore({ ...redisRest, fetch, prefix });
+    },
+
+    redis() {
+      const { redisUrl } = settings;
+      const { connectRedis } = drivers;
+      if (redisUrl === undefined) throw new Error("redis: set REDIS_URL");
+      if (connectRedis === undefined) throw new Error("redis: this platform has no TCP client for Redis");
+      return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
+    },
+  };
+
+  const openPreferred = async (): Promise<SessionStore> => {
+    try {
+      return await open[preferred]();
+    } catch (error) {
+      log.warn("sessions.memory_only", { reason: (error as Error).message });
+      return open.memory();
+    }
+  };
+
+  if (settings.store === undefined) {
+    const store = await openPreferred();
+    if (hosted && !store.shared) log.warn("sessions.not_shared", { store: store.name });
+    return store;
+  }
+  try {
+    return await open[settings.store]();
+  } catch (error) {
+    throw new Error(`SESSION_STORE=${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,51 @@
+import type { Clock, SessionStore } from "../types.ts";
+import { RedisRefusal, redisCommands, refusalCode } from "./redis-commands.ts";
+import { storeTimeoutMs, within } from "./within.ts";
+
+/** An open connection; Bun's own client has this form, others are wrapped. */
+export interface RedisConnection {
+  send(command: string, args: string[]): Promise<unknown>;
+  close(): void;
+}
+
+export interface RedisStoreOptions {
+  /** Opens a connection. Called again whenever the last one is lost, so it need not reconnect by itself. */
+  readonly connect: () => Promise<RedisConnection>;
+  /** Stands before every key. */
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly timeoutMs?: number;
+}
+
+/** Keeps values in Redis or Valkey, over TCP. */
+export function redisStore({
+  connect,
+  prefix,
+  clock,
+  timeoutMs = storeTimeoutMs,
+}: RedisStoreOptions): SessionStore {
+  let connection: Promise<RedisConnection> | undefined;
+
+  const drop = (lost: Promise<RedisConnection> | undefined) => {
+    if (connection === lost) connection = undefined;
+    lost?.then((opened) => opened.close()).catch(() => {});
+  };
+
+  const send = async (command: string, args: string[]): Promise<unknown> => {
+    connection ??= connect();
+    const current = connection;
+    try {
+      return await within(
+        current.then((opened) => opened.send(command, args)),
+        { clock, timeoutMs },
+      );
+    } catch (error) {
+      const code = refusalCode((error as Error).message);
+      // READONLY comes from a server that used to be the primary: a new connection may find the present one.
+      if (code === undefined || code === "READONLY") drop(current);
+      throw code === undefined ? error : new RedisRefusal(code);
+    }
+  };
+
+  return { name: "redis", shared: true, ...redisCommands(send, prefix), close: () => drop(connection) };
+}

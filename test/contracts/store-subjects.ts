@@ -1,0 +1,55 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { storeDrivers } from "../../adapters/store-drivers.ts";
+import { denoKvStore } from "../../core/stores/deno-kv.ts";
+import { memoryStore } from "../../core/stores/memory.ts";
+import { redisStore } from "../../core/stores/redis.ts";
+import { redisRestStore } from "../../core/stores/redis-rest.ts";
+import type { StoreSubject } from "./store.ts";
+
+export interface StoreServices {
+  readonly redisUrl?: string | undefined;
+  readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
+  /** A remote Deno KV; its token is in DENO_KV_ACCESS_TOKEN. */
+  readonly denoKvUrl?: string | undefined;
+}
+
+const denoKv = (name: string, path: string): StoreSubject => ({
+  name: `deno-kv (${name})`,
+  async open(clock) {
+    const kv = await storeDrivers.openKv?.(path);
+    if (kv === undefined) throw new Error("no driver for Deno KV");
+    return denoKvStore({ kv, prefix: "test", clock });
+  },
+});
+
+/** Every store that can be opened here with what there is. */
+export function storeSubjects({ redisUrl, redisRest, denoKvUrl }: StoreServices): StoreSubject[] {
+  const prefix = "test:";
+  const subjects: StoreSubject[] = [
+    { name: "memory", open: (clock) => memoryStore({ maxEntries: 1000, clock }) },
+    denoKv("in memory", ":memory:"),
+    denoKv("file", join(mkdtempSync(join(tmpdir(), "deno-kv-")), "kv.sqlite")),
+  ];
+  if (denoKvUrl) subjects.push(denoKv("remote", denoKvUrl));
+  if (redisUrl) {
+    subjects.push({
+      name: "redis",
+      keepsTime: true,
+      open(clock) {
+        const { connectRedis } = storeDrivers;
+        if (connectRedis === undefined) throw new Error("no driver for Redis");
+        return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
+      },
+    });
+  }
+  if (redisRest) {
+    subjects.push({
+      name: "redis-rest",
+      keepsTime: true,
+      open: () => redisRestStore({ ...redisRest, fetch: (url, init) => fetch(url, init), prefix }),
+    });
+  }
+  return subjects;
+}

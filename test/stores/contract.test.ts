@@ -1,0 +1,19 @@
+import { afterAll, test } from "bun:test";
+import { casesFor } from "../contracts/store.ts";
+import { storeSubjects } from "../contracts/store-subjects.ts";
+import { hasRedis, redisServer } from "../support/redis-server.ts";
+import { upstashBridge } from "../support/upstash-bridge.ts";
+
+const redis = hasRedis() ? await redisServer() : undefined;
+const bridge = redis && (await upstashBridge(redis.url));
+
+afterAll(async () => {
+  await bridge?.[Symbol.asyncDispose]();
+  await redis?.[Symbol.asyncDispose]();
+});
+
+for (const subject of storeSubjects({ redisUrl: redis?.url, redisRest: bridge })) {
+  for (const { name, run } of casesFor(subject)) test(name, run, 20_000);
+}
+
+if (redis === undefined) test.skip("redis, redis-rest: no redis-server is installed here", () => {});

@@ -1,0 +1,76 @@
+import { expect, test } from "bun:test";
+import { storeDrivers } from "../../adapters/store-drivers.ts";
+import { type DenoKv, denoKvStore } from "../../core/stores/deno-kv.ts";
+import { fakeClock } from "../support/fake-clock.ts";
+
+const openMemory = async () => {
+  const kv = await storeDrivers.openKv?.(":memory:");
+  if (kv === undefined) throw new Error("no driver");
+  const clock = fakeClock(Date.now());
+  const keys = async () => {
+    const found: unknown[] = [];
+    for await (const { key } of kv.list({ prefix: ["p"] })) found.push(key);
+    return found;
+  };
+  return { kv, clock, keys, store: denoKvStore({ kv, prefix: "p", clock }) };
+};
+
+const ttlMs = 60_000;
+const long = "x".repeat(200_000);
+
+test("splits a long value over keys and leaves none behind when it shrinks", async () => {
+  const { store, keys } = await openMemory();
+  const version = await store.set("k", long, { ttlMs, ifVersion: null });
+  expect(await keys()).toHaveLength(4);
+  await store.set("k", "short", { ttlMs, ifVersion: version ?? null });
+  expect(await keys()).toEqual([["p", "k", 0]]);
+  await store.set("k", long, { ttlMs });
+  await store.set("k", "short", { ttlMs });
+  expect(await keys()).toEqual([["p", "k", 0]]);
+});
+
+test("leaves no key behind when a value is deleted", async () => {
+  const { store, keys } = await openMemory();
+  await store.set("k", long, { ttlMs });
+  await store.delete("k");
+  expect(await keys()).toEqual([]);
+});
+
+test("leaves no key behind when a short value takes the place of a long one that has expired", async () => {
+  const { store, keys, clock } = await openMemory();
+  await store.set("k", long, { ttlMs });
+  await clock.advance(ttlMs);
+  expect(await store.get("k")).toBeUndefined();
+  expect(await store.set("k", "short", { ttlMs, ifVersion: null })).toBeString();
+  expect(await keys()).toEqual([["p", "k", 0]]);
+});
+
+test("hands out what somebody else has written under its key, and lets it be replaced", async () => {
+  const { store, kv } = await openMemory();
+  await kv.atomic().set(["p", "k", 0], { foreign: true }, { expireIn: ttlMs }).commit();
+  const found = await store.get("k");
+  expect(found).toBeDefined();
+  expect(await store.set("k", "ours", { ttlMs, ifVersion: found?.version ?? null })).toBeString();
+  expect((await store.get("k"))?.value).toBe("ours");
+});
+
+test("gives up on a database that doesn't answer within two seconds", async () => {
+  const clock = fakeClock();
+  const never = new Promise<never>(() => {});
+  const hanging: DenoKv = {
+    list: () => ({ [Symbol.asyncIterator]: () => ({ next: () => never }) }),
+    atomic: () => {
+      throw new Error("not reached");
+    },
+    close() {},
+  };
+  const store = denoKvStore({ kv: hanging, prefix: "p", clock });
+  const reading = Promise.resolve(store.get("k"));
+  const outcome = reading.then(
+    () => "an answer",
+    (error: Error) => error.message,
+  );
+  await clock.advance(2000);
+  expect(await outcome).toBe("No reply within 2000 ms");
+  expect(clock.pending).toBe(0);
+});

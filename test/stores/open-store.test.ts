@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import { storeDrivers } from "../../adapters/store-drivers.ts";
+import { type OpenStoreOptions, openStore } from "../../core/stores/open-store.ts";
+import type { LogFields } from "../../core/types.ts";
+import { fakeClock } from "../support/fake-clock.ts";
+
+const setUp = (options: Partial<OpenStoreOptions>) => {
+  const warnings: [string, LogFields | undefined][] = [];
+  const warn = (event: string, fields?: LogFields) => void warnings.push([event, fields]);
+  const log = { debug() {}, info() {}, warn, error() {} };
+  const settings = { maxEntries: 10, prefix: "p:", ...options.settings };
+  const opening = openStore({
+    drivers: {},
+    preferred: "memory",
+    hosted: false,
+    clock: fakeClock(),
+    fetch: () => Promise.reject(new Error("no network")),
+    log,
+    ...options,
+    settings,
+  });
+  return { opening, warnings };
+};
+
+const base = { maxEntries: 10, prefix: "p:" };
+const redisRest = { url: "https://redis.test", token: "t" };
+
+test("opens memory where nothing is set", async () => {
+  const { opening, warnings } = setUp({});
+  const { name, shared } = await opening;
+  expect({ name, shared, warnings }).toEqual({ name: "memory", shared: false, warnings: [] });
+});
+
+test("opens the store that SESSION_STORE names", async () => {
+  const { opening } = setUp({ settings: { ...base, store: "redis-rest", redisRest } });
+  expect(await opening).toMatchObject({ name: "redis-rest", shared: true });
+});
+
+test("takes the platform's preferred store once it is configured", async () => {
+  const { opening, warnings } = setUp({
+    preferred: "redis-rest",
+    hosted: true,
+    settings: { ...base, redisRest },
+  });
+  expect((await opening).name).toBe("redis-rest");
+  expect(warnings).toEqual([]);
+});
+
+test("takes memory on a hosted platform without a remote store, and says so", async () => {
+  const { opening, warnings } = setUp({ preferred: "redis-rest", hosted: true });
+  expect((await opening).name).toBe("memory");
+  expect(warnings.map(([event]) => event)).toEqual(["sessions.memory_only", "sessions.not_shared"]);
+});
+
+test("takes memory on Deno without KV, with a warning", async () => {
+  const { opening, warnings } = setUp({ preferred: "deno-kv" });
+  expect((await opening).name).toBe("memory");
+  expect(warnings).toEqual([["sessions.memory_only", { reason: "deno-kv: this platform has no Deno KV" }]]);
+});
+
+test.each([
+  ["redis", "REDIS_URL"],
+  ["redis-rest", "UPSTASH_REDIS_REST_URL"],
+  ["redis-rest", "KV_REST_API_TOKEN"],
+  ["deno-kv", "DENO_KV_PATH"],
+] as const)("stops the start when %s is chosen and not configured, naming %s", async (store, variable) => {
+  const { opening } = setUp({ drivers: storeDrivers, settings: { ...base, store } });
+  expect(await opening.catch((error: Error) => error.message)).toContain(variable);
+});
+
+test("says that a database in memory is not shared", async () => {
+  const { opening } = setUp({
+    drivers: storeDrivers,
+    settings: { ...base, store: "deno-kv", denoKvPath: ":memory:" },
+  });
+  expect(await opening).toMatchObject({ name: "deno-kv", shared: false });
+});

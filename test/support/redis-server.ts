@@ -1,0 +1,67 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "./free-port.ts";
+
+export interface RedisServer {
+  readonly port: number;
+  readonly url: string;
+  /** Ends the process; its data stay for the next `start`. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  /** Holds the process still, with its connections open. */
+  pause(): void;
+  resume(): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Whether a real Redis is installed. */
+export const hasRedis = (): boolean =>
+  spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0;
+
+const isListening = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+
+/** Starts a Redis of its own on a free port; every write is on disk before it is acknowledged. */
+export async function redisServer(...extraArguments: string[]): Promise<RedisServer> {
+  const port = await freePort();
+  const directory = await mkdtemp(join(tmpdir(), "redis-"));
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", directory];
+  args.push("--appendonly", "yes", "--appendfsync", "always", "--save", "", ...extraArguments);
+  let child: ReturnType<typeof spawn> | undefined;
+
+  const server: RedisServer = {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    async start() {
+      child = spawn("redis-server", args, { stdio: "ignore" });
+      while (!(await isListening(port))) {
+        if (child.exitCode !== null) throw new Error(`redis-server ended with code ${child.exitCode}`);
+        await sleep(5);
+      }
+    },
+    async stop() {
+      if (child === undefined || child.exitCode !== null) return;
+      const ended = once(child, "exit");
+      child.kill("SIGTERM");
+      await ended;
+    },
+    pause: () => void child?.kill("SIGSTOP"),
+    resume: () => void child?.kill("SIGCONT"),
+    async [Symbol.asyncDispose]() {
+      server.resume();
+      await server.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+  await server.start();
+  return server;
+}
