@@ -150,7 +150,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
       throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
     }
     refuseUnsupported(request, name);
-    const { signal, trace, upstreamDone } = context;
+    const { signal, trace } = context;
     const prompt = buildPrompt(request.messages, { maxChars, labels, safeText });
     trace.droppedMessages = prompt.droppedMessages;
 
@@ -166,7 +166,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
       trace.upstreamMs += clock.now() - startMs;
     }
 
-    upstreamDone();
+    context.upstreamDone();
 
     const reply = limitReply(text, request);
     if (request.stream) {
