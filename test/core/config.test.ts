@@ -1,0 +1,206 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { ConfigError, type Environment, parseConfig, type SiteSettings } from "../../core/config.ts";
+import { version } from "../../core/version.ts";
+
+const problemsOf = (environment: Environment, exposed?: boolean): readonly string[] => {
+  try {
+    parseConfig(environment, exposed === undefined ? {} : { exposed });
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+};
+
+const siteOf = (environment: Environment): SiteSettings => {
+  const { site } = parseConfig(environment);
+  if (site === undefined) throw new Error("the site is off");
+  return site;
+};
+
+describe("settings", () => {
+  test("have the documented defaults", () => {
+    const config = parseConfig({});
+    expect(config.hostname).toBe("127.0.0.1");
+    expect(config.port).toBe(8088);
+    expect(config.maxBodyBytes).toBe(4_194_304);
+    expect(config.requestTimeoutMs).toBe(180_000);
+    expect(config.defaultModel).toBe("kimi-k2-instruct-0905");
+    expect(siteOf({}).pageUrl).toBe("https://kimi-ai.chat/chat/");
+    expect(siteOf({}).ajaxUrl).toBe("https://kimi-ai.chat/wp-admin/admin-ajax.php");
+    expect(siteOf({}).maxChars).toBe(1000);
+    expect(siteOf({}).safeText).toBe(true);
+    expect(siteOf({}).chunkChars).toBe(20);
+    expect(siteOf({}).models).toEqual([
+      { id: "kimi-k2-instruct-0905", siteName: "moonshotai/Kimi-K2-Instruct-0905" },
+      { id: "kimi-k2-instruct", siteName: "moonshotai/Kimi-K2-Instruct" },
+    ]);
+    expect(config.sessions).toMatchObject({ ttlMs: 3_600_000, maxEntries: 1024 });
+    expect(config.logLevel).toBe("info");
+  });
+
+  test("that are empty count as not set", () => {
+    expect(parseConfig({ PORT: "", API_MASTER_KEY: " ", KNOWN_MODELS: "" })).toEqual(parseConfig({}));
+  });
+
+  test("that are bad are all named in one message, without their values", () => {
+    const environment = {
+      PORT: "99999secret",
+      API_MASTER_KEY: "sk-secret,,b",
+      API_KEYS: '{"alice":"sk-secret"',
+      UPSTREAM_HEADERS: '{"cookie": 7, "x": "secret"}',
+      KNOWN_MODELS: "secret,secret",
+      STREAM_DELAY_MS: "secret",
+      LOG_LEVEL: "secret",
+      CORS_ORIGIN: "secret",
+      UPSTREAM_URL: "ftp://secret",
+      PROMPT_LABELS: "secret=x",
+      UPSTREAM_SAFE_TEXT: "secret",
+    };
+    const problems = problemsOf(environment);
+    for (const name of Object.keys(environment)) {
+      expect(problems.filter((problem) => problem.startsWith(`${name} `))).toHaveLength(1);
+    }
+    expect(problems.join("\n")).not.toContain("secret");
+    expect(problems.join("\n")).toContain("must be a number from 0 to 65535");
+  });
+
+  test("take NGINX_PORT when PORT is not set", () => {
+    expect(parseConfig({ NGINX_PORT: "9000" }).port).toBe(9000);
+    expect(parseConfig({ NGINX_PORT: "9000", PORT: "9001" }).port).toBe(9001);
+    expect(problemsOf({ NGINX_PORT: "x" })[0]).toStartWith("NGINX_PORT ");
+  });
+
+  test.each([
+    [{}, "loopback"],
+    [{ API_MASTER_KEY: "1" }, "loopback"],
+    [{ API_MASTER_KEY: "sk-a" }, "keys"],
+    [{ API_KEYS: '{"alice":"sk-a"}' }, "keys"],
+    [{ HOST: "0.0.0.0" }, "unconfigured"],
+    [{ HOST: "0.0.0.0", API_MASTER_KEY: "1" }, "open"],
+    [{ HOST: "::1" }, "loopback"],
+    [{ HOST: "localhost" }, "loopback"],
+    [{ HOST: "192.168.1.4" }, "unconfigured"],
+  ] as const)("%j give access %s", (environment, access) => {
+    expect(parseConfig(environment).access).toBe(access);
+  });
+
+  test("of a server that is reachable for another reason than HOST never leave it open by accident", () => {
+    expect(parseConfig({}, { exposed: true }).access).toBe("unconfigured");
+    expect(parseConfig({ API_MASTER_KEY: "1" }, { exposed: true }).access).toBe("open");
+  });
+
+  test.each([
+    [{ API_MASTER_KEY: "sk-a,,sk-b" }],
+    [{ API_MASTER_KEY: "sk-a,1" }],
+    [{ API_MASTER_KEY: "," }],
+    [{ API_KEYS: '{"alice":""}' }],
+    [{ API_KEYS: '{"alice":"1"}' }],
+    [{ API_KEYS: '["sk-a"]' }],
+    [{ API_KEYS: '{"alice":"sk-a"}', API_MASTER_KEY: "1" }],
+    [{ API_MASTER_KEY: "sk-ä" }],
+  ])("%j stop the start", (environment) => {
+    expect(problemsOf(environment)).not.toEqual([]);
+  });
+
+  test("name the keys of all lists for the log", () => {
+    const { apiKeys } = parseConfig({ API_MASTER_KEY: "sk-a, sk-b", API_KEYS: '{"alice":"sk-c"}' });
+    expect(apiKeys).toEqual([
+      { name: "master-1", key: "sk-a" },
+      { name: "master-2", key: "sk-b" },
+      { name: "alice", key: "sk-c" },
+    ]);
+  });
+
+  test("take models as a comma list or a JSON list, with names at the site", () => {
+    const models = [
+      { id: "kimi-k2-instruct", siteName: "moonshotai/Kimi-K2-Instruct" },
+      { id: "next", siteName: "moonshotai/Next=1" },
+      { id: "bare", siteName: "bare" },
+    ];
+    expect(siteOf({ KNOWN_MODELS: "kimi-k2-instruct, next=moonshotai/Next=1, bare" }).models).toEqual(models);
+    expect(siteOf({ KNOWN_MODELS: '["kimi-k2-instruct","next=moonshotai/Next=1","bare"]' }).models).toEqual(
+      models,
+    );
+    expect(parseConfig({ KNOWN_MODELS: "bare" }).defaultModel).toBe("bare");
+    expect(problemsOf({ KNOWN_MODELS: "bare", DEFAULT_MODEL: "other" })[0]).toStartWith("DEFAULT_MODEL ");
+  });
+
+  test("take prompt labels as a comma list or a JSON object", () => {
+    const labels = { system: "System: ", user: "用户: ", assistant: "模型: ", tool: "Tool: " };
+    expect(siteOf({ PROMPT_LABELS: "user=用户,assistant=模型" }).labels).toEqual(labels);
+    expect(siteOf({ PROMPT_LABELS: '{"user":"用户","assistant":"模型"}' }).labels).toEqual(labels);
+  });
+
+  test("type one character at a time with a delay, unless told otherwise", () => {
+    expect(siteOf({ STREAM_DELAY_MS: "20" }).chunkChars).toBe(1);
+    expect(siteOf({ STREAM_DELAY_MS: "20", STREAM_CHUNK_CHARS: "5" }).chunkChars).toBe(5);
+  });
+
+  test("take one OpenAI-compatible upstream by its address, or many as JSON with variables in it", () => {
+    const one = parseConfig({
+      OPENAI_BASE_URL: "https://api.example.com/v1",
+      OPENAI_API_KEY: "sk-o",
+      OPENAI_MODELS: "a, b",
+    });
+    expect(one.providers).toEqual([
+      { name: "openai", baseUrl: "https://api.example.com/v1", apiKey: "sk-o", models: ["a", "b"] },
+    ]);
+    const many = parseConfig({
+      PROVIDERS:
+        '[{"name":"moonshot","baseUrl":"https://m.example/v1","apiKey":"${MOONSHOT_KEY}"},{"name":"local","baseUrl":"http://127.0.0.1:11434/v1","models":["llama"],"headers":{"x-team":"${TEAM}-1"}}]',
+      MOONSHOT_KEY: "sk-m",
+      TEAM: "blue",
+    });
+    expect(many.providers).toEqual([
+      { name: "moonshot", baseUrl: "https://m.example/v1", apiKey: "sk-m", models: "*" },
+      {
+        name: "local",
+        baseUrl: "http://127.0.0.1:11434/v1",
+        models: ["llama"],
+        headers: { "x-team": "blue-1" },
+      },
+    ]);
+  });
+
+  test.each([
+    [{ PROVIDERS: "{}" }, "PROVIDERS"],
+    [{ PROVIDERS: '[{"name":"Bad Name","baseUrl":"https://x.example"}]' }, "PROVIDERS [0].name"],
+    [{ PROVIDERS: '[{"name":"a","baseUrl":"nowhere"}]' }, "PROVIDERS [0].baseUrl"],
+    [
+      { PROVIDERS: '[{"name":"a","baseUrl":"https://x.example","apikey":"sk-secret"}]' },
+      "PROVIDERS [0].apikey",
+    ],
+    [
+      { PROVIDERS: '[{"name":"a","baseUrl":"https://x.example","apiKey":"${NONE}"}]' },
+      "PROVIDERS names ${NONE}",
+    ],
+    [{ PROVIDERS: '[{"name":"kimi-web","baseUrl":"https://x.example"}]' }, "PROVIDERS has the name kimi-web"],
+    [{ OPENAI_API_KEY: "sk-secret" }, "OPENAI_API_KEY"],
+    [{ KIMI_WEB: "off" }, "KIMI_WEB"],
+    [{ MODEL_ALIASES: "gpt-4o" }, "MODEL_ALIASES"],
+    [{ MODEL_FALLBACKS: '{"a":"b"}' }, "MODEL_FALLBACKS"],
+  ])("%j stop the start and name %s", (environment, name) => {
+    const problems = problemsOf(environment);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toStartWith(name);
+    expect(problems[0]).not.toContain("secret");
+  });
+
+  test("take the first known model as the default, and check a given one only against whole lists", () => {
+    const local = { KIMI_WEB: "off", OPENAI_BASE_URL: "http://127.0.0.1:1/v1" };
+    expect(parseConfig({ ...local, OPENAI_MODELS: "llama,qwen" }).defaultModel).toBe("llama");
+    expect(parseConfig(local).defaultModel).toBeUndefined();
+    expect(parseConfig({ ...local, DEFAULT_MODEL: "anything" }).defaultModel).toBe("anything");
+    expect(problemsOf({ ...local, OPENAI_MODELS: "llama", DEFAULT_MODEL: "other" })[0]).toStartWith(
+      "DEFAULT_MODEL",
+    );
+    expect(parseConfig(local).site).toBeUndefined();
+  });
+
+  test("show the package's version", () => {
+    const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    expect(version).toBe(manifest.version);
+  });
+});

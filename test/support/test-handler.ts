@@ -1,0 +1,58 @@
+import { type Environment, parseConfig } from "../../core/config.ts";
+import type { LogFields, Logger, RequestRecord } from "../../core/types.ts";
+import { createHandler, type HandlerOptions } from "../../handler.ts";
+import { scriptedProvider } from "./scripted-provider.ts";
+
+export interface LoggedLine {
+  readonly level: keyof Logger;
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
+/** A logger that remembers. */
+export function recordingLogger(): Logger & { readonly lines: LoggedLine[] } {
+  const lines: LoggedLine[] = [];
+  const at =
+    (level: keyof Logger) =>
+    (event: string, fields: LogFields = {}) => {
+      lines.push({ level, event, fields });
+    };
+  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** A handler in this process, with a scripted provider unless the test brings others. */
+export function testHandler(
+  env: Environment = {},
+  options: Partial<HandlerOptions> & { exposed?: boolean } = {},
+) {
+  const { exposed, ...rest } = options;
+  const log = recordingLogger();
+  const records: RequestRecord[] = [];
+  const provider = scriptedProvider();
+  const config = parseConfig(env, exposed === undefined ? {} : { exposed });
+  const handler = createHandler({
+    config: { ...config, defaultModel: rest.providers ? config.defaultModel : "test-model" },
+    providers: [provider],
+    log,
+    onRequest: (record) => records.push(record),
+    ...rest,
+  });
+  const send = (path: string, init: RequestInit = {}) =>
+    handler.fetch(new Request(`http://127.0.0.1:8088${path}`, init));
+  const chat = (body: unknown, init: RequestInit = {}) =>
+    send("/v1/chat/completions", {
+      method: "POST",
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      ...init,
+    });
+  return { handler, provider, log, records, send, chat };
+}
+
+export const hello = { model: "test-model", messages: [{ role: "user", content: "Hi" }] };
+
+/** The JSON of each `data:` line, `[DONE]` as the text it is. */
+export const sseData = (text: string): unknown[] =>
+  text
+    .split("\n\n")
+    .filter((event) => event.startsWith("data: "))
+    .map((event) => (event === "data: [DONE]" ? "[DONE]" : JSON.parse(event.slice("data: ".length))));
