@@ -385,6 +385,27 @@ describe("streams", () => {
     ]);
   });
 
+  test("may count tokens beside their finish, as Moonshot does, and put blanks around [DONE]", async () => {
+    const choice = {
+      index: 0,
+      delta: {},
+      finish_reason: "stop",
+      usage: { prompt_tokens: 5, completion_tokens: 6 },
+    };
+    upstream.script(
+      events(
+        chunk({ content: "Hi" }),
+        `data: ${JSON.stringify({ choices: [choice] })}\n\n`,
+        "data:  [DONE] \n\n",
+      ),
+    );
+    expect((await ask("Hello")).parts).toEqual([
+      { type: "text-delta", delta: "Hi" },
+      { type: "finish", reason: "stop" },
+      { type: "usage", usage: { promptTokens: 5, completionTokens: 6, totalTokens: 11 } },
+    ]);
+  });
+
   test("pass on what is not modelled", async () => {
     const annotations = [{ type: "url_citation", url_citation: { url: "https://example.com" } }];
     upstream.script(

@@ -111,7 +111,7 @@ export function replyReader(
   function readEvent(data: string, type: string | undefined): void {
     if (done || data === "") return;
     sawEvent = true;
-    if (data.startsWith("[DONE]")) {
+    if (!data.startsWith("{") && data.trim() === "[DONE]") {
       done = true;
       return;
     }
@@ -178,10 +178,22 @@ export function replyReader(
     if (isRecord(message)) readMessage(message, choice, at);
 
     for (const name in fields) {
-      if (name === "index" || name === "delta" || name === "message" || name === "finish_reason") continue;
       const value = fields[name];
-      if (value !== null)
-        parts.push({ type: "extension", ...at, scope: "choice", fields: { [name]: value } });
+      switch (name) {
+        case "index":
+        case "delta":
+        case "message":
+        case "finish_reason":
+          break;
+        case "usage":
+          // Moonshot's place for it.
+          if (isRecord(value)) usage = readUsage(value);
+          break;
+        default:
+          if (value !== null) {
+            parts.push({ type: "extension", ...at, scope: "choice", fields: { [name]: value } });
+          }
+      }
     }
 
     const reason = fields.finish_reason;
