@@ -810,7 +810,9 @@ describe("models", () => {
   test("are given up after ten seconds", async () => {
     const clock = fakeClock();
     upstream.script({ steps: [forever] });
+    const reached = upstream.nextCall();
     const waiting = list({ clock })().catch((error) => error);
+    await reached;
     await clock.advance(10_000);
     expect(asError(await waiting).code).toBe("upstream_timeout");
   });
