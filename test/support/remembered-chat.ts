@@ -1,0 +1,183 @@
+/** Conversations over a store that counts and can fail, with a model that replies as it is told. */
+import { addPart, emptyAnswer } from "../../core/answer.ts";
+import { type ConversationCall, conversations } from "../../core/conversations.ts";
+import { ApiError } from "../../core/errors.ts";
+import { memoryStore } from "../../core/stores/memory.ts";
+import type {
+  ChatMessage,
+  ChatRequest,
+  Clock,
+  ConversationRef,
+  LogFields,
+  Role,
+  SessionStore,
+  StreamPart,
+} from "../../core/types.ts";
+import { fakeClock } from "./fake-clock.ts";
+
+export const message = (role: Role, text: string): ChatMessage => ({
+  role,
+  text,
+  native: { role, content: text },
+});
+export const user = (text: string) => message("user", text);
+export const assistant = (text: string) => message("assistant", text);
+export const system = (text: string) => message("system", text);
+
+/** Texts with the first letter of their role: "u:Hi". */
+export const asTexts = (messages: readonly ChatMessage[]): string[] =>
+  messages.map(({ role, text }) => `${role[0]}:${text}`);
+
+export interface Said {
+  /** What the model was told; undefined if it was not asked. */
+  readonly told: string[] | undefined;
+  readonly reply: string;
+  readonly conversation: ConversationRef;
+  readonly source: "provider" | "running" | "store";
+  readonly isSaved: boolean;
+}
+
+export interface Request extends Partial<Omit<ConversationCall, "key" | "messages">> {
+  readonly session?: string;
+  readonly user?: string;
+  readonly apiKey?: string;
+  readonly signal?: AbortSignal;
+  /** Runs while the model is at work. */
+  readonly meanwhile?: () => unknown;
+  /** What the model answers; an Error is thrown. */
+  readonly reply?: string | Error | readonly StreamPart[];
+}
+
+export interface CountingStore extends SessionStore {
+  reads: number;
+  writes: number;
+  /** Which operations fail. */
+  failing: "none" | "reads" | "writes" | "all";
+  readonly entries: Map<string, string>;
+}
+
+/** A memory store that counts, can fail, and shows what it holds. */
+export function countingStore(clock: Clock): CountingStore {
+  const inner = memoryStore({ maxEntries: 1000, clock });
+  const fails = (...kinds: CountingStore["failing"][]) => {
+    if (kinds.includes(counting.failing)) throw new Error("the store is broken");
+  };
+  const counting: CountingStore = {
+    name: "counting",
+    shared: false,
+    reads: 0,
+    writes: 0,
+    failing: "none",
+    entries: new Map(),
+    get(key) {
+      counting.reads++;
+      fails("reads", "all");
+      return inner.get(key);
+    },
+    async set(key, value, options) {
+      counting.writes++;
+      fails("writes", "all");
+      const version = await inner.set(key, value, options);
+      if (version !== undefined) counting.entries.set(key, value);
+      return version;
+    },
+    async delete(key) {
+      await inner.delete(key);
+      counting.entries.delete(key);
+    },
+  };
+  return counting;
+}
+
+export interface RememberedChatOptions {
+  readonly clock?: Clock;
+  readonly store?: SessionStore;
+  readonly ttlMs?: number;
+  readonly maxBytes?: number;
+}
+
+/** A gateway reduced to its memory. */
+export function rememberedChat(options: RememberedChatOptions = {}) {
+  const { clock = fakeClock(), ttlMs = 3_600_000, maxBytes = 256 * 1024 } = options;
+  const store = options.store ?? countingStore(clock);
+  const log: { event: string; fields: LogFields }[] = [];
+  const record = (event: string, fields: LogFields = {}) => void log.push({ event, fields });
+  const memory = conversations({
+    store,
+    clock,
+    ttlMs,
+    maxBytes,
+    log: { debug: record, info: record, warn: record, error: record },
+  });
+  /** What the model was asked, in order. */
+  const asked: Pick<ChatRequest, "messages" | "conversation">[] = [];
+
+  const keyOf = ({ session, user, apiKey = "sk-1" }: Pick<Request, "session" | "user" | "apiKey">) =>
+    session !== undefined
+      ? ({ namespace: "session", value: session, apiKey } as const)
+      : user !== undefined
+        ? ({ namespace: "user", value: user, apiKey } as const)
+        : undefined;
+
+  const must = (request: Request) => {
+    const key = keyOf(request);
+    if (key === undefined) throw new Error("a key is needed");
+    return key;
+  };
+
+  /** Makes one request and reads its answer to the end. */
+  async function say(messages: readonly ChatMessage[], request: Request = {}): Promise<Said> {
+    const turn = await memory.open({
+      key: keyOf(request),
+      messages,
+      body: request.body ?? JSON.stringify(messages),
+      idempotencyKey: request.idempotencyKey,
+      retryCount: request.retryCount ?? 0,
+    });
+    let told: string[] | undefined;
+    async function* model(signal: AbortSignal): AsyncGenerator<StreamPart> {
+      told = asTexts(turn.messages);
+      asked.push({ messages: turn.messages, conversation: turn.conversation });
+      await request.meanwhile?.();
+      if (signal.aborted) throw signal.reason;
+      const { reply = `reply ${asked.length}` } = request;
+      if (reply instanceof Error) throw reply;
+      if (typeof reply !== "string") return yield* reply;
+      yield { type: "text-delta", delta: reply };
+      yield { type: "finish", reason: "stop" };
+    }
+    const signal = request.signal ?? new AbortController().signal;
+    const reader = turn.answer(model, signal)[Symbol.asyncIterator]();
+    try {
+      const answer = emptyAnswer();
+      for (let part = await reader.next(); !part.done; part = await reader.next())
+        addPart(answer, part.value);
+      const isSaved = await turn.finish(answer);
+      const { conversation, source } = turn;
+      return { told, reply: answer.replies[0]?.text ?? "", conversation, source, isSaved };
+    } finally {
+      await reader.return?.();
+    }
+  }
+
+  return {
+    clock,
+    store,
+    log,
+    asked,
+    say,
+    /** The error's code. */
+    refusal: (messages: readonly ChatMessage[], request: Request = {}): Promise<string> =>
+      say(messages, request).then(
+        () => "none",
+        (error) => (error instanceof ApiError ? error.code : String(error)),
+      ),
+    show: (request: Request) => memory.show(must(request)),
+    forget: (request: Request) => memory.forget(must(request)),
+    /** The texts that are remembered. */
+    async remembered(request: Request): Promise<string[] | undefined> {
+      const shown = await memory.show(must(request));
+      return shown?.messages.map(({ role, content }) => `${String(role)[0]}:${content}`);
+    },
+  };
+}
