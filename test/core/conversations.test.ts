@@ -7,6 +7,7 @@ import {
   assistant,
   type CountingStore,
   countingStore,
+  hurriedClock,
   message,
   rememberedChat,
   system,
@@ -16,15 +17,9 @@ import {
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
 
-/** Writers that wait for each other do so in no time. */
-const runAtOnce = (task: () => void) => {
-  queueMicrotask(task);
-  return () => {};
-};
-
 /** With the clock and the store in hand. */
 const setUp = (options: { ttlMs?: number; maxBytes?: number } = {}) => {
-  const clock = { ...fakeClock(), schedule: runAtOnce };
+  const clock = hurriedClock();
   const store: CountingStore = countingStore(clock);
   return { ...rememberedChat({ clock, store, ...options }), clock, store };
 };
@@ -515,6 +510,16 @@ describe("the life of a conversation", () => {
     expect(texts.length).toBeGreaterThan(4);
   });
 
+  test("is bounded by whole turns, also where a turn has several messages", async () => {
+    const { say, remembered } = setUp({ maxBytes: 900 });
+    const filler = "x".repeat(60);
+    for (let turn = 1; turn <= 10; turn++) {
+      await say([user(`a${turn} ${filler}`), user(`b${turn} ${filler}`)], { session: "s" });
+      const texts = (await remembered({ session: "s" })) ?? [];
+      expect(texts.map((text) => text[0]).join("")).toMatch(/^(uua)+$/);
+    }
+  });
+
   test("a turn too long to be kept takes the older ones with it, and says that it wasn't saved", async () => {
     const { say, remembered } = setUp({ maxBytes: 1000 });
     await say([system("S"), user("one")], { session: "s" });
@@ -523,6 +528,7 @@ describe("the life of a conversation", () => {
     expect(await remembered({ session: "s" })).toEqual(["s:S"]);
     const next = await say([user("two")], { session: "s" });
     expect(next).toMatchObject({ told: ["s:S", "u:two"], isSaved: true });
+    expect(await remembered({ session: "s" })).toEqual(["s:S", "u:two", "a:reply 3"]);
   });
 
   test("system texts too long to be kept are told and not kept", async () => {

@@ -13,7 +13,7 @@ import type {
   SessionStore,
   StreamPart,
 } from "../../core/types.ts";
-import { fakeClock } from "./fake-clock.ts";
+import { type FakeClock, fakeClock } from "./fake-clock.ts";
 
 export const message = (role: Role, text: string): ChatMessage => ({
   role,
@@ -27,6 +27,15 @@ export const system = (text: string) => message("system", text);
 /** Texts with the first letter of their role: "u:Hi". */
 export const asTexts = (messages: readonly ChatMessage[]): string[] =>
   messages.map(({ role, text }) => `${role[0]}:${text}`);
+
+/** A clock that only a test moves, but on which writers that wait for each other do so in no time. */
+export const hurriedClock = (): FakeClock => ({
+  ...fakeClock(),
+  schedule(task) {
+    queueMicrotask(task);
+    return () => {};
+  },
+});
 
 export interface Said {
   /** What the model was told; undefined if it was not asked. */
