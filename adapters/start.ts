@@ -2,13 +2,23 @@
 import { type Config, ConfigError } from "../core/config.ts";
 import type { Handler } from "../handler.ts";
 
+/** What Bun, Deno and Node call it when an address can't be had. */
+const listenFailures: ReadonlySet<unknown> = new Set(["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"]);
+
+const explain = (error: unknown): string | undefined => {
+  if (error instanceof ConfigError) return error.message;
+  const { code, message } = error as { code?: unknown; message?: string };
+  return listenFailures.has(code) ? `Can't listen: ${message} (settings HOST and PORT)` : undefined;
+};
+
 /** Ends the process with a plain message where the settings are at fault. */
 export async function startOrExplain(start: () => Promise<void>): Promise<void> {
   try {
     await start();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    console.error(error.message);
+    const explanation = explain(error);
+    if (explanation === undefined) throw error;
+    console.error(explanation);
     process.exit(1);
   }
 }

@@ -1,0 +1,49 @@
+import { describe, expect, test } from "bun:test";
+import { startServer } from "../support/start-server.ts";
+
+const failureOf = (env: Record<string, string>): Promise<string> =>
+  startServer({ env }).then(
+    async (server) => `it started: ${server.output()}`,
+    ({ message }: Error) => message,
+  );
+
+/** A site that nobody serves, so that nothing leaves this machine. */
+const nowhere = {
+  CHAT_PAGE_URL: "http://127.0.0.1:9/chat/",
+  UPSTREAM_URL: "http://127.0.0.1:9/wp-admin/admin-ajax.php",
+};
+
+describe("a server that starts", () => {
+  test("says where it listens, who answers, with what, and what to try", async () => {
+    const server = await startServer({ env: { ...nowhere, API_MASTER_KEY: "sk-secret" } });
+    const output = server.output();
+    expect(output).toContain(`listens on ${server.url}\n`);
+    expect(output).toContain("kimi-web");
+    expect(output).toContain("kimi-k2-instruct-0905, kimi-k2-instruct");
+    expect(output).toContain("memory");
+    expect(output).toContain(
+      `curl ${server.url}/v1/chat/completions -H "Authorization: Bearer $API_MASTER_KEY"`,
+    );
+    expect(output).not.toContain("sk-secret");
+    await server.stop();
+  });
+});
+
+describe("a server that can't start", () => {
+  test("names every bad setting in one message and ends with exit code 1", async () => {
+    const message = await failureOf({ PORT: "99999", LOG_LEVEL: "loud" });
+    expect(message).toContain("(exit code 1):\nBad settings:\n");
+    expect(message).toContain("  PORT must be");
+    expect(message).toContain("  LOG_LEVEL must be");
+    expect(message).not.toContain("    at ");
+  });
+
+  test("says in one line that the port is taken", async () => {
+    const first = await startServer({ env: nowhere });
+    const message = await failureOf({ ...nowhere, PORT: new URL(first.url).port });
+    expect(message).toContain("(exit code 1):\nCan't listen: ");
+    expect(message).toContain(new URL(first.url).port);
+    expect(message.trim().split("\n")).toHaveLength(2);
+    await first.stop();
+  });
+});
