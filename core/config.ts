@@ -233,6 +233,9 @@ const schema = v.object({
   LOG_LEVEL: oneOf(logLevels, "info"),
 });
 
+/** The name of every setting. */
+export const settingNames: readonly string[] = Object.keys(schema.entries);
+
 const portSchema = integer(8088, 0, 65_535, "a TCP port");
 
 const isLoopbackHostname = (hostname: string): boolean =>

@@ -1,0 +1,111 @@
+/**
+ * Writes the tables of README.md and docs/ from what they describe, between `<!-- NAME -->` and `<!-- /NAME -->`:
+ *
+ *     npm run docs
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { errorTable } from "../core/errors.ts";
+
+export interface DocumentedSetting {
+  readonly group: string;
+  readonly name: string;
+  /** "" where it is not set by default. */
+  readonly defaultValue: string;
+  readonly meaning: string;
+}
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const read = (path: string) => readFileSync(root + path, "utf8");
+
+/** What .env.example says: `## Group`, `# meaning` and `#NAME=default`, in that order. */
+export function documentedSettings(example = read(".env.example")): DocumentedSetting[] {
+  const settings: DocumentedSetting[] = [];
+  let group = "";
+  let meaning: string[] = [];
+  for (const line of example.split("\n")) {
+    const [, name, defaultValue] = /^#([A-Z_0-9]+)=(.*)$/.exec(line) ?? [];
+    if (name !== undefined && defaultValue !== undefined) {
+      settings.push({ group, name, defaultValue, meaning: meaning.join(" ") });
+    } else if (line.startsWith("## ")) group = line.slice(3);
+    else if (line.startsWith("# ")) {
+      meaning.push(line.slice(2));
+      continue;
+    }
+    meaning = [];
+  }
+  return settings;
+}
+
+const padded = (text: string, width: number, filler = " ") =>
+  text + filler.repeat(width - Bun.stringWidth(text));
+
+/** Aligned as the formatter wants it. */
+function table(head: readonly string[], body: readonly (readonly string[])[]): string {
+  const rows = [head, ...body].map((cells) => cells.map((cell) => cell.replaceAll("|", "\\|")));
+  const widths = head.map((_, at) => Math.max(...rows.map((cells) => Bun.stringWidth(cells[at] ?? ""))));
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const [first = "", ...rest] = rows.map((cells) =>
+    line(cells.map((cell, at) => padded(cell, widths[at] ?? 0))),
+  );
+  return [first, line(widths.map((width) => padded("", width, "-"))), ...rest].join("\n");
+}
+
+const code = (text: string) => (text === "" ? "" : `\`${text}\``);
+
+function settingsTables(): string {
+  const settings = documentedSettings();
+  return [...new Set(settings.map(({ group }) => group))]
+    .map((group) => {
+      const members = settings.filter((setting) => setting.group === group);
+      const rows = members.map(({ name, defaultValue, meaning }) => [
+        code(name),
+        code(defaultValue),
+        meaning,
+      ]);
+      return `**${group}**\n\n${table(["setting", "default", "what it is"], rows)}`;
+    })
+    .join("\n\n");
+}
+
+function errorsTable(): string {
+  const retry = { undefined: "", false: "false", "with-retry-after": "false without Retry-After" };
+  const rows = Object.entries(errorTable).map(([name, row]) => [
+    code(name),
+    String(row.status),
+    row.when,
+    retry[`${"retry" in row ? row.retry : undefined}`],
+  ]);
+  return table(["code", "status", "when", "x-should-retry"], rows);
+}
+
+const blocks: Readonly<Record<string, () => string>> = { settings: settingsTables, errors: errorsTable };
+
+/** The text of a document with its tables as they should be. */
+export function withTables(text: string): string {
+  let result = text;
+  for (const [name, render] of Object.entries(blocks)) {
+    const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+    const [start, end] = [result.indexOf(open), result.indexOf(close)];
+    if (start < 0 || end < start) continue;
+    result = `${result.slice(0, start)}${open}\n${render()}\n${result.slice(end)}`;
+  }
+  return result;
+}
+
+/** The documents that may have tables, by their path from the root. */
+export const documents = (): string[] => [
+  "README.md",
+  ...readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".md"))
+    .map((path) => `docs/${path}`),
+];
+
+if (import.meta.main) {
+  for (const path of documents()) {
+    const [before, after] = [read(path), withTables(read(path))];
+    if (before === after) continue;
+    writeFileSync(root + path, after);
+    console.log(`${path} written`);
+  }
+}
