@@ -134,8 +134,11 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
   test("keep fields beside the choices, once each", async () => {
     const { parts } = await ask({ stream });
     expect(parts.filter((part) => part.type === "extension")).toEqual([
-      { type: "extension", scope: "answer", fields: { system_fingerprint: "fp_stand_in" } },
-      { type: "extension", scope: "answer", fields: { service_tier: "default" } },
+      {
+        type: "extension",
+        scope: "answer",
+        fields: { system_fingerprint: "fp_stand_in", service_tier: "default" },
+      },
     ]);
   });
 
@@ -423,10 +426,11 @@ describe("streams", () => {
     );
     const { parts } = await ask("Hello");
     expect(parts.filter((part) => part.type === "extension")).toEqual([
-      { type: "extension", scope: "message", fields: { annotations } },
-      { type: "extension", scope: "message", fields: { audio: { id: "audio_1" } } },
-      { type: "extension", scope: "message", fields: { function_call: { name: "f" } } },
-      { type: "extension", scope: "message", fields: { made_up: 1 } },
+      {
+        type: "extension",
+        scope: "message",
+        fields: { annotations, audio: { id: "audio_1" }, function_call: { name: "f" }, made_up: 1 },
+      },
       { type: "extension", scope: "choice", fields: { stop_reason: 7 } },
     ]);
   });

@@ -136,6 +136,7 @@ export function replyReader(
     if (body.error || body.object === "error" || body.type === "error") throw failure(body);
     if (isRecord(body.usage)) usage = readUsage(body.usage);
     if (!Array.isArray(body.choices)) return;
+    let extra: Fields | undefined;
     for (const name in body) {
       switch (name) {
         case "id":
@@ -148,21 +149,22 @@ export function replyReader(
         case "obfuscation":
           break;
         default:
-          readAnswerField(name, body[name]);
+          if (isNews(name, body[name])) extra = { ...extra, [name]: body[name] };
       }
     }
+    if (extra !== undefined) parts.push({ type: "extension", scope: "answer", fields: extra });
     for (let position = 0; position < body.choices.length; position++) {
       if (isRecord(body.choices[position])) readChoice(body.choices[position], position);
     }
   }
 
   /** Fields beside the choices are repeated in every event; each value is passed on once. */
-  function readAnswerField(name: string, value: unknown): void {
-    if (value === null) return;
+  function isNews(name: string, value: unknown): boolean {
+    if (value === null) return false;
     const known = typeof value === "object" ? JSON.stringify(value) : value;
-    if (answerFields.get(name) === known) return;
+    if (answerFields.get(name) === known) return false;
     answerFields.set(name, known);
-    parts.push({ type: "extension", scope: "answer", fields: { [name]: value } });
+    return true;
   }
 
   function readChoice(fields: Fields, position: number): void {
@@ -177,6 +179,7 @@ export function replyReader(
     const message = fields.delta ?? fields.message;
     if (isRecord(message)) readMessage(message, choice, at);
 
+    let extra: Fields | undefined;
     for (const name in fields) {
       const value = fields[name];
       switch (name) {
@@ -190,11 +193,10 @@ export function replyReader(
           if (isRecord(value)) usage = readUsage(value);
           break;
         default:
-          if (value !== null) {
-            parts.push({ type: "extension", ...at, scope: "choice", fields: { [name]: value } });
-          }
+          if (value !== null) extra = { ...extra, [name]: value };
       }
     }
+    if (extra !== undefined) parts.push({ type: "extension", ...at, scope: "choice", fields: extra });
 
     const reason = fields.finish_reason;
     if (typeof reason !== "string" || reason === "" || choice.finished) return;
@@ -211,6 +213,7 @@ export function replyReader(
     }
     const text = readText(message.content, "text");
     if (text !== "") parts.push({ type: "text-delta", ...at, delta: text });
+    let extra: Fields | undefined;
     for (const name in message) {
       const value = message[name];
       switch (name) {
@@ -230,9 +233,10 @@ export function replyReader(
         default:
           if (name === "reasoning" && typeof value === "string") break;
           if (value === null || (Array.isArray(value) && value.length === 0)) break;
-          parts.push({ type: "extension", ...at, scope: "message", fields: { [name]: value } });
+          extra = { ...extra, [name]: value };
       }
     }
+    if (extra !== undefined) parts.push({ type: "extension", ...at, scope: "message", fields: extra });
   }
 
   /**
