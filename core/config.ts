@@ -60,6 +60,9 @@ export interface SiteSettings {
   readonly maxConcurrency: number;
 }
 
+const storeNames = ["memory", "deno-kv", "redis-rest", "redis"] as const;
+type StoreName = (typeof storeNames)[number];
+
 export interface Config {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
   readonly hostname: string;
@@ -86,7 +89,19 @@ export interface Config {
   readonly providers: readonly ProviderSettings[];
   /** The chat site; undefined when it is switched off. */
   readonly site: SiteSettings | undefined;
-  readonly sessions: { readonly ttlMs: number; readonly maxEntries: number };
+  readonly sessions: {
+    readonly ttlMs: number;
+    /** The most that the memory store holds. */
+    readonly maxEntries: number;
+    /** Undefined for the platform's own preference. */
+    readonly store: StoreName | undefined;
+    /** The first part of every key in a shared store. */
+    readonly prefix: string;
+    readonly redisUrl: string | undefined;
+    readonly redisRest: { readonly url: string; readonly token: string } | undefined;
+    /** A file, ":memory:" or a remote database's URL. */
+    readonly denoKvPath: string | undefined;
+  };
   readonly circuitBreaker: boolean;
   /** Requests a minute and API key; 0 for no limit. */
   readonly requestsPerMinute: number;
@@ -206,6 +221,7 @@ const schema = v.object({
   CORS_ORIGIN: custom("", readOrigins),
   MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
   API_REQUEST_TIMEOUT: number(180, 1, 86_400, "seconds"),
+  PLATFORM_TIME_LIMIT: v.optional(number(0, 6, 86_400, "seconds")),
   STREAM_COMMIT_MS: integer(5000, 0, hourMs, "milliseconds"),
   STREAM_KEEPALIVE_MS: integer(8000, 100, hourMs, "milliseconds"),
   DEFAULT_MODEL: v.optional(v.pipe(v.string(), v.trim())),
@@ -227,6 +243,14 @@ const schema = v.object({
   STREAM_CHUNK_CHARS: v.optional(integer(20, 1, 1_000_000, "characters")),
   SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
   SESSION_CACHE_MAX: integer(1024, 1, 100_000_000, "conversations"),
+  SESSION_STORE: v.optional(oneOf(storeNames, "memory")),
+  SESSION_PREFIX: text("kimi-ai-2api:"),
+  REDIS_URL: v.optional(v.pipe(v.string(), v.regex(/^rediss?:\/\//, "must be a redis:// or rediss:// URL"))),
+  UPSTASH_REDIS_REST_URL: v.optional(httpUrl("")),
+  UPSTASH_REDIS_REST_TOKEN: v.optional(v.string()),
+  KV_REST_API_URL: v.optional(httpUrl("")),
+  KV_REST_API_TOKEN: v.optional(v.string()),
+  DENO_KV_PATH: v.optional(v.string()),
   UPSTREAM_MAX_CONCURRENCY: integer(32, 0, 1_000_000, "calls; 0 for no limit"),
   CIRCUIT_BREAKER: onOff("on"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
@@ -247,7 +271,12 @@ const isLoopbackHostname = (hostname: string): boolean =>
 export interface ConfigOptions {
   /** Whether the server can be reached from outside; without it HOST decides. */
   readonly exposed?: boolean;
+  /** When the platform cuts a request; absent where it doesn't. PLATFORM_TIME_LIMIT says otherwise. */
+  readonly timeLimitMs?: number;
 }
+
+/** An answer or an error has to be out before the platform cuts the call, and its clock started before ours. */
+const platformMarginMs = 5000;
 
 /** Reads all settings at once; empty values count as not set. Throws ConfigError. */
 export function parseConfig(environment: Environment, options: ConfigOptions = {}): Config {
@@ -295,8 +324,19 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     problems.push(`DEFAULT_MODEL must be one of ${named.join(", ")}`);
   }
 
+  const redisRest = [
+    { name: "UPSTASH_REDIS_REST", url: env.UPSTASH_REDIS_REST_URL, token: env.UPSTASH_REDIS_REST_TOKEN },
+    { name: "KV_REST_API", url: env.KV_REST_API_URL, token: env.KV_REST_API_TOKEN },
+  ].flatMap(({ name, url, token }) => {
+    if (url !== undefined && token !== undefined) return [{ url, token }];
+    if (url !== token) problems.push(`${name}_URL and ${name}_TOKEN belong together: set both or neither`);
+    return [];
+  })[0];
+
   if (problems.length > 0) throw new ConfigError(problems);
 
+  const { PLATFORM_TIME_LIMIT: limitSeconds } = env;
+  const timeLimitMs = limitSeconds === undefined ? (options.timeLimitMs ?? Infinity) : limitSeconds * 1000;
   const exposed = options.exposed ?? !isLoopbackHostname(env.HOST);
   return {
     app: { name: env.APP_NAME, version: env.APP_VERSION, description: env.DESCRIPTION },
@@ -306,7 +346,7 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     apiKeys,
     corsOrigins: env.CORS_ORIGIN,
     maxBodyBytes: env.MAX_BODY_BYTES,
-    requestTimeoutMs: env.API_REQUEST_TIMEOUT * 1000,
+    requestTimeoutMs: Math.min(env.API_REQUEST_TIMEOUT * 1000, timeLimitMs - platformMarginMs),
     stream: { commitMs: env.STREAM_COMMIT_MS, keepAliveMs: env.STREAM_KEEPALIVE_MS },
     defaultModel: env.DEFAULT_MODEL ?? named.find((id) => id !== "*"),
     modelAliases: env.MODEL_ALIASES,
@@ -327,7 +367,15 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
           chunkDelayMs: env.STREAM_DELAY_MS,
           maxConcurrency: env.UPSTREAM_MAX_CONCURRENCY,
         },
-    sessions: { ttlMs: env.SESSION_CACHE_TTL * 1000, maxEntries: env.SESSION_CACHE_MAX },
+    sessions: {
+      ttlMs: env.SESSION_CACHE_TTL * 1000,
+      maxEntries: env.SESSION_CACHE_MAX,
+      store: env.SESSION_STORE,
+      prefix: env.SESSION_PREFIX,
+      redisUrl: env.REDIS_URL,
+      redisRest,
+      denoKvPath: env.DENO_KV_PATH,
+    },
     circuitBreaker: env.CIRCUIT_BREAKER,
     requestsPerMinute: env.RATE_LIMIT_RPM,
     logLevel: env.LOG_LEVEL,

@@ -199,6 +199,35 @@ describe("settings", () => {
     expect(parseConfig(local).site).toBeUndefined();
   });
 
+  test("end an answer five seconds before the platform does", () => {
+    const deadlineMs = (environment: Environment, timeLimitMs?: number) =>
+      parseConfig(environment, timeLimitMs === undefined ? {} : { timeLimitMs }).requestTimeoutMs;
+    expect(deadlineMs({}, 60_000)).toBe(55_000);
+    expect(deadlineMs({}, 300_000)).toBe(180_000);
+    expect(deadlineMs({ API_REQUEST_TIMEOUT: "600" }, 300_000)).toBe(295_000);
+    expect(deadlineMs({ API_REQUEST_TIMEOUT: "900", PLATFORM_TIME_LIMIT: "800" }, 300_000)).toBe(795_000);
+    expect(deadlineMs({ PLATFORM_TIME_LIMIT: "25" })).toBe(20_000);
+    expect(problemsOf({ PLATFORM_TIME_LIMIT: "5" })).toEqual([
+      "PLATFORM_TIME_LIMIT must be a number from 6 to 86400 (seconds)",
+    ]);
+  });
+
+  test("take the REST API's address and token only together, under either of their names", () => {
+    const rest = { url: "https://eu1.example.com", token: "secret" };
+    const { url, token } = rest;
+    expect(parseConfig({ KV_REST_API_URL: url, KV_REST_API_TOKEN: token }).sessions.redisRest).toEqual(rest);
+    expect(
+      parseConfig({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }).sessions.redisRest,
+    ).toEqual(rest);
+    expect(problemsOf({ UPSTASH_REDIS_REST_URL: url })).toEqual([
+      "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN belong together: set both or neither",
+    ]);
+    expect(problemsOf({ SESSION_STORE: "mongo", REDIS_URL: "http://127.0.0.1" })).toEqual([
+      "SESSION_STORE must be one of memory, deno-kv, redis-rest, redis",
+      "REDIS_URL must be a redis:// or rediss:// URL",
+    ]);
+  });
+
   test("show the package's version", () => {
     const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
     expect(version).toBe(manifest.version);
