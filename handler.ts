@@ -4,10 +4,17 @@
  */
 import { accessControl } from "./core/access.ts";
 import { systemClock } from "./core/clock.ts";
-import { type Config, parseConfig } from "./core/config.ts";
+import {
+  type Config,
+  ConfigError,
+  type ConfigOptions,
+  type Environment,
+  parseConfig,
+} from "./core/config.ts";
 import { cors } from "./core/cors.ts";
 import { openAiChat } from "./core/dialects/openai-chat.ts";
-import { type EnvironmentBindings, findEnvironment } from "./core/environment.ts";
+import { findEnvironment, findFetch, findOpenKv, isWorkerContext } from "./core/environment.ts";
+import { ApiError } from "./core/errors.ts";
 import { chatExchange, toApiError } from "./core/exchange.ts";
 import { createLogger } from "./core/log.ts";
 import { metrics } from "./core/metrics.ts";
@@ -17,7 +24,9 @@ import { openAiCompatible } from "./core/providers/openai-compatible.ts";
 import { rateLimit } from "./core/rate-limit.ts";
 import { createRouter } from "./core/router.ts";
 import { gatewayRoutes } from "./core/routes.ts";
+import type { DenoKv } from "./core/stores/deno-kv.ts";
 import { memoryStore } from "./core/stores/memory.ts";
+import { openStore, type StoreDrivers, type StoreName } from "./core/stores/open-store.ts";
 import type { Clock, Dialect, Fetch, Logger, Provider, RequestRecord, SessionStore } from "./core/types.ts";
 import { upstreams } from "./core/upstreams.ts";
 
@@ -52,7 +61,7 @@ export function createHandler(options: HandlerOptions): Handler {
   const { config, dialects = [openAiChat], clock = systemClock } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, write: console.log, clock });
   const store = options.store ?? memoryStore({ maxEntries: config.sessions.maxEntries, clock });
-  const shared = { clock, ...(options.fetch && { fetch: options.fetch }) };
+  const shared = { clock, fetch: options.fetch ?? findFetch() };
   const site =
     config.site &&
     kimiWeb({ ...config.site, ...shared, store, ...(!config.circuitBreaker && { holdOffMs: 0 }) });
@@ -109,15 +118,76 @@ export function createHandler(options: HandlerOptions): Handler {
 const describe = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? error.message) : String(error);
 
-let configured: Handler | undefined;
+/** What a platform gives a handler that takes its settings from the environment. */
+export interface PlatformOptions extends ConfigOptions {
+  readonly environment: Environment;
+  /** The store to take when SESSION_STORE names none. */
+  readonly preferredStore: StoreName;
+  readonly drivers?: StoreDrivers;
+  /** Whether it runs many short-lived instances. */
+  readonly hosted?: boolean;
+  readonly fetch?: Fetch | undefined;
+}
 
-export default {
+/** A handler as the environment's settings want it, with its store. Throws ConfigError. */
+export async function configureHandler(
+  options: PlatformOptions,
+): Promise<{ readonly config: Config; readonly handler: Handler }> {
+  const { environment, preferredStore, drivers = {}, hosted = false, fetch = findFetch() } = options;
+  const config = parseConfig(environment, options);
+  const log = createLogger({ level: config.logLevel, write: console.log, clock: systemClock });
+  const store = await openStore({
+    settings: config.sessions,
+    drivers,
+    preferred: preferredStore,
+    hosted,
+    clock: systemClock,
+    fetch: (url, init) => globalThis.fetch(url, init),
+    log,
+  }).catch((error: Error) => {
+    throw new ConfigError([error.message]);
+  });
+  return { config, handler: createHandler({ config, store, fetch, log }) };
+}
+
+export interface FetchHandler {
   /** `env` and `context` are what a Worker gets; other servers hand in something else or nothing. */
-  fetch(request: Request, env?: unknown, context?: unknown): Promise<Response> {
-    // Served so, it binds every address of the machine.
-    configured ??= createHandler({
-      config: parseConfig(findEnvironment(env as EnvironmentBindings, context), { exposed: true }),
-    });
-    return configured.fetch(request);
-  },
+  fetch(request: Request, env?: unknown, context?: unknown): Promise<Response>;
+}
+
+/** A handler that is configured by its first request. Bad settings end in the log, and in a 500 for every caller. */
+export function selfConfiguring(options: (env: unknown, context: unknown) => PlatformOptions): FetchHandler {
+  let configured: Promise<Handler> | undefined;
+  const configure = async (env: unknown, context: unknown): Promise<Handler> => {
+    const { handler } = await configureHandler(options(env, context));
+    return handler;
+  };
+  return {
+    async fetch(request, env, context) {
+      try {
+        configured ??= configure(env, context);
+        return await (await configured).fetch(request);
+      } catch (error) {
+        console.error(error instanceof ConfigError ? error.message : error);
+        const shown = new ApiError("internal_error", "The gateway can't start. Its log has the details.");
+        return Response.json(shown.toBody(), { status: shown.status });
+      }
+    },
+  };
+}
+
+/** For `bun handler.ts`, `deno serve -A handler.ts` and Workers, all of which can be reached from outside. */
+export default {
+  ...selfConfiguring((env, context) => {
+    const openKv = findOpenKv<DenoKv>();
+    return {
+      environment: findEnvironment(env, context),
+      exposed: true,
+      hosted: isWorkerContext(context),
+      preferredStore: openKv === undefined ? "redis-rest" : "deno-kv",
+      drivers: { openKv },
+    };
+  }),
+  /** Seconds of silence after which Bun would cut an answer that is not streamed; the most that it knows. */
+  idleTimeout: 255,
 };

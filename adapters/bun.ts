@@ -1,19 +1,18 @@
-/** Bun.serve: `bun adapters/bun.ts`. Bun reads `.env` by itself. */
-import { parseConfig } from "../core/config.ts";
-import { createHandler } from "../handler.ts";
-import { announce, startOrExplain } from "./start.ts";
+/** Bun.serve: `bun adapters/bun.ts`, and the compiled program. */
+import "./lift-connection-limit.ts";
+import { startServer } from "./start.ts";
 
-await startOrExplain(async () => {
-  const config = parseConfig(process.env);
-  const handler = createHandler({ config });
-  const server = Bun.serve({
-    hostname: config.hostname,
-    port: config.port,
-    // The longest that Bun knows; an answer that may be silent for longer needs it off.
-    idleTimeout: config.requestTimeoutMs < 250_000 ? 255 : 0,
-    maxRequestBodySize: config.maxBodyBytes * 2,
-    fetch: (request) => handler.fetch(request),
-  });
-  announce(config, handler, server.url.href);
-  void handler.warmUp();
-});
+await startServer(
+  { preferredStore: "memory" },
+  ({ hostname, port, requestTimeoutMs, maxBodyBytes }, fetch) => {
+    const server = Bun.serve({
+      hostname,
+      port,
+      // The longest that Bun knows; an answer that may be silent for longer needs it off.
+      idleTimeout: requestTimeoutMs < 250_000 ? 255 : 0,
+      maxRequestBodySize: maxBodyBytes * 2,
+      fetch,
+    });
+    return { href: server.url.href, drain: () => server.stop() };
+  },
+);

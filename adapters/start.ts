@@ -1,6 +1,12 @@
-/** What servers say when they start, and when they can't. */
-import { type Config, ConfigError } from "../core/config.ts";
-import type { Handler } from "../handler.ts";
+/** What the servers of Bun, Deno and Node have in common: settings, a word on the terminal, and a good end. */
+import process from "node:process";
+import { type Config, ConfigError, type Environment } from "../core/config.ts";
+import { findEnvironment } from "../core/environment.ts";
+import type { StoreName } from "../core/stores/open-store.ts";
+import type { Fetch } from "../core/types.ts";
+import { configureHandler, type Handler } from "../handler.ts";
+import { endOnSignal } from "./end-on-signal.ts";
+import { storeDrivers } from "./store-drivers.ts";
 
 /** What Bun, Deno and Node call it when an address can't be had. */
 const listenFailures: ReadonlySet<unknown> = new Set(["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"]);
@@ -11,10 +17,36 @@ const explain = (error: unknown): string | undefined => {
   return listenFailures.has(code) ? `Can't listen: ${message} (settings HOST and PORT)` : undefined;
 };
 
-/** Ends the process with a plain message where the settings are at fault. */
-export async function startOrExplain(start: () => Promise<void>): Promise<void> {
+export interface ServerPlatform {
+  readonly preferredStore: StoreName;
+  /** A fetch that goes through the proxies of the environment, where the platform's own doesn't. */
+  readonly findFetch?: (environment: Environment) => Promise<Fetch | undefined>;
+}
+
+export interface Listening {
+  readonly href: string;
+  /** Accepts no more calls; resolves when the running answers are over. */
+  readonly drain: () => Promise<unknown>;
+}
+
+/** Starts what `listen` makes; ends the process with a plain message where the settings are at fault. */
+export async function startServer(
+  { preferredStore, findFetch }: ServerPlatform,
+  listen: (config: Config, fetch: Handler["fetch"]) => Listening | Promise<Listening>,
+): Promise<void> {
   try {
-    await start();
+    const environment = findEnvironment();
+    const fetch = await findFetch?.(environment);
+    const { config, handler } = await configureHandler({
+      environment,
+      preferredStore,
+      drivers: storeDrivers,
+      fetch,
+    });
+    const { href, drain } = await listen(config, (request) => handler.fetch(request));
+    endOnSignal({ drain, close: () => handler.close() });
+    announce(config, handler, href);
+    void handler.warmUp();
   } catch (error) {
     const explanation = explain(error);
     if (explanation === undefined) throw error;
@@ -40,7 +72,7 @@ const providerLines = ({ site, providers }: Config): string[] => [
 ];
 
 /** Where it listens, who answers, and a line to try. */
-export function announce(config: Config, { store }: Pick<Handler, "store">, href: string): void {
+function announce(config: Config, { store }: Pick<Handler, "store">, href: string): void {
   const url = href.replace(/\/$/, "");
   const key = config.access === "keys" ? ' -H "Authorization: Bearer $API_MASTER_KEY"' : "";
   const body = JSON.stringify({

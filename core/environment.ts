@@ -1,22 +1,59 @@
-/** The one file that looks for the environment, wherever the handler runs. */
+/** The one file that looks for what the platform has, wherever the handler runs. */
 import type { Environment } from "./config.ts";
-
-export type EnvironmentBindings = Readonly<Record<string, unknown>> | undefined;
+import type { Fetch } from "./types.ts";
 
 interface Platform {
-  readonly process?: { readonly env?: Environment };
-  readonly Deno?: { readonly env: { toObject(): Environment } };
+  readonly process?: { readonly env?: Environment; loadEnvFile?(): void };
+  readonly Bun?: unknown;
+  readonly Deno?: {
+    readonly env: { toObject(): Environment };
+    createHttpClient?(options: { poolMaxIdlePerHost: number }): unknown;
+    openKv?: unknown;
+  };
 }
 
-/** A Worker hands its variables in, with a context that has `waitUntil`; elsewhere the process has them. */
-export function findEnvironment(bindings?: EnvironmentBindings, context?: unknown): Environment {
-  if (typeof (context as { waitUntil?: unknown } | undefined)?.waitUntil === "function") {
+const platform = globalThis as Platform;
+
+const processEnvironment = (): Environment => platform.Deno?.env.toObject() ?? { ...platform.process?.env };
+
+/** Bun reads `.env` before the program starts; Node and Deno do it when told. */
+const loadEnvFile = () => {
+  if (platform.Bun !== undefined) return;
+  try {
+    platform.process?.loadEnvFile?.();
+  } catch {
+    // There is no such file, or Deno may not read it.
+  }
+};
+
+/** Whether a fetch handler's third argument is that of a Worker. */
+export const isWorkerContext = (context: unknown): boolean =>
+  typeof (context as { waitUntil?: unknown } | undefined)?.waitUntil === "function";
+
+/** A Worker hands its variables in; elsewhere the process has them. */
+export function findEnvironment(bindings?: unknown, context?: unknown): Environment {
+  if (isWorkerContext(context)) {
     return Object.fromEntries(
       Object.entries(bindings ?? {}).filter(
         (entry): entry is [string, string] => typeof entry[1] === "string",
       ),
     );
   }
-  const platform = globalThis as Platform;
-  return platform.Deno?.env.toObject() ?? platform.process?.env ?? {};
+  const given = processEnvironment();
+  loadEnvFile();
+  // What was set wins over the file; Deno would have it the other way round.
+  return { ...processEnvironment(), ...given };
 }
+
+/**
+ * The platform's fetch. Deno's sends a POST again, unasked, when the connection that it reused has died, and the
+ * upstream gets a message twice; a client that reuses none doesn't.
+ */
+export function findFetch(): Fetch {
+  const client = platform.Deno?.createHttpClient?.({ poolMaxIdlePerHost: 0 });
+  if (client === undefined) return (url, init) => fetch(url, init);
+  return (url, init) => fetch(url, init.method === "POST" ? ({ ...init, client } as RequestInit) : init);
+}
+
+/** Deno's own database, where it is switched on. */
+export const findOpenKv = <Kv>() => platform.Deno?.openKv as ((path?: string) => Promise<Kv>) | undefined;

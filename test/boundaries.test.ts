@@ -15,7 +15,7 @@ const scanner = new Bun.Transpiler({ loader: "ts" });
 
 /** What a file imports, types included: relative ones as paths from the root. */
 const importsOf = (file: string): string[] => {
-  const source = readFileSync(join(root, file), "utf8");
+  const source = readFileSync(join(root, file), "utf8").replace(/^#!.*/, "");
   const specifiers = [...source.matchAll(/(?:from|import\()\s*["']([^"']+)["']/g)].map(
     (match) => match[1] as string,
   );
@@ -75,7 +75,8 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "core/environment.ts",
       "core/log.ts",
       "core/types.ts",
-      "srvx",
+      "srvx/node",
+      "undici",
       "redis",
       "@deno/kv",
       "node:",

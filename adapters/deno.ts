@@ -1,0 +1,15 @@
+/** Deno.serve: `deno task start`, and the entry point on Deno Deploy. */
+import { startServer } from "./start.ts";
+
+/** What is used of https://docs.deno.com/api/deno/; the other tools that read this file don't know Deno's types. */
+declare const Deno: {
+  serve(
+    options: { hostname: string; port: number; onListen(): void },
+    fetch: (request: Request) => Promise<Response>,
+  ): { readonly addr: { readonly port: number }; shutdown(): Promise<void> };
+};
+
+await startServer({ preferredStore: "deno-kv" }, ({ hostname, port }, fetch) => {
+  const server = Deno.serve({ hostname, port, onListen() {} }, (request) => fetch(request));
+  return { href: `http://${hostname}:${server.addr.port}`, drain: () => server.shutdown() };
+});

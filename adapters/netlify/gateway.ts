@@ -1,0 +1,16 @@
+/** A Netlify Function, which streams. */
+import { findEnvironment } from "../../core/environment.ts";
+import { selfConfiguring } from "../../handler.ts";
+
+const gateway = selfConfiguring(() => ({
+  environment: findEnvironment(),
+  exposed: true,
+  hosted: true,
+  // https://docs.netlify.com/build/functions/configuration: not configurable.
+  timeLimitMs: 60_000,
+  preferredStore: "redis-rest",
+}));
+
+export default (request: Request): Promise<Response> => gateway.fetch(request);
+
+export const config = { path: "/*" };

@@ -1,0 +1,2 @@
+/** Where Vercel looks for functions. */
+export { default } from "../adapters/vercel.ts";
