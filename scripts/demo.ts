@@ -41,15 +41,9 @@ const gateway = Bun.serve({
   fetch: (request) => handler.fetch(request),
 });
 
-async function end() {
-  await gateway.stop(true);
-  await handler.close();
-  await site.stop();
-}
-
+// Site and gateway live in this process, so they end with it, in the middle of a sentence too.
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.once(signal, async () => {
-    await end();
+  process.once(signal, () => {
     console.log("\nBoth have ended.");
     process.exit();
   });
@@ -75,12 +69,10 @@ for (const content of questions) {
   messages.push({ role: "assistant", content: answer });
 }
 
-if (process.argv.includes("--once")) {
-  await end();
-} else {
-  console.log(`Your turn:
+if (process.argv.includes("--once")) process.exit();
+
+console.log(`Your turn:
   curl -N ${baseURL}/chat/completions -H "Content-Type: application/json" \\
     -d '{"messages":[{"role":"user","content":"Hi!"}],"stream":true}'
 
 Ctrl-C ends both.`);
-}
