@@ -9,9 +9,9 @@ export interface LastTurn {
   /** Fingerprint of the request's body. */
   readonly request: string;
   /** Fingerprint of its Idempotency-Key. */
-  readonly idempotencyKey?: string;
+  readonly idempotencyKey?: string | undefined;
   readonly finishReason: FinishReason;
-  readonly usage?: Usage;
+  readonly usage?: Usage | undefined;
 }
 
 export interface RecordHead {
@@ -20,26 +20,34 @@ export interface RecordHead {
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
   readonly expiresAtMs: number;
-  /** How many of the messages are system texts. */
-  readonly systemMessages: number;
   /** How many messages have been dropped from the front of the turns, for want of room. */
   readonly droppedMessages: number;
   /** The client keeps its history itself; all that is here is the last reply, for a retry. */
-  readonly keepsOwnHistory?: true;
+  readonly keepsOwnHistory?: true | undefined;
   /** Absent where the reply had no room, or there were several. */
-  readonly last?: LastTurn;
+  readonly last?: LastTurn | undefined;
   /** Made anew by each deletion, so that a turn that began before it can tell. */
-  readonly generation?: string;
+  readonly generation?: string | undefined;
   /** Nothing but the trace of a deletion. */
-  readonly isDeleted?: true;
+  readonly isDeleted?: true | undefined;
 }
 
 export interface ConversationRecord {
   readonly head: RecordHead;
-  /** System texts first. */
-  readonly messages: readonly ChatMessage[];
-  /** The messages' lines as they are stored. */
-  readonly lines: string;
+  readonly system: readonly ChatMessage[];
+  readonly turns: readonly ChatMessage[];
+  /** The lines of the messages beside them, as they are stored. */
+  readonly systemLines: string;
+  readonly turnLines: string;
+  /** The turns' lines in UTF-8: kept, so that a new turn costs no counting of the old ones. */
+  readonly turnBytes: number;
+}
+
+interface StoredHead extends RecordHead {
+  readonly v: number;
+  /** How many of the messages that follow are system texts. */
+  readonly systemMessages: number;
+  readonly turnBytes: number;
 }
 
 /** Raised whenever an older gateway could misread what a newer one writes. */
@@ -81,110 +89,144 @@ const decodeMessage = (stored: unknown): ChatMessage => {
   return { role: stored.role as Role, text: content ?? "", native: stored };
 };
 
-const isHead = (value: unknown): value is RecordHead & { readonly v: number } =>
-  isObject(value) &&
-  value.v === formatVersion &&
-  typeof value.id === "string" &&
-  [
-    value.startedAtMs,
-    value.finishedAtMs,
-    value.expiresAtMs,
-    value.systemMessages,
-    value.droppedMessages,
-  ].every(Number.isFinite);
+const isHead = (value: unknown): value is StoredHead => {
+  if (!isObject(value) || value.v !== formatVersion || typeof value.id !== "string") return false;
+  const { startedAtMs, finishedAtMs, expiresAtMs, systemMessages, droppedMessages, turnBytes } = value;
+  const numbers = [startedAtMs, finishedAtMs, expiresAtMs, systemMessages, droppedMessages, turnBytes];
+  return numbers.every(Number.isFinite);
+};
 
-/** Messages as lines; "" for none. */
-export const encodeLines = (messages: readonly ChatMessage[]): string => {
+const encoder = new TextEncoder();
+const byteLength = (text: string): number => encoder.encode(text).length;
+
+const encodeLines = (messages: readonly ChatMessage[]): string => {
   let lines = "";
   for (const message of messages) lines += separator + encodeMessage(message);
   return lines;
 };
 
-/** The lines after the first `count`. */
-export function skipLines(lines: string, count: number): string {
-  let start = 0;
-  for (let skipped = 0; skipped < count; skipped++) {
-    start = lines.indexOf(separator, start + separator.length);
-    if (start < 0) return "";
-  }
-  return lines.slice(start);
-}
-
-/** A record as text. */
-export const encodeRecord = (head: RecordHead, lines: string): string =>
-  `[${JSON.stringify({ v: formatVersion, ...head })}${lines}]`;
-
-const encoder = new TextEncoder();
-const byteLength = (text: string): number => encoder.encode(text).length;
-
-/** How many messages to drop so that at least `excess` bytes go: a user's turn goes together with its reply. */
-const countToDrop = (turns: readonly ChatMessage[], lines: string, excess: number): number => {
-  let freed = 0;
-  let start = 0;
-  for (const [index, { role }] of turns.entries()) {
-    const beginsTurn = role === "user" && turns[index - 1]?.role !== "user";
-    if (beginsTurn && freed >= excess) return index;
-    const next = lines.indexOf(separator, start + separator.length);
-    const end = next < 0 ? lines.length : next;
-    freed += byteLength(lines.slice(start, end));
-    start = end;
-  }
-  return turns.length;
+/** Where the line after the one at `start` begins. */
+const nextLine = (lines: string, start: number): number => {
+  const next = lines.indexOf(separator, start + separator.length);
+  return next < 0 ? lines.length : next;
 };
 
-/** What is to be written down; `lines` belong to the messages beside them. */
-export interface RecordDraft {
-  readonly head: Omit<RecordHead, "systemMessages">;
-  readonly system: readonly ChatMessage[];
-  readonly turns: readonly ChatMessage[];
-  readonly turnLines: string;
+/** A record of nothing. */
+export const emptyRecord = (head: RecordHead): ConversationRecord => ({
+  head,
+  system: [],
+  systemLines: "",
+  turns: [],
+  turnLines: "",
+  turnBytes: 0,
+});
+
+/** The record with other system texts. */
+export const withSystem = (
+  record: ConversationRecord,
+  system: readonly ChatMessage[],
+): ConversationRecord => ({ ...record, system, systemLines: encodeLines(system) });
+
+/** The record with further turns, and the head that belongs to them. */
+export function withTurns(
+  record: ConversationRecord,
+  turns: readonly ChatMessage[],
+  head: RecordHead,
+): ConversationRecord {
+  const lines = encodeLines(turns);
+  return {
+    head,
+    system: record.system,
+    systemLines: record.systemLines,
+    turns: [...record.turns, ...turns],
+    turnLines: record.turnLines + lines,
+    turnBytes: record.turnBytes + byteLength(lines),
+  };
 }
 
-/**
- * A record of at most `maxBytes`: the oldest turns are dropped first, and if need be all of them and the system texts
- * too; `isWhole` tells whether the newest turn is in it.
- */
-export function encodeBounded(
-  { head, system, turns, turnLines }: RecordDraft,
-  maxBytes: number,
-): { readonly text: string; readonly isWhole: boolean } {
-  const systemMessages = system.length;
-  const systemLines = encodeLines(system);
-  const text = encodeRecord({ ...head, systemMessages }, systemLines + turnLines);
-  // No character has more than three bytes for one unit of length, so most texts need no counting.
-  if (text.length * 3 <= maxBytes) return { text, isWhole: true };
-  const excess = byteLength(text) - maxBytes;
-  if (excess <= 0) return { text, isWhole: true };
+const encodeHead = ({ head, system, turnBytes }: ConversationRecord): string =>
+  `{"v":${formatVersion},"systemMessages":${system.length},"turnBytes":${turnBytes},${JSON.stringify(head).slice(1)}`;
 
-  // A few more for the digits by which `droppedMessages` grows.
-  const dropped = countToDrop(turns, turnLines, excess + 8);
-  const { last, ...rest } = { ...head, systemMessages, droppedMessages: head.droppedMessages + dropped };
-  if (dropped < turns.length) {
-    const shorter = encodeRecord(
-      { ...rest, ...(last && { last }) },
-      systemLines + skipLines(turnLines, dropped),
-    );
-    return { text: shorter, isWhole: true };
-  }
-  const onlySystem = encodeRecord(rest, systemLines);
-  const hasRoom = byteLength(onlySystem) <= maxBytes;
-  return { text: hasRoom ? onlySystem : encodeRecord({ ...rest, systemMessages: 0 }, ""), isWhole: false };
-}
+/** A record as text. */
+export const encodeRecord = (record: ConversationRecord): string =>
+  `[${encodeHead(record)}${record.systemLines}${record.turnLines}]`;
 
 /** Undefined for what can't be read: foreign, damaged or of a newer version. */
 export function decodeRecord(text: string): ConversationRecord | undefined {
   try {
-    const [head, ...stored]: unknown[] = JSON.parse(text);
-    if (!isHead(head)) return undefined;
-    const lineBreak = text.indexOf(separator);
+    const [stored, ...rest]: unknown[] = JSON.parse(text);
+    if (!isHead(stored)) return undefined;
+    const { v: _, systemMessages, turnBytes, ...head } = stored;
+    const messages = rest.map(decodeMessage);
+    const lines = text.slice(nextLine(text, 0), -1);
+    let turnStart = 0;
+    for (let line = 0; line < systemMessages; line++) turnStart = nextLine(lines, turnStart);
     return {
       head,
-      messages: stored.map(decodeMessage),
-      lines: lineBreak < 0 ? "" : text.slice(lineBreak, -1),
+      system: messages.slice(0, systemMessages),
+      systemLines: lines.slice(0, turnStart),
+      turns: messages.slice(systemMessages),
+      turnLines: lines.slice(turnStart),
+      turnBytes,
     };
   } catch {
     return undefined;
   }
+}
+
+/** The record without at least `excess` bytes of its oldest turns: a user's turn goes together with its reply. */
+const withoutOldest = (record: ConversationRecord, excess: number): ConversationRecord => {
+  const { turns, turnLines, turnBytes, head } = record;
+  let freed = 0;
+  let start = 0;
+  let dropped = 0;
+  for (const [index, { role }] of turns.entries()) {
+    const beginsTurn = role === "user" && turns[index - 1]?.role !== "user";
+    if (beginsTurn && freed >= excess) break;
+    const end = nextLine(turnLines, start);
+    freed += byteLength(turnLines.slice(start, end));
+    start = end;
+    dropped++;
+  }
+  return {
+    ...record,
+    head: { ...head, droppedMessages: head.droppedMessages + dropped },
+    turns: turns.slice(dropped),
+    turnLines: turnLines.slice(start),
+    turnBytes: turnBytes - freed,
+  };
+};
+
+const sizeOf = (record: ConversationRecord): number =>
+  byteLength(encodeHead(record)) + byteLength(record.systemLines) + record.turnBytes + "[]".length;
+
+/** Some room for the digits by which a head grows when turns are dropped. */
+const headSlackBytes = 16;
+
+const withinBytes = (record: ConversationRecord, maxBytes: number): ConversationRecord => {
+  const excess = sizeOf(record) - maxBytes;
+  if (excess <= 0) return record;
+  const shorter = withoutOldest(record, excess + headSlackBytes);
+  if (shorter.turns.length > 0) return shorter;
+  // Without its reply there is nothing to give a retry.
+  const head = { ...shorter.head, last: undefined };
+  const onlySystem = { ...shorter, head };
+  return sizeOf(onlySystem) <= maxBytes ? onlySystem : emptyRecord(head);
+};
+
+/**
+ * A record in at most `maxBytes`, as what is left of it and as text: the oldest turns are dropped first, and if need be
+ * all of them and the system texts too.
+ */
+export function encodeWithin(
+  record: ConversationRecord,
+  maxBytes: number,
+): { readonly record: ConversationRecord; readonly text: string } {
+  const text = encodeRecord(record);
+  // No character has more than three bytes for one unit of length, so most heads and system texts need no counting.
+  if (record.turnBytes + (text.length - record.turnLines.length) * 3 <= maxBytes) return { record, text };
+  const bounded = withinBytes(record, maxBytes);
+  return { record: bounded, text: bounded === record ? text : encodeRecord(bounded) };
 }
 
 /** A reply as the message that later turns are told. */

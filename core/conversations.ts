@@ -5,13 +5,16 @@
 import {
   type ConversationRecord,
   decodeRecord,
+  emptyRecord,
   encodeRecord,
   type LastTurn,
   type RecordHead,
   replyParts,
 } from "./conversation-record.ts";
 import { ApiError } from "./errors.ts";
+import { recentRecords } from "./recent-records.ts";
 import type { SessionKey } from "./session-key.ts";
+import { sha256 } from "./sha256.ts";
 import { type SharedAnswer, sharedAnswer } from "./shared-answer.ts";
 import { newConversation, planTurn, type TurnPlan } from "./turn-rules.ts";
 import type {
@@ -22,6 +25,7 @@ import type {
   Logger,
   MaybePromise,
   SessionStore,
+  StoredValue,
   StreamPart,
 } from "./types.ts";
 
@@ -99,9 +103,10 @@ interface Found {
 }
 
 /** An answer under way, and what tells whether another request asks for the same one. */
-interface RunningTurn extends Identity {
+interface RunningTurn {
+  readonly identity: Identity;
   readonly answer: SharedAnswer;
-  saving?: Promise<boolean>;
+  saving: Promise<boolean> | undefined;
 }
 
 const minuteMs = 60_000;
@@ -114,15 +119,12 @@ const storeRetryAfterMs = 2_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
-
-const encoder = new TextEncoder();
+/** How much of the conversations used last is held parsed, in characters of their records. */
+const recentRecordsLength = 2 * 1024 * 1024;
 
 /** What a conversation is stored under. The array's JSON keeps its parts apart, whatever they contain. */
-async function storeKeyOf({ namespace, apiKey, value }: SessionKey): Promise<string> {
-  const bytes = encoder.encode(JSON.stringify([namespace, apiKey, value]));
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return `chat:${btoa(String.fromCharCode(...hash))}`;
-}
+const storeKeyOf = ({ namespace, apiKey, value }: SessionKey): string =>
+  `chat:${sha256(JSON.stringify([namespace, apiKey, value]))}`;
 
 /**
  * 53 bits of a text and its length: cyrb53, https://github.com/bryc/code. Enough to tell requests of one conversation
@@ -146,7 +148,7 @@ type Identity = Pick<LastTurn, "request" | "idempotencyKey">;
 
 const identify = ({ body, idempotencyKey }: ConversationCall): Identity => ({
   request: fingerprint(body),
-  ...(idempotencyKey !== undefined && { idempotencyKey: fingerprint(idempotencyKey) }),
+  idempotencyKey: idempotencyKey === undefined ? undefined : fingerprint(idempotencyKey),
 });
 
 /** Whether a request repeats an earlier one. Throws ApiError idempotency_key_reused. */
@@ -163,29 +165,34 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
 /** Opens conversations over a store. */
 export function conversations(options: ConversationsOptions): Conversations {
   const { store, clock, log, ttlMs, maxBytes } = options;
-  const running = new Map<string, Set<RunningTurn>>();
+  const running = new Map<string, readonly RunningTurn[]>();
+  const recent = recentRecords(recentRecordsLength);
+
+  const unavailable = (cause: unknown): ApiError => {
+    log.error("session.store_failed", { store: store.name, error: (cause as Error).message });
+    const message = "The store of the conversations can't be reached. Please try again.";
+    return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
+  };
+
+  const read = async (storeKey: string): Promise<StoredValue | undefined> => {
+    try {
+      return await store.get(storeKey);
+    } catch (cause) {
+      throw unavailable(cause);
+    }
+  };
 
   const look = async (storeKey: string): Promise<Found> => {
-    const stored = await store.get(storeKey);
+    const stored = await read(storeKey);
     if (stored === undefined) return { record: undefined, version: null, generation: undefined };
     const { value, version } = stored;
-    const record = decodeRecord(value);
+    const record = recent.find(storeKey, version) ?? decodeRecord(value);
     if (record === undefined) log.warn("session.unreadable", { store: store.name });
     // The store's own expiry may be late.
     if (record === undefined || record.head.expiresAtMs <= clock.now())
       return { record: undefined, version, generation: undefined };
     const { isDeleted, generation } = record.head;
     return { record: isDeleted ? undefined : record, version, generation };
-  };
-
-  const reached = async <T>(task: () => MaybePromise<T>): Promise<T> => {
-    try {
-      return await task();
-    } catch (cause) {
-      log.error("session.store_failed", { store: store.name, error: (cause as Error).message });
-      const message = "The store of the conversations can't be reached. Please try again.";
-      throw new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
-    }
   };
 
   const pause = (writes: number): Promise<void> =>
@@ -203,8 +210,12 @@ export function conversations(options: ConversationsOptions): Conversations {
     let found = opened;
     for (let writes = 1; writes <= maxWrites; writes++) {
       const kept = plan.keep(answer, found.record, found.generation, clock.now());
-      const version = await store.set(storeKey, kept.text, { ttlMs: kept.ttlMs, ifVersion: found.version });
-      if (version !== undefined) return kept.isWhole ? "saved" : "too_long";
+      const { record, text, isWhole } = kept;
+      const version = await store.set(storeKey, text, { ttlMs: kept.ttlMs, ifVersion: found.version });
+      if (version !== undefined) {
+        recent.keep(storeKey, { value: text, version }, record);
+        return isWhole ? "saved" : "too_long";
+      }
       await pause(writes);
       found = await look(storeKey);
       // Deleted since the turn began: the deletion wins. What has merely expired is written anew.
@@ -213,38 +224,27 @@ export function conversations(options: ConversationsOptions): Conversations {
     throw new Error("Too many turns of one conversation at once");
   };
 
-  const save = async (storeKey: string, opened: Found, plan: TurnPlan, answer: Answer): Promise<boolean> => {
-    try {
-      const outcome = await write(storeKey, opened, plan, answer);
-      if (outcome !== "saved") log.warn("session.not_saved", { store: store.name, reason: outcome });
-      return outcome === "saved";
-    } catch (error) {
-      log.error("session.not_saved", { store: store.name, reason: (error as Error).message });
-      return false;
-    }
-  };
-
   const release = (storeKey: string, turn: RunningTurn) => {
-    const turns = running.get(storeKey);
-    turns?.delete(turn);
-    if (turns?.size === 0) running.delete(storeKey);
+    const others = running.get(storeKey)?.filter((other) => other !== turn) ?? [];
+    if (others.length > 0) running.set(storeKey, others);
+    else running.delete(storeKey);
   };
 
   const run = (storeKey: string, identity: Identity, start: StartAnswer): RunningTurn => {
     const onEmpty = () => {
       if (turn.saving === undefined) release(storeKey, turn);
     };
-    const turn: RunningTurn = { ...identity, answer: sharedAnswer(start, onEmpty) };
+    const turn: RunningTurn = { identity, answer: sharedAnswer(start, onEmpty), saving: undefined };
     const others = running.get(storeKey);
-    if (others) others.add(turn);
-    else running.set(storeKey, new Set([turn]));
+    running.set(storeKey, others ? [...others, turn] : [turn]);
     return turn;
   };
 
-  const replay = (call: ConversationCall, { head, messages }: ConversationRecord, last: LastTurn): Turn => {
-    const reply = messages.at(-1);
+  const replay = (call: ConversationCall, record: ConversationRecord, last: LastTurn): Turn => {
+    const { head, system, turns } = record;
+    const reply = turns.at(-1);
     return {
-      messages: head.keepsOwnHistory ? call.messages : messages.slice(0, -1),
+      messages: head.keepsOwnHistory ? call.messages : [...system, ...turns.slice(0, -1)],
       conversation: { id: head.id, startedAtMs: head.startedAtMs },
       source: "store",
       async *answer() {
@@ -256,8 +256,8 @@ export function conversations(options: ConversationsOptions): Conversations {
 
   const openRemembered = async (key: SessionKey, call: ConversationCall): Promise<Turn> => {
     const identity = identify(call);
-    const storeKey = await storeKeyOf(key);
-    const opened = await reached(() => look(storeKey));
+    const storeKey = storeKeyOf(key);
+    const opened = await look(storeKey);
     const { record } = opened;
     const last = record?.head.last;
     if (record && last && clock.now() - record.head.finishedAtMs < replayMs) {
@@ -269,6 +269,19 @@ export function conversations(options: ConversationsOptions): Conversations {
     const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
     let source: Turn["source"] = "provider";
     let turn: RunningTurn | undefined;
+
+    const save = async (answer: Answer): Promise<boolean> => {
+      let outcome: string;
+      try {
+        outcome = await write(storeKey, opened, plan, answer);
+      } catch (error) {
+        outcome = (error as Error).message;
+      }
+      if (turn) release(storeKey, turn);
+      if (outcome !== "saved") log.warn("session.not_saved", { store: store.name, reason: outcome });
+      return outcome === "saved";
+    };
+
     return {
       messages: plan.messages,
       conversation: plan.conversation,
@@ -277,7 +290,7 @@ export function conversations(options: ConversationsOptions): Conversations {
       },
       answer(start, signal) {
         for (const other of running.get(storeKey) ?? []) {
-          if (!other.answer.isJoinable || !repeats(identity, call.retryCount, other)) continue;
+          if (!other.answer.isJoinable || !repeats(identity, call.retryCount, other.identity)) continue;
           source = "running";
           turn = other;
           return other.answer.join(signal);
@@ -286,10 +299,9 @@ export function conversations(options: ConversationsOptions): Conversations {
         return turn.answer.join(signal);
       },
       finish(answer) {
-        const shared = turn;
-        if (shared === undefined) return save(storeKey, opened, plan, answer);
-        shared.saving ??= save(storeKey, opened, plan, answer).finally(() => release(storeKey, shared));
-        return shared.saving;
+        if (turn === undefined) return save(answer);
+        turn.saving ??= save(answer);
+        return turn.saving;
       },
     };
   };
@@ -307,28 +319,32 @@ export function conversations(options: ConversationsOptions): Conversations {
     },
 
     async show(key) {
-      const storeKey = await storeKeyOf(key);
-      const { record } = await reached(() => look(storeKey));
+      const storeKey = storeKeyOf(key);
+      const { record } = await look(storeKey);
       if (record === undefined) return undefined;
       const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false } = record.head;
-      const messages = keepsOwnHistory ? [] : record.messages.map(({ native }) => native);
+      const messages = keepsOwnHistory ? [] : [...record.system, ...record.turns].map(({ native }) => native);
       return { messages, startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory };
     },
 
     async forget(key) {
-      const storeKey = await storeKeyOf(key);
+      const storeKey = storeKeyOf(key);
       const nowMs = clock.now();
       const trace: RecordHead = {
         id: "",
         startedAtMs: nowMs,
         finishedAtMs: nowMs,
         expiresAtMs: nowMs + deletionTtlMs,
-        systemMessages: 0,
         droppedMessages: 0,
         generation: crypto.randomUUID(),
         isDeleted: true,
       };
-      await reached(() => store.set(storeKey, encodeRecord(trace, ""), { ttlMs: deletionTtlMs }));
+      recent.drop(storeKey);
+      try {
+        await store.set(storeKey, encodeRecord(emptyRecord(trace)), { ttlMs: deletionTtlMs });
+      } catch (cause) {
+        throw unavailable(cause);
+      }
     },
   };
 }

@@ -25,18 +25,19 @@ export function sharedAnswer(
   let state: "running" | "ended" | "failed" = "running";
   let readers = 0;
 
-  const pull = async () => {
-    try {
-      const { value, done } = await source.next();
-      if (done) state = "ended";
-      else parts.push(value);
-      pulling = undefined;
-    } catch (error) {
-      // `pulling` stays as it is: whoever comes to this place later fails in the same way.
-      state = "failed";
-      throw error;
-    }
-  };
+  const pull = (): Promise<void> =>
+    source.next().then(
+      ({ value, done }) => {
+        if (done) state = "ended";
+        else parts.push(value);
+        pulling = undefined;
+      },
+      (error) => {
+        // `pulling` stays as it is: whoever comes to this place later fails in the same way.
+        state = "failed";
+        throw error;
+      },
+    );
 
   const leave = (signal: AbortSignal) => {
     readers--;
@@ -63,15 +64,17 @@ export function sharedAnswer(
       let isReading = true;
       readers++;
 
+      const take = (): IteratorResult<StreamPart> => {
+        const value = isReading ? parts[position++] : undefined;
+        return value === undefined ? { value, done: true } : { value, done: false };
+      };
+
       const reader: AsyncIterableIterator<StreamPart> = {
         [Symbol.asyncIterator]: () => reader,
-        async next() {
-          if (isReading && position === parts.length && state !== "ended") {
-            pulling ??= pull();
-            await pulling;
-          }
-          const value = isReading ? parts[position++] : undefined;
-          return value === undefined ? { value, done: true } : { value, done: false };
+        next() {
+          if (!isReading || position < parts.length || state === "ended") return Promise.resolve(take());
+          pulling ??= pull();
+          return pulling.then(take);
         },
         async return() {
           if (isReading) {

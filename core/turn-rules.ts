@@ -1,12 +1,13 @@
 /** The rules of memory, apart from where it is kept: what the model is told, and what is written down afterwards. */
 import {
   type ConversationRecord,
-  encodeBounded,
-  encodeLines,
+  emptyRecord,
+  encodeWithin,
   type LastTurn,
   type RecordHead,
   replyMessage,
-  skipLines,
+  withSystem,
+  withTurns,
 } from "./conversation-record.ts";
 import type { Answer, ChatMessage, ConversationRef } from "./types.ts";
 
@@ -28,9 +29,10 @@ export interface TurnLimits {
 
 /** What to write in place of what was found. */
 export interface KeptTurn {
+  readonly record: ConversationRecord;
   readonly text: string;
   readonly ttlMs: number;
-  /** Whether the new turn is in it. */
+  /** Whether the new turn had room in it. */
   readonly isWhole: boolean;
 }
 
@@ -57,22 +59,18 @@ export const newConversation = (startedAtMs: number): ConversationRef => {
 
 const isSystem = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
 
-const systemOf = ({ head, messages }: ConversationRecord) => messages.slice(0, head.systemMessages);
-const turnsOf = ({ head, messages }: ConversationRecord) => messages.slice(head.systemMessages);
-
 /** Whether a client's own history goes on from the turns that are stored. */
 const extendsStored = (history: readonly ChatMessage[], record: ConversationRecord): boolean =>
-  turnsOf(record).every(({ role, text }, index) => {
+  record.turns.every(({ role, text }, index) => {
     const own = history[record.head.droppedMessages + index];
     return own?.role === role && own.text === text;
   });
 
-const lastTurn = (answer: Answer, identity: TurnRequest["identity"]): { last?: LastTurn } => {
-  const [reply, ...others] = answer.replies;
-  // Of several replies one is remembered, which is not what a retry asks for.
-  if (reply?.finishReason === undefined || others.length > 0) return {};
-  const { finishReason } = reply;
-  return { last: { ...identity, finishReason, ...(answer.usage && { usage: answer.usage }) } };
+/** Of several replies one is remembered, which is not what a retry asks for. */
+const lastTurn = ({ replies, usage }: Answer, identity: TurnRequest["identity"]): LastTurn | undefined => {
+  const finishReason = replies[0]?.finishReason;
+  if (finishReason === undefined || replies.length > 1) return undefined;
+  return { request: identity.request, idempotencyKey: identity.idempotencyKey, finishReason, usage };
 };
 
 /** Plans a turn after what is remembered, if anything is. */
@@ -91,9 +89,8 @@ export function planTurn(
 
   const told = (): readonly ChatMessage[] => {
     if (record === undefined || isUnremembered(record)) return messages;
-    if (!carriesHistory)
-      return [...(system.length > 0 ? system : systemOf(record)), ...turnsOf(record), ...turns];
-    return system.length > 0 ? messages : [...systemOf(record), ...messages];
+    if (!carriesHistory) return [...(system.length > 0 ? system : record.system), ...record.turns, ...turns];
+    return system.length > 0 ? messages : [...record.system, ...messages];
   };
 
   const goesOn =
@@ -107,39 +104,29 @@ export function planTurn(
     conversation,
 
     keep(answer, found, generation, finishedAtMs) {
-      const reply = answer.replies[0] && replyMessage(answer.replies[0]);
-      const newTurns = reply ? [...turns, reply] : turns;
       const isMarker = isUnremembered(found);
+      const goesOnFrom = isMarker || carriesHistory ? undefined : found;
       const lifeMs = isMarker ? ownHistoryTtlMs : ttlMs;
-      const head: Omit<RecordHead, "systemMessages"> = {
-        ...conversation,
+      const head: RecordHead = {
+        id: goesOnFrom?.head.id ?? conversation.id,
+        startedAtMs: goesOnFrom?.head.startedAtMs ?? conversation.startedAtMs,
         finishedAtMs,
         expiresAtMs: finishedAtMs + lifeMs,
-        droppedMessages: 0,
-        ...(generation !== undefined && { generation }),
-        ...lastTurn(answer, identity),
+        droppedMessages: goesOnFrom?.head.droppedMessages ?? 0,
+        keepsOwnHistory: isMarker ? true : undefined,
+        generation,
+        last: lastTurn(answer, identity),
       };
-
-      if (isMarker) {
-        const kept = reply ? [reply] : [];
-        const draft = { head: { ...head, keepsOwnHistory: true }, system: [], turns: kept } as const;
-        const { text } = encodeBounded({ ...draft, turnLines: encodeLines(kept) }, maxBytes);
-        return { text, ttlMs: lifeMs, isWhole: true };
-      }
-
-      const storedSystem = found && system.length === 0 ? systemOf(found) : system;
-      if (found === undefined || carriesHistory) {
-        const draft = { head, system: storedSystem, turns: newTurns, turnLines: encodeLines(newTurns) };
-        return { ...encodeBounded(draft, maxBytes), ttlMs };
-      }
-      const { id, startedAtMs, systemMessages, droppedMessages } = found.head;
-      const draft = {
-        head: { ...head, id, startedAtMs, droppedMessages },
-        system: storedSystem,
-        turns: [...turnsOf(found), ...newTurns],
-        turnLines: skipLines(found.lines, systemMessages) + encodeLines(newTurns),
-      };
-      return { ...encodeBounded(draft, maxBytes), ttlMs };
+      const reply = answer.replies[0] && replyMessage(answer.replies[0]);
+      const kept = isMarker ? [] : turns;
+      const keptSystem = isMarker ? [] : system.length > 0 ? system : (found?.system ?? []);
+      const before =
+        goesOnFrom?.system === keptSystem
+          ? goesOnFrom
+          : withSystem(goesOnFrom ?? emptyRecord(head), keptSystem);
+      const whole = withTurns(before, reply ? [...kept, reply] : kept, head);
+      const { record: left, text } = encodeWithin(whole, maxBytes);
+      return { record: left, text, ttlMs: lifeMs, isWhole: isMarker || left.turns.length > 0 };
     },
   };
 }

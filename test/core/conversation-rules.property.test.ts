@@ -19,7 +19,7 @@ const markerMs = 30 * 24 * 60 * minuteMs;
 
 const keys = [{ session: "a" }, { session: "b" }, { user: "a" }, { user: "b" }] as const;
 
-type Step = { readonly key: number } & (
+type Step = { readonly key: number; readonly instance: 0 | 1 } & (
   | {
       readonly do: "turn";
       /** How many of the turns that this client has seen it sends along. */
@@ -33,7 +33,10 @@ type Step = { readonly key: number } & (
   | { readonly do: "wait"; readonly ms: number }
 );
 
+const instance = fc.constantFrom(0 as const, 1 as const);
+
 const turnStep = fc.record({
+  instance,
   do: fc.constant("turn" as const),
   key: fc.nat(keys.length - 1),
   ownTurns: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(3) }),
@@ -57,10 +60,14 @@ const turnStep = fc.record({
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: turnStep },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("delete" as const), key: fc.nat(keys.length - 1) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ instance, do: fc.constant("delete" as const), key: fc.nat(keys.length - 1) }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
+      instance,
       do: fc.constant("wait" as const),
       key: fc.constant(0),
       ms: fc.constantFrom(minuteMs, 5 * minuteMs, ttlMs - 1, ttlMs, markerMs),
@@ -147,6 +154,7 @@ async function play(steps: readonly Step[]): Promise<void> {
     const outcome = await chat
       .say(request.messages, {
         ...key,
+        instance: step.instance,
         body: request.body,
         idempotencyKey: request.idempotencyKey,
         retryCount,
@@ -195,7 +203,7 @@ async function play(steps: readonly Step[]): Promise<void> {
     if (step.do === "turn") await takeTurn(step);
     else if (step.do === "wait") await clock.advance(step.ms);
     else {
-      await chat.forget(keys[step.key] ?? keys[0]);
+      await chat.forget({ ...(keys[step.key] ?? keys[0]), instance: step.instance });
       model.delete(step.key);
     }
     for (const [index, key] of keys.entries()) {

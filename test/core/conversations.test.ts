@@ -39,16 +39,19 @@ describe("a call without a key", () => {
 });
 
 describe("a conversation with a key", () => {
-  test.each([{ session: "s" }, { user: "u" }])("goes on where it was, under %p", async (key) => {
-    const { say } = setUp();
-    const first = await say([user("one")], key);
-    const second = await say([user("two")], key);
-    const third = await say([user("three")], key);
-    expect(second.told).toEqual(["u:one", "a:reply 1", "u:two"]);
-    expect(third.told).toEqual(["u:one", "a:reply 1", "u:two", "a:reply 2", "u:three"]);
-    expect(second.conversation).toEqual(first.conversation);
-    expect(third.conversation).toEqual(first.conversation);
-  });
+  test.each([{ session: "s" }, { user: "u" }])(
+    "goes on where it was, on any instance, under %p",
+    async (key) => {
+      const { say } = setUp();
+      const first = await say([user("one")], key);
+      const second = await say([user("two")], { ...key, instance: 1 });
+      const third = await say([user("three")], key);
+      expect(second.told).toEqual(["u:one", "a:reply 1", "u:two"]);
+      expect(third.told).toEqual(["u:one", "a:reply 1", "u:two", "a:reply 2", "u:three"]);
+      expect(second.conversation).toEqual(first.conversation);
+      expect(third.conversation).toEqual(first.conversation);
+    },
+  );
 
   test("costs one read and one write a turn", async () => {
     const { say, store } = setUp();
@@ -88,7 +91,7 @@ describe("a conversation with a key", () => {
     const everything = JSON.stringify([[...store.entries], log]);
     expect(everything).toContain("hello");
     expect(everything).not.toContain("planted");
-    for (const key of store.entries.keys()) expect(key).toMatch(/^chat:[A-Za-z0-9+/]{43}=$/);
+    for (const key of store.entries.keys()) expect(key).toMatch(/^chat:[0-9a-f]{64}$/);
   });
 });
 
@@ -211,56 +214,62 @@ describe("system and developer texts", () => {
 });
 
 describe("messages", () => {
-  test("are remembered whole: parts, images, names and unknown fields", async () => {
-    const { say, asked } = setUp();
-    const parts = [
-      { type: "text", text: "what is " },
-      { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } },
-      { type: "text", text: "this?" },
-    ];
-    const messages: ChatMessage[] = [
-      {
-        role: "user",
-        text: "what is this?",
-        attachments: ["image_url"],
-        native: { role: "user", content: parts },
-      },
-      { role: "user", text: "", native: { role: "user", content: null, name: "bob" } },
-      {
-        role: "user",
-        text: "tricky",
-        native: { role: "user", content: "tricky", native: { role: "system" } },
-      },
-      {
-        role: "user",
-        text: "line\nbreak,\n\u2028 \ud83d",
-        native: { role: "user", content: "line\nbreak,\n\u2028 \ud83d" },
-      },
-    ];
-    await say(messages, { session: "s" });
-    await say([user("two")], { session: "s" });
-    expect(asked[1]?.messages.slice(0, 4)).toEqual(messages);
-  });
+  test.each([0, 1] as const)(
+    "are remembered whole: parts, images, names, unknown fields (%d)",
+    async (instance) => {
+      const { say, asked } = setUp();
+      const parts = [
+        { type: "text", text: "what is " },
+        { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } },
+        { type: "text", text: "this?" },
+      ];
+      const messages: ChatMessage[] = [
+        {
+          role: "user",
+          text: "what is this?",
+          attachments: ["image_url"],
+          native: { role: "user", content: parts },
+        },
+        { role: "user", text: "", native: { role: "user", content: null, name: "bob" } },
+        {
+          role: "user",
+          text: "tricky",
+          native: { role: "user", content: "tricky", native: { role: "system" } },
+        },
+        {
+          role: "user",
+          text: "line\nbreak,\n\u2028 \ud83d",
+          native: { role: "user", content: "line\nbreak,\n\u2028 \ud83d" },
+        },
+      ];
+      await say(messages, { session: "s" });
+      await say([user("two")], { session: "s", instance });
+      expect(asked[1]?.messages.slice(0, 4)).toEqual(messages);
+    },
+  );
 
-  test("reasoning, refusal and further fields of a reply are kept for providers that use them", async () => {
-    const { say, asked } = setUp();
-    const reply: StreamPart[] = [
-      { type: "reasoning-delta", delta: "hm" },
-      { type: "text-delta", delta: "yes" },
-      { type: "refusal-delta", delta: "no" },
-      { type: "extension", scope: "message", fields: { annotations: [{ url: "x" }] } },
-      { type: "finish", reason: "length" },
-    ];
-    await say([user("one")], { session: "s", reply });
-    await say([user("two")], { session: "s" });
-    expect(asked[1]?.messages[1]?.native).toEqual({
-      role: "assistant",
-      content: "yes",
-      reasoning_content: "hm",
-      refusal: "no",
-      annotations: [{ url: "x" }],
-    });
-  });
+  test.each([0, 1] as const)(
+    "reasoning, refusal and further fields of a reply are kept (%d)",
+    async (instance) => {
+      const { say, asked } = setUp();
+      const reply: StreamPart[] = [
+        { type: "reasoning-delta", delta: "hm" },
+        { type: "text-delta", delta: "yes" },
+        { type: "refusal-delta", delta: "no" },
+        { type: "extension", scope: "message", fields: { annotations: [{ url: "x" }] } },
+        { type: "finish", reason: "length" },
+      ];
+      await say([user("one")], { session: "s", reply });
+      await say([user("two")], { session: "s", instance });
+      expect(asked[1]?.messages[1]?.native).toEqual({
+        role: "assistant",
+        content: "yes",
+        reasoning_content: "hm",
+        refusal: "no",
+        annotations: [{ url: "x" }],
+      });
+    },
+  );
 });
 
 describe("an unfinished turn", () => {
@@ -501,7 +510,8 @@ describe("the life of a conversation", () => {
   test("is bounded: the oldest turns go first, a user's together with its reply", async () => {
     const { say, store, remembered } = setUp({ maxBytes: 1000 });
     for (let turn = 1; turn <= 20; turn++) {
-      await say([system("S"), user(`${turn} ${"漢".repeat(20)}`)], { session: "s" });
+      const instance = turn % 3 === 0 ? 1 : 0;
+      await say([system("S"), user(`${turn} ${"漢".repeat(20)}`)], { session: "s", instance });
       for (const value of store.entries.values()) expect(Buffer.byteLength(value)).toBeLessThanOrEqual(1000);
     }
     const texts = (await remembered({ session: "s" })) ?? [];

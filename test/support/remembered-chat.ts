@@ -51,6 +51,8 @@ export interface Request extends Partial<Omit<ConversationCall, "key" | "message
   readonly user?: string;
   readonly apiKey?: string;
   readonly signal?: AbortSignal;
+  /** Which of two instances of the gateway takes the request. */
+  readonly instance?: 0 | 1;
   /** Runs while the model is at work. */
   readonly meanwhile?: () => unknown;
   /** What the model answers; an Error is thrown. */
@@ -105,19 +107,17 @@ export interface RememberedChatOptions {
   readonly maxBytes?: number;
 }
 
-/** A gateway reduced to its memory. */
+/** A gateway of two instances, reduced to its memory; what is shown was written by the other one. */
 export function rememberedChat(options: RememberedChatOptions = {}) {
   const { clock = fakeClock(), ttlMs = 3_600_000, maxBytes = 256 * 1024 } = options;
   const store = options.store ?? countingStore(clock);
   const log: { event: string; fields: LogFields }[] = [];
   const record = (event: string, fields: LogFields = {}) => void log.push({ event, fields });
-  const memory = conversations({
-    store,
-    clock,
-    ttlMs,
-    maxBytes,
-    log: { debug: record, info: record, warn: record, error: record },
-  });
+  const logger = { debug: record, info: record, warn: record, error: record };
+  const instances = [
+    conversations({ store, clock, ttlMs, maxBytes, log: logger }),
+    conversations({ store, clock, ttlMs, maxBytes, log: logger }),
+  ] as const;
   /** What the model was asked, in order. */
   const asked: Pick<ChatRequest, "messages" | "conversation">[] = [];
 
@@ -136,7 +136,7 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
 
   /** Makes one request and reads its answer to the end. */
   async function say(messages: readonly ChatMessage[], request: Request = {}): Promise<Said> {
-    const turn = await memory.open({
+    const turn = await instances[request.instance ?? 0].open({
       key: keyOf(request),
       messages,
       body: request.body ?? JSON.stringify(messages),
@@ -181,11 +181,11 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
         () => "none",
         (error) => (error instanceof ApiError ? error.code : String(error)),
       ),
-    show: (request: Request) => memory.show(must(request)),
-    forget: (request: Request) => memory.forget(must(request)),
+    show: (request: Request) => instances[1].show(must(request)),
+    forget: (request: Request) => instances[request.instance ?? 0].forget(must(request)),
     /** The texts that are remembered. */
     async remembered(request: Request): Promise<string[] | undefined> {
-      const shown = await memory.show(must(request));
+      const shown = await instances[1].show(must(request));
       return shown?.messages.map(({ role, content }) => `${String(role)[0]}:${content}`);
     },
   };
