@@ -11,6 +11,7 @@ import {
   type Environment,
   parseConfig,
 } from "./core/config.ts";
+import { conversations } from "./core/conversations.ts";
 import { cors } from "./core/cors.ts";
 import { openAiChat } from "./core/dialects/openai-chat.ts";
 import { findEnvironment, findFetch, findOpenKv, isWorkerContext } from "./core/environment.ts";
@@ -38,6 +39,8 @@ export interface HandlerOptions {
   readonly dialects?: readonly Dialect[];
   /** Where conversations are kept; by default in memory. */
   readonly store?: SessionStore;
+  /** Whether it runs as many short-lived instances, so that conversations in memory are easily lost. */
+  readonly hosted?: boolean;
   readonly fetch?: Fetch;
   readonly clock?: Clock;
   readonly log?: Logger;
@@ -72,7 +75,16 @@ export function createHandler(options: HandlerOptions): Handler {
 
   const models = modelDirectory({ ...config, providers });
   const asked = upstreams({ circuitBreaker: config.circuitBreaker, clock });
-  const exchange = chatExchange({ ...config, models, upstreams: asked, clock, log });
+  const remembered = conversations({ ...config.sessions, store, clock, log });
+  const exchange = chatExchange({
+    ...config,
+    models,
+    upstreams: asked,
+    conversations: remembered,
+    isMemoryUnshared: options.hosted === true && !store.shared,
+    clock,
+    log,
+  });
   const counted = metrics();
   const crossOrigin = cors(config.corsOrigins, config.access);
 
@@ -84,6 +96,7 @@ export function createHandler(options: HandlerOptions): Handler {
       models,
       upstreams: asked,
       store,
+      conversations: remembered,
       metrics: counted,
       log,
     }),
@@ -147,7 +160,7 @@ export async function configureHandler(
   }).catch((error: Error) => {
     throw new ConfigError([error.message]);
   });
-  return { config, handler: createHandler({ config, store, fetch, log }) };
+  return { config, handler: createHandler({ config, store, hosted, fetch, log }) };
 }
 
 export interface FetchHandler {

@@ -93,6 +93,8 @@ export interface Config {
     readonly ttlMs: number;
     /** The most that the memory store holds. */
     readonly maxEntries: number;
+    /** The most that is kept of one conversation. */
+    readonly maxBytes: number;
     /** Undefined for the platform's own preference. */
     readonly store: StoreName | undefined;
     /** The first part of every key in a shared store. */
@@ -243,6 +245,7 @@ const schema = v.object({
   STREAM_CHUNK_CHARS: v.optional(integer(20, 1, 1_000_000, "characters")),
   SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
   SESSION_CACHE_MAX: integer(1024, 1, 100_000_000, "conversations"),
+  SESSION_MAX_BYTES: integer(256 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
   SESSION_STORE: v.optional(oneOf(storeNames, "memory")),
   SESSION_PREFIX: text("kimi-ai-2api:"),
   REDIS_URL: v.optional(v.pipe(v.string(), v.regex(/^rediss?:\/\//, "must be a redis:// or rediss:// URL"))),
@@ -370,6 +373,7 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     sessions: {
       ttlMs: env.SESSION_CACHE_TTL * 1000,
       maxEntries: env.SESSION_CACHE_MAX,
+      maxBytes: env.SESSION_MAX_BYTES,
       store: env.SESSION_STORE,
       prefix: env.SESSION_PREFIX,
       redisUrl: env.REDIS_URL,

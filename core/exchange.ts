@@ -1,27 +1,33 @@
 /** One chat request, from its body's first byte to its answer's last one. */
+import type { Caller } from "./access.ts";
 import { addPart, emptyAnswer } from "./answer.ts";
+import type { Conversations, Turn } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import { readParts, requestLifetime, settlesWithin } from "./lifetime.ts";
-import type { ModelDirectory } from "./models.ts";
+import type { ModelDirectory, ModelRoute } from "./models.ts";
 import { readJson } from "./read-body.ts";
-import { encodeSseEvent, sseStream } from "./sse.ts";
+import { sessionKey } from "./session-key.ts";
+import { encodeSseComment, encodeSseEvent, sseStream } from "./sse.ts";
 import { estimateTokens } from "./tokens.ts";
 import type {
   Answer,
   ChatMessage,
   Clock,
-  ConversationRef,
   Dialect,
+  DialectCall,
   Logger,
   RequestRecord,
   Trace,
   Usage,
 } from "./types.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { Served, Upstreams } from "./upstreams.ts";
 
 export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
+  readonly conversations: Conversations;
+  /** Whether conversations are kept in one of many short-lived instances, which clients are told of. */
+  readonly isMemoryUnshared: boolean;
   /** What a request without a model asks for. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
@@ -35,6 +41,7 @@ export interface ExchangeOptions {
 /** A request that has passed the router. */
 export interface Inbound {
   readonly request: Request;
+  readonly caller: Caller;
   readonly record: RequestRecord;
   /** Makes the response, with the headers that every answer has. */
   respond(
@@ -52,14 +59,6 @@ export const toApiError = (error: unknown): ApiError =>
     ? error
     : new ApiError("internal_error", "The gateway failed. Its log has the details.", { cause: error });
 
-const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789";
-
-const newConversation = (startedAtMs: number): ConversationRef => {
-  let id = "";
-  for (const byte of crypto.getRandomValues(new Uint8Array(9))) id += alphabet[byte % alphabet.length];
-  return { id, startedAtMs };
-};
-
 const textLength = (texts: readonly { readonly text: string }[]): number => {
   let length = 0;
   for (const { text } of texts) length += text.length;
@@ -72,17 +71,38 @@ const requireFinish = (answer: Answer): void => {
   throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
 };
 
-const estimateUsage = (messages: readonly ChatMessage[], answer: Answer): Usage => {
+/** What of a chat was sent: not what was left out, the oldest messages but for system texts. */
+function* sentMessages(messages: readonly ChatMessage[], droppedMessages: number): Iterable<ChatMessage> {
+  let toSkip = droppedMessages;
+  for (const message of messages) {
+    if (toSkip > 0 && message.role !== "system" && message.role !== "developer") toSkip--;
+    else yield message;
+  }
+}
+
+const estimateUsage = (messages: Iterable<ChatMessage>, { replies }: Answer): Usage => {
   let promptTokens = 0;
   for (const { text } of messages) promptTokens += estimateTokens(text);
   let completionTokens = 0;
-  for (const { text, reasoning, toolCalls } of answer.replies) {
+  for (const { text, reasoning, toolCalls } of replies) {
     completionTokens += estimateTokens(text) + estimateTokens(reasoning);
-    for (const call of toolCalls)
-      completionTokens += estimateTokens(call.name) + estimateTokens(call.arguments);
+    for (const { name, arguments: json } of toolCalls)
+      completionTokens += estimateTokens(name) + estimateTokens(json);
   }
   return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
 };
+
+const routeName = ({ provider, model }: ModelRoute): string => `${provider.name}/${model.id}`;
+
+const servedHeaders = ({ route, failed }: Served): Record<string, string> => ({
+  "x-served-by": routeName(route),
+  ...(failed.length > 0 && { "x-fallback-from": failed.map(routeName).join(", ") }),
+});
+
+const headerLines = (headers: Readonly<Record<string, string>>): string =>
+  Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join("; ");
 
 const streamHeaders = {
   "content-type": "text/event-stream; charset=utf-8",
@@ -94,7 +114,27 @@ const streamHeaders = {
 export function chatExchange(
   options: ExchangeOptions,
 ): (inbound: Inbound, dialect: Dialect) => Promise<Response> {
-  const { models, upstreams, clock, log } = options;
+  const { models, upstreams, conversations, clock, log } = options;
+
+  const openTurn = async (
+    { request, caller, record }: Inbound,
+    call: DialectCall,
+    body: string,
+  ): Promise<Turn> => {
+    const { headers } = request;
+    const key = sessionKey({ sessionId: headers.get("x-session-id"), user: call.user, apiKey: caller.key });
+    if (key !== undefined) record.session = key.namespace;
+    const openedMs = clock.now();
+    const turn = await conversations.open({
+      key,
+      messages: call.prompt.messages,
+      body,
+      idempotencyKey: headers.get("idempotency-key") ?? undefined,
+      retryCount: Number(headers.get("x-stainless-retry-count")) || 0,
+    });
+    if (key !== undefined) record.storeMs = clock.now() - openedMs;
+    return turn;
+  };
 
   return async (inbound, dialect) => {
     const { record } = inbound;
@@ -114,41 +154,67 @@ export function chatExchange(
     };
 
     try {
-      const call = dialect.parse(await readJson(inbound.request, options.maxBodyBytes));
+      const body = await readJson(inbound.request, options.maxBodyBytes);
+      const call = dialect.parse(body.value);
       const shownModel = call.model ?? options.defaultModel;
       if (shownModel === undefined)
         throw new ApiError("invalid_request", "model is required.", { param: "model" });
       const routes = await models.find(shownModel, { signal, log });
-      const [{ provider, model }] = routes;
-      const request = { ...call.prompt, conversation: newConversation(startedMs) };
-      record.model = model.id;
-      record.provider = provider.name;
-      record.stream = request.stream;
-      record.charsIn = textLength(request.messages);
+      record.model = routes[0].model.id;
+      record.provider = routes[0].provider.name;
+      record.stream = call.prompt.stream;
+      record.charsIn = textLength(call.prompt.messages);
 
-      const asked = upstreams.ask({
-        routes,
-        request,
-        context: { signal, requestId: record.requestId, log, trace },
-        deadlineMs: startedMs + options.requestTimeoutMs,
-        onServed() {
-          record.firstPartMs = clock.now() - startedMs;
-        },
-      });
-      const parts = readParts(asked, signal, () => {});
+      const turn = await openTurn(inbound, call, body.text);
+      const request = { ...call.prompt, messages: turn.messages, conversation: turn.conversation };
+      let served: Served | undefined;
+      const ask = (askSignal: AbortSignal) =>
+        upstreams.ask({
+          routes,
+          request,
+          context: { signal: askSignal, requestId: record.requestId, log, trace },
+          deadlineMs: startedMs + options.requestTimeoutMs,
+          onServed(by) {
+            served = by;
+            record.firstPartMs = clock.now() - startedMs;
+            record.provider = by.route.provider.name;
+            record.model = by.route.model.id;
+            if (by.failed[0]) record.fallbackFrom = routeName(by.failed[0]);
+          },
+        });
+      const parts = readParts(turn.answer(ask, signal), signal, () => {});
       closeParts = parts.close;
+      record.replayed = turn.source !== "provider";
+
       const first = parts.next();
       const encoder = dialect.encoder(call, { model: shownModel, createdAtMs: startedMs });
-      const answerHeaders = (): Record<string, string> =>
-        trace.droppedMessages > 0 ? { "x-context-dropped-messages": String(trace.droppedMessages) } : {};
+      const usage = () =>
+        answer.usage ?? estimateUsage(sentMessages(turn.messages, trace.droppedMessages), answer);
 
-      const usage = () => answer.usage ?? estimateUsage(request.messages, answer);
+      /** Keeps the finished turn; resolves to false if that failed. */
+      const keepTurn = async (): Promise<boolean> => {
+        requireFinish(answer);
+        const finishedMs = clock.now();
+        const isSaved = await turn.finish(answer);
+        record.storeMs = (record.storeMs ?? 0) + clock.now() - finishedMs;
+        return isSaved;
+      };
+
+      const answerHeaders = (): Record<string, string> => {
+        const headers: Record<string, string> = {};
+        if (trace.droppedMessages > 0) headers["x-context-dropped-messages"] = String(trace.droppedMessages);
+        if (served) Object.assign(headers, servedHeaders(served));
+        if (record.session && options.isMemoryUnshared) headers["x-session-shared"] = "false";
+        return headers;
+      };
 
       if (!request.stream) {
         for (let part = await first; part !== undefined; part = await parts.next()) addPart(answer, part);
-        requireFinish(answer);
+        const isSaved = await keepTurn();
         end();
-        return inbound.respond(200, encoder.body(answer, usage()), answerHeaders());
+        const headers = answerHeaders();
+        if (!isSaved) headers["x-session-saved"] = "false";
+        return inbound.respond(200, encoder.body(answer, usage()), headers);
       }
 
       // A failure before the first part keeps its status. When that takes long, the client gets a sign of life instead.
@@ -167,9 +233,11 @@ export function chatExchange(
           yield text;
           text = "";
         }
-        // Held back until the answer is known to be whole.
+        // Held back until the answer is known to be whole, and kept.
         let ending = "";
-        for (let part = await first; part !== undefined; part = await parts.next()) {
+        const firstPart = await first;
+        if (!isEarly && served?.failed.length) text = encodeSseComment(headerLines(servedHeaders(served)));
+        for (let part = firstPart; part !== undefined; part = await parts.next()) {
           addPart(answer, part);
           if (part.type === "finish") ending += encoder.event(part);
           else text += encoder.event(part);
@@ -177,12 +245,12 @@ export function chatExchange(
           yield text;
           text = "";
         }
-        requireFinish(answer);
+        if (!(await keepTurn())) ending += encodeSseComment("x-session-saved: false");
         finish();
         return text + ending + encoder.close(usage());
       }
 
-      const body = sseStream(events(), {
+      const stream = sseStream(events(), {
         clock,
         keepAliveMs: options.stream.keepAliveMs,
         onError(error) {
@@ -194,7 +262,7 @@ export function chatExchange(
           finish(signal.reason);
         },
       });
-      return inbound.respond(200, body, { ...streamHeaders, ...answerHeaders() });
+      return inbound.respond(200, stream, { ...streamHeaders, ...answerHeaders() });
     } catch (error) {
       end();
       throw error;

@@ -36,8 +36,13 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+export interface JsonBody {
+  readonly text: string;
+  readonly value: unknown;
+}
+
 /** Throws ApiError request_too_large, invalid_json or client_closed_request. */
-export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
+export async function readJson(request: Request, maxBytes: number): Promise<JsonBody> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
     throw new ApiError(
@@ -61,7 +66,7 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
     throw new ApiError("invalid_json", "The request body is not valid UTF-8.");
   }
   try {
-    return JSON.parse(text);
+    return { text, value: JSON.parse(text) };
   } catch {
     throw new ApiError("invalid_json", "The request body is not valid JSON.");
   }

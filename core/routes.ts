@@ -1,9 +1,12 @@
 /** Every route but itty-router's part in it: what there is to see, and one route for each dialect. */
+import type { Access } from "./config.ts";
+import type { Conversations, RememberedConversation } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import type { Inbound } from "./exchange.ts";
 import type { Gauge, Metrics } from "./metrics.ts";
 import type { ModelDirectory, ModelRoute } from "./models.ts";
-import type { Route } from "./router.ts";
+import type { Route, RoutedRequest } from "./router.ts";
+import { decodeSessionUser, type SessionKey, sessionKey } from "./session-key.ts";
 import type { Dialect, Logger, SessionStore } from "./types.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
 
@@ -14,6 +17,8 @@ export interface RoutesOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
   readonly store: SessionStore;
+  readonly conversations: Conversations;
+  readonly access: Access;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -62,9 +67,48 @@ const decodePath = (text = ""): string => {
   }
 };
 
+/** Whose conversation is meant: in a header, since paths end up in the logs of everything on the way. */
+const namedSession = ({ request: { headers }, caller }: RoutedRequest): SessionKey => {
+  const user = headers.get("x-session-user");
+  const key = sessionKey({
+    sessionId: headers.get("x-session-id"),
+    user: user === null ? undefined : decodeSessionUser(user),
+    apiKey: caller.key,
+  });
+  if (key !== undefined) return key;
+  throw new ApiError(
+    "invalid_request",
+    "Name the conversation in X-Session-Id, or its user in X-Session-User.",
+    {
+      param: "X-Session-Id",
+    },
+  );
+};
+
+const encodeConversation = (conversation: RememberedConversation | undefined) => ({
+  object: "session",
+  messages: conversation?.messages ?? [],
+  started_at: toSeconds(conversation?.startedAtMs),
+  finished_at: toSeconds(conversation?.finishedAtMs),
+  expires_at: toSeconds(conversation?.expiresAtMs),
+  keeps_own_history: conversation?.keepsOwnHistory ?? false,
+});
+
+const toSeconds = (ms: number | undefined): number | null =>
+  ms === undefined ? null : Math.floor(ms / 1000);
+
 export function gatewayRoutes(options: RoutesOptions): Route[] {
-  const { app, dialects, exchange, models, upstreams, store, metrics, log } = options;
+  const { app, dialects, exchange, models, upstreams, store, conversations, metrics, log } = options;
   const sessions = { store: store.name, shared: store.shared };
+
+  const requireOwner = () => {
+    // Where everyone is the same caller, everyone could read and delete everyone's conversations.
+    if (options.access !== "open") return;
+    throw new ApiError(
+      "sessions_need_a_key",
+      "On a server without API keys conversations can't be looked at. Set API_MASTER_KEY or API_KEYS.",
+    );
+  };
 
   return [
     {
@@ -105,6 +149,23 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/models/:id+",
       handle: async ({ json, params, request: { signal } }) =>
         json(encodeModel((await models.find(decodePath(params.id), { signal, log }))[0])),
+    },
+    {
+      method: "GET",
+      path: "/session",
+      handle: async (routed) => {
+        requireOwner();
+        return routed.json(encodeConversation(await conversations.show(namedSession(routed))));
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/session",
+      handle: async (routed) => {
+        requireOwner();
+        await conversations.forget(namedSession(routed));
+        return routed.respond(204, null, {});
+      },
     },
     ...dialects.map(
       (dialect): Route => ({

@@ -274,4 +274,12 @@ export interface RequestRecord {
   charsIn?: number;
   charsOut?: number;
   droppedMessages?: number;
+  /** Which kind of name the conversation has; absent for a stateless request. */
+  session?: "session" | "user";
+  /** Milliseconds spent with the session store. */
+  storeMs?: number;
+  /** Whether the answer is one given before, or one under way for another request, to the same question. */
+  replayed?: boolean;
+  /** The provider and model that were asked first, where another one had to answer. */
+  fallbackFrom?: string;
 }

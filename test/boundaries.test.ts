@@ -16,9 +16,8 @@ const scanner = new Bun.Transpiler({ loader: "ts" });
 /** What a file imports, types included: relative ones as paths from the root. */
 const importsOf = (file: string): string[] => {
   const source = readFileSync(join(root, file), "utf8").replace(/^#!.*/, "");
-  const specifiers = [...source.matchAll(/(?:from|import\()\s*["']([^"']+)["']/g)].map(
-    (match) => match[1] as string,
-  );
+  const declarations = source.matchAll(/^(?:import|export)\s[^"';]*?from\s*["']([^"']+)["']/gm);
+  const specifiers = [...declarations].map((match) => match[1] as string);
   // The transpiler sees what the pattern above could miss, but no types.
   for (const { path } of scanner.scanImports(source)) if (!specifiers.includes(path)) specifiers.push(path);
   return specifiers.map((specifier) =>
