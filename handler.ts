@@ -17,7 +17,7 @@ import { openAiChat } from "./core/dialects/openai-chat.ts";
 import { findEnvironment, findFetch, findOpenKv, isWorkerContext } from "./core/environment.ts";
 import { ApiError } from "./core/errors.ts";
 import { chatExchange, toApiError } from "./core/exchange.ts";
-import { createLogger } from "./core/log.ts";
+import { createLogger, type LoggerOptions } from "./core/log.ts";
 import { metrics } from "./core/metrics.ts";
 import { modelDirectory } from "./core/models.ts";
 import { kimiWeb } from "./core/providers/kimi-web/kimi-web.ts";
@@ -140,6 +140,8 @@ export interface PlatformOptions extends ConfigOptions {
   /** Whether it runs many short-lived instances. */
   readonly hosted?: boolean;
   readonly fetch?: Fetch | undefined;
+  /** Where log lines go, and in which form; by default to the console as JSON. */
+  readonly logOutput?: Pick<LoggerOptions, "write" | "pretty">;
 }
 
 /** A handler as the environment's settings want it, with its store. Throws ConfigError. */
@@ -147,8 +149,9 @@ export async function configureHandler(
   options: PlatformOptions,
 ): Promise<{ readonly config: Config; readonly handler: Handler }> {
   const { environment, preferredStore, drivers = {}, hosted = false, fetch = findFetch() } = options;
+  const { logOutput = { write: console.log } } = options;
   const config = parseConfig(environment, options);
-  const log = createLogger({ level: config.logLevel, write: console.log, clock: systemClock });
+  const log = createLogger({ level: config.logLevel, clock: systemClock, ...logOutput });
   const store = await openStore({
     settings: config.sessions,
     drivers,

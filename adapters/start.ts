@@ -6,6 +6,7 @@ import type { StoreName } from "../core/stores/open-store.ts";
 import type { Fetch } from "../core/types.ts";
 import { configureHandler, type Handler } from "../handler.ts";
 import { endOnSignal } from "./end-on-signal.ts";
+import { logOutput } from "./log-output.ts";
 import { storeDrivers } from "./store-drivers.ts";
 
 /** What Bun, Deno and Node call it when an address can't be had. */
@@ -42,6 +43,7 @@ export async function startServer(
       preferredStore,
       drivers: storeDrivers,
       fetch,
+      logOutput: logOutput(),
     });
     const { href, drain } = await listen(config, (request) => handler.fetch(request));
     endOnSignal({ drain, close: () => handler.close() });

@@ -1,13 +1,14 @@
 import { afterAll } from "bun:test";
 import { startChatSite } from "../upstream/chat-site.ts";
 import { type SiteControl, siteControl } from "../upstream/site-control.ts";
-import { startServer } from "./start-server.ts";
+import { type Server, startServer } from "./start-server.ts";
 
 /** A gateway with its chat site, for the suite that starts it at its top. */
 export interface GatewayBeforeSite {
   readonly url: string;
   /** What clients call `baseURL`. */
   readonly baseURL: string;
+  readonly server: Server;
   readonly site: SiteControl;
 }
 
@@ -23,5 +24,5 @@ export async function gatewayBeforeSite(
     await server.stop();
     await chatSite.stop();
   });
-  return { url: server.url, baseURL: `${server.url}/v1`, site: siteControl(chatSite.url) };
+  return { url: server.url, baseURL: `${server.url}/v1`, server, site: siteControl(chatSite.url) };
 }

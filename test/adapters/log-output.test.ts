@@ -1,0 +1,55 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "../..");
+const folder = mkdtempSync(join(tmpdir(), "log-output-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A program that logs more than a pipe holds and then ends as its argument says, as one file that Node runs too. */
+const source = join(folder, "source.ts");
+writeFileSync(
+  source,
+  `import process from "node:process";
+   import { logOutput } from "${root}/adapters/log-output.ts";
+   const { write } = logOutput();
+   const ends = {
+     exit: () => process.exit(0),
+     crash: () => { throw new Error("crashed"); },
+     "unhandled rejection": () => { void Promise.reject(new Error("crashed")); },
+     "its natural end": () => {},
+     "exit a while later": () => setTimeout(() => process.exit(0), 20),
+   };
+   for (let number = 0; number < 1000; number++) write(number + " " + "x".repeat(200));
+   ends[process.argv[2]]();`,
+);
+const program = join(folder, "program.mjs");
+const { outputs } = await Bun.build({ entrypoints: [source], target: "node" });
+await Bun.write(program, outputs[0] as Blob);
+
+const runtimes = {
+  bun: [process.execPath],
+  deno: [join(root, "node_modules/.bin/deno"), "run", "-A"],
+  node: [Bun.which("node") ?? "node"],
+} as const;
+
+describe.each(Object.entries(runtimes))("the log of %s", (_, command) => {
+  test.each(["exit", "crash", "unhandled rejection", "its natural end", "exit a while later"])(
+    "is whole after %s",
+    async (end) => {
+      const child = Bun.spawn([...command, program, end], { stdout: "pipe", stderr: "ignore" });
+      const lines = (await new Response(child.stdout).text()).trimEnd().split("\n");
+      expect(lines).toHaveLength(1000);
+      expect(lines.every((line, number) => line.startsWith(`${number} `))).toBe(true);
+    },
+  );
+});
+
+test("what is logged in one turn of the event loop is one write", async () => {
+  const counting = join(folder, "counting.mjs");
+  const code = readFileSync(program, "utf8").replace("console.log(text)", "console.log(text.length)");
+  writeFileSync(counting, code);
+  const child = Bun.spawn([process.execPath, counting, "exit a while later"], { stdout: "pipe" });
+  expect((await new Response(child.stdout).text()).trimEnd().split("\n")).toHaveLength(1);
+});
