@@ -31,7 +31,7 @@ const seams = ["core/types.ts", "core/errors.ts", "core/sse.ts", "core/tokens.ts
 const rules: readonly { readonly of: string; readonly may: readonly string[] }[] = [
   { of: "core/types.ts", may: [] },
   { of: "core/errors.ts", may: [] },
-  { of: "core/tokens.ts", may: ["tokenx"] },
+  { of: "core/tokens.ts", may: [] },
   { of: "core/dialects/", may: [...seams, "valibot"] },
   {
     of: "core/providers/kimi-web/",
