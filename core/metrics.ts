@@ -30,36 +30,56 @@ const encodeLabels = (labels: Labels): string => {
 const header = (name: string, help: string, type: string): string =>
   `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
 
-const counter = (name: string, help: string) => {
-  const values = new Map<string, number>();
+/** Series by the values of their labels. Looked up by those joined, so that labels are encoded once for each series. */
+const seriesOf = <Series>(names: readonly string[], create: (labels: Labels) => Series) => {
+  const found = new Map<string, Series>();
   return {
-    add(labels: Labels, amount = 1) {
-      const key = encodeLabels(labels);
-      values.set(key, (values.get(key) ?? 0) + amount);
+    at(...values: string[]): Series {
+      const key = values.join("\n");
+      let series = found.get(key);
+      if (series === undefined) {
+        series = create(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""])));
+        found.set(key, series);
+      }
+      return series;
     },
-    render: () =>
-      header(name, help, "counter") +
-      [...values].map(([labels, value]) => `${name}${labels} ${value}\n`).join(""),
+    all: () => [...found.values()],
   };
 };
 
-const histogram = (name: string, help: string) => {
-  const series = new Map<string, { labels: Labels; counts: number[]; sum: number; count: number }>();
+const counter = (name: string, help: string, labelNames: readonly string[]) => {
+  const series = seriesOf(labelNames, (labels) => ({ labels: encodeLabels(labels), value: 0 }));
   return {
-    observe(labels: Labels, seconds: number) {
-      const key = encodeLabels(labels);
-      let entry = series.get(key);
-      if (entry === undefined) {
-        entry = { labels, counts: bounds.map(() => 0), sum: 0, count: 0 };
-        series.set(key, entry);
-      }
+    add(amount: number, ...values: string[]) {
+      series.at(...values).value += amount;
+    },
+    render: () =>
+      header(name, help, "counter") +
+      series
+        .all()
+        .map(({ labels, value }) => `${name}${labels} ${value}\n`)
+        .join(""),
+  };
+};
+
+const histogram = (name: string, help: string, labelNames: readonly string[]) => {
+  const series = seriesOf(labelNames, (labels) => ({
+    labels,
+    counts: bounds.map(() => 0),
+    sum: 0,
+    count: 0,
+  }));
+  return {
+    observe(ms: number, ...values: string[]) {
+      const entry = series.at(...values);
+      const seconds = ms / 1000;
       const index = bounds.findIndex((bound) => seconds <= bound);
       if (index >= 0) entry.counts[index] = (entry.counts[index] ?? 0) + 1;
       entry.sum += seconds;
       entry.count++;
     },
     render() {
-      const lines = [...series.values()].map(({ labels, counts, sum, count }) => {
+      const lines = series.all().map(({ labels, counts, sum, count }) => {
         let below = 0;
         const buckets = bounds.map((bound, index) => {
           below += counts[index] ?? 0;
@@ -76,30 +96,44 @@ const histogram = (name: string, help: string) => {
 
 /** Labels hold only what the configuration names and what the code knows, so that their number stays bounded. */
 export function metrics(): Metrics {
-  const requests = counter("kimi_requests_total", "Requests, by route, status and error code.");
+  const served = ["provider", "model"];
+  const requests = counter("kimi_requests_total", "Requests, by route, status and error code.", [
+    "route",
+    "method",
+    "status",
+    "code",
+    "key",
+  ]);
   const seconds = histogram(
     "kimi_request_duration_seconds",
     "Time until the answer's last byte was handed over.",
+    ["route"],
   );
-  const firstPart = histogram("kimi_first_part_seconds", "Time until the provider's first part.");
-  const upstream = histogram("kimi_upstream_duration_seconds", "Time spent waiting for the upstream.");
-  const attempts = counter("kimi_upstream_attempts_total", "Calls made to upstreams.");
-  const chars = counter("kimi_characters_total", "Characters of messages in and of replies out.");
-  const dropped = counter("kimi_dropped_messages_total", "Messages left out so that the rest fits.");
+  const firstPart = histogram("kimi_first_part_seconds", "Time until the provider's first part.", served);
+  const upstream = histogram(
+    "kimi_upstream_duration_seconds",
+    "Time spent waiting for the upstream.",
+    served,
+  );
+  const attempts = counter("kimi_upstream_attempts_total", "Calls made to upstreams.", served);
+  const chars = counter("kimi_characters_total", "Characters of messages in and of replies out.", [
+    ...served,
+    "direction",
+  ]);
+  const dropped = counter("kimi_dropped_messages_total", "Messages left out so that the rest fits.", served);
 
   return {
     observe(record) {
-      const { route, method, status, code = "", provider, model } = record;
-      requests.add({ route, method, status: String(status), code, key: record.key ?? "" });
-      seconds.observe({ route }, record.ms / 1000);
+      const { route, method, status, code = "", key = "", provider, model } = record;
+      requests.add(1, route, method, String(status), code, key);
+      seconds.observe(record.ms, route);
       if (provider === undefined || model === undefined) return;
-      const labels = { provider, model };
-      if (record.firstPartMs !== undefined) firstPart.observe(labels, record.firstPartMs / 1000);
-      if (record.upstreamMs !== undefined) upstream.observe(labels, record.upstreamMs / 1000);
-      if (record.attempts) attempts.add(labels, record.attempts);
-      if (record.charsIn) chars.add({ ...labels, direction: "in" }, record.charsIn);
-      if (record.charsOut) chars.add({ ...labels, direction: "out" }, record.charsOut);
-      if (record.droppedMessages) dropped.add(labels, record.droppedMessages);
+      if (record.firstPartMs !== undefined) firstPart.observe(record.firstPartMs, provider, model);
+      if (record.upstreamMs !== undefined) upstream.observe(record.upstreamMs, provider, model);
+      if (record.attempts) attempts.add(record.attempts, provider, model);
+      if (record.charsIn) chars.add(record.charsIn, provider, model, "in");
+      if (record.charsOut) chars.add(record.charsOut, provider, model, "out");
+      if (record.droppedMessages) dropped.add(record.droppedMessages, provider, model);
     },
     render(gauges) {
       const counted = [requests, seconds, firstPart, upstream, attempts, chars, dropped].map((metric) =>
