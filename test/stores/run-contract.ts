@@ -20,4 +20,5 @@ for (const subject of storeSubjects({ redisUrl: REDIS_URL, redisRest, denoKvUrl:
   }
   console.log(`  ${subject.name}: ${passed - before} passed`);
 }
+console.log(` ${passed} pass\n ${failed} fail`);
 process.exit(failed > 0 ? 1 : 0);
