@@ -1,0 +1,73 @@
+/**
+ * Makes what is published and deployed without sources:
+ *
+ *     bun scripts/build.ts [library] [single-file] [program]
+ *
+ * dist/lib is the package for npm (Node runs no TypeScript there), dist/handler.js the gateway in one module without
+ * imports, dist/kimi-ai-2api the gateway in one program, Bun included. Without arguments all three are made.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "..");
+const dist = join(root, "dist");
+const singleFile = join(dist, "handler.js");
+const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "kimi-ai-2api");
+
+/** For dist/handler.js, libraries included. */
+const budget = { minifiedBytes: 60 * 1024, gzippedBytes: 20 * 1024 };
+
+const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KB`;
+
+async function buildLibrary() {
+  await rm(join(dist, "lib"), { recursive: true, force: true });
+  await Bun.$`tsc -p scripts`.cwd(root);
+  let bytes = 0;
+  for (const path of new Bun.Glob("lib/**/*.js").scanSync(dist)) bytes += Bun.file(join(dist, path)).size;
+  console.log(`dist/lib            ${kilobytes(bytes)}`);
+}
+
+async function buildSingleFile() {
+  // For browsers, as other targets keep imports of modules that Workers don't have.
+  await Bun.build({ entrypoints: [join(root, "handler.ts")], target: "browser", minify: true, outdir: dist });
+  const code = await Bun.file(singleFile).text();
+  const imports = new Bun.Transpiler({ loader: "js" }).scanImports(code).map(({ path }) => path);
+  if (imports.length > 0) throw new Error(`dist/handler.js imports ${imports.join(", ")}`);
+
+  const minifiedBytes = Buffer.byteLength(code);
+  const gzippedBytes = Bun.gzipSync(code, { level: 9 }).length;
+  console.log(`dist/handler.js     ${kilobytes(minifiedBytes)} minified, ${kilobytes(gzippedBytes)} gzipped`);
+  if (minifiedBytes > budget.minifiedBytes || gzippedBytes > budget.gzippedBytes) {
+    const { minifiedBytes: minified, gzippedBytes: gzipped } = budget;
+    console.error(
+      `dist/handler.js is over its budget of ${kilobytes(minified)}, ${kilobytes(gzipped)} gzipped`,
+    );
+    process.exitCode = 1;
+  }
+}
+
+async function buildProgram() {
+  await Bun.build({
+    entrypoints: [join(root, "adapters/bun.ts")],
+    compile: { outfile: program },
+    minify: true,
+    // Bun has its own client of Redis, and no compiled program can hold the native part of the other.
+    external: ["redis", "@deno/kv"],
+  });
+  console.log(`dist/kimi-ai-2api   ${kilobytes(Bun.file(program).size)}, Bun included`);
+}
+
+const steps: Readonly<Record<string, () => Promise<void>>> = {
+  library: buildLibrary,
+  "single-file": buildSingleFile,
+  program: buildProgram,
+};
+const asked = process.argv.slice(2);
+
+await mkdir(dist, { recursive: true });
+for (const name of asked.length > 0 ? asked : Object.keys(steps)) {
+  const step = steps[name];
+  if (step === undefined)
+    throw new Error(`There is no step ${name}; there are ${Object.keys(steps).join(", ")}.`);
+  await step();
+}
