@@ -1,0 +1,12 @@
+FROM oven/bun:1.4.5-alpine
+WORKDIR /app
+COPY package.json bun.lock ./
+RUN bun install --frozen-lockfile --production
+COPY handler.ts ./
+COPY core ./core
+COPY adapters ./adapters
+ENV HOST=0.0.0.0 PORT=8088 BUN_CONFIG_MAX_HTTP_REQUESTS=65000
+USER bun
+EXPOSE 8088
+HEALTHCHECK --interval=30s --timeout=5s CMD ["bun", "-e", "process.exit((await fetch(`http://127.0.0.1:${process.env.PORT}/health`)).ok ? 0 : 1)"]
+CMD ["bun", "adapters/bun.ts"]
