@@ -20,6 +20,8 @@ const explain = (error: unknown): string | undefined => {
 
 export interface ServerPlatform {
   readonly preferredStore: StoreName;
+  /** Whether it is one of many short-lived instances, which can be reached from outside. */
+  readonly hosted?: boolean;
   /** A fetch that goes through the proxies of the environment, where the platform's own doesn't. */
   readonly findFetch?: (environment: Environment) => Promise<Fetch | undefined>;
 }
@@ -32,7 +34,7 @@ export interface Listening {
 
 /** Starts what `listen` makes; ends the process with a plain message where the settings are at fault. */
 export async function startServer(
-  { preferredStore, findFetch }: ServerPlatform,
+  { preferredStore, hosted = false, findFetch }: ServerPlatform,
   listen: (config: Config, fetch: Handler["fetch"]) => Listening | Promise<Listening>,
 ): Promise<void> {
   try {
@@ -41,6 +43,8 @@ export async function startServer(
     const { config, handler } = await configureHandler({
       environment,
       preferredStore,
+      hosted,
+      ...(hosted && { exposed: true }),
       drivers: storeDrivers,
       fetch,
       logOutput: logOutput(),
