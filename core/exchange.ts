@@ -92,9 +92,7 @@ const estimateUsage = (messages: Iterable<ChatMessage>, { replies }: Answer): Us
   return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
 };
 
-/** As a header can have it: an id may hold anything. */
-const routeName = ({ provider, model }: ModelRoute): string =>
-  encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
+const routeName = ({ provider, model }: ModelRoute): string => `${provider.name}/${model.id}`;
 
 const servedHeaders = ({ route, failed }: Served): Record<string, string> => ({
   "x-served-by": routeName(route),
@@ -161,9 +159,9 @@ export function chatExchange(
       const shownModel = call.model ?? options.defaultModel;
       if (shownModel === undefined)
         throw new ApiError("invalid_request", "model is required.", { param: "model" });
-      const found = await models.find(shownModel, { signal, log });
-      record.model = found.route.model.id;
-      record.provider = found.route.provider.name;
+      const routes = await models.find(shownModel, { signal, log });
+      record.model = routes[0].model.id;
+      record.provider = routes[0].provider.name;
       record.stream = call.prompt.stream;
       record.charsIn = textLength(call.prompt.messages);
 
@@ -172,7 +170,7 @@ export function chatExchange(
       let served: Served | undefined;
       const ask = (askSignal: AbortSignal) =>
         upstreams.ask({
-          ...found,
+          routes,
           request,
           context: { signal: askSignal, requestId: record.requestId, log, trace },
           deadlineMs: startedMs + options.requestTimeoutMs,

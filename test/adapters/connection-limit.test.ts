@@ -1,41 +1,8 @@
-import { expect, test } from "bun:test";
-import { connect } from "node:net";
-import { startServer } from "../support/start-server.ts";
-import { until } from "../support/until.ts";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { siteControl } from "../upstream/site-control.ts";
+import { test } from "bun:test";
+import { expectManyCallsAtOnce } from "../contracts/connection-limit.ts";
 
-/** More than the 256 that Bun opens unless its environment says otherwise. */
-const calls = 300;
-
-test("a Bun server has more calls to the site open at once than Bun's own limit, without any setting", async () => {
-  const chatSite = startChatSite();
-  const site = siteControl(chatSite.url);
-  const { url, stop } = await startServer({
-    env: {
-      CHAT_PAGE_URL: site.pageUrl,
-      UPSTREAM_URL: site.ajaxUrl,
-      UPSTREAM_MAX_CONCURRENCY: "0",
-      LOG_LEVEL: "silent",
-    },
-  });
-  const { hostname, port, host } = new URL(url);
-  const body = JSON.stringify({ messages: [{ role: "user", content: "[[sim:slow=20]]" }] });
-  // This process has Bun's limit too, so it calls without fetch.
-  const sockets = Array.from({ length: calls }, () => {
-    const socket = connect(Number(port), hostname);
-    socket.write(
-      `POST /v1/chat/completions HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    );
-    return socket;
-  });
-  let pending = 0;
-  await until(async () => {
-    pending = (await site.status()).counts.ajax_by.pending ?? 0;
-    return pending >= calls;
-  });
-  expect(pending).toBe(calls);
-  for (const socket of sockets) socket.destroy();
-  await stop();
-  await chatSite.stop();
-}, 15_000);
+test(
+  "a Bun server has more calls to the site open at once than Bun's own limit, without any setting",
+  () => expectManyCallsAtOnce(),
+  15_000,
+);

@@ -14,6 +14,8 @@ import { type SiteControl, siteControl } from "../upstream/site-control.ts";
 export interface GatewayUnderTest {
   /** Starts a gateway with these settings. */
   start(env: Readonly<Record<string, string>>): Promise<Pick<Server, "url" | "stop">>;
+  /** Where it keeps conversations when no setting says so; by default in memory. */
+  readonly store?: "memory" | "deno-kv" | "redis-rest";
   /** The cases that it can't pass, each with the reason. */
   readonly skips?: Partial<Record<GatewayCase, string>>;
 }
@@ -23,6 +25,7 @@ interface Bench {
   readonly url: string;
   /** The chat site behind it. */
   readonly site: SiteControl;
+  readonly store: string;
   /** Starts a further gateway before the same site. */
   start(env: Readonly<Record<string, string>>): Promise<Pick<Server, "url" | "stop">>;
   send(path: string, init?: RequestInit): Promise<Response>;
@@ -325,6 +328,16 @@ const cases = {
     expect((await site.status()).counts.ajax).toBe(ajax);
   },
 
+  "remembers a conversation in its own store": async ({ chat, send, store }) => {
+    const health = await (await send("/health")).json();
+    expect(health.sessions.store).toBe(store);
+    const headers = { "x-session-id": crypto.randomUUID() };
+    await (await chat(say("The first message"), { headers })).text();
+    await readChunks(await chat({ ...say("The second one"), stream: true }, { headers }));
+    const { choices } = await (await chat(say("The third one"), { headers })).json();
+    expect(choices[0].message.content).toContain("turns=5");
+  },
+
   "answers twenty at once, each with its own reply": async ({ chat }) => {
     const texts = await Promise.all(
       Array.from({ length: 20 }, async (_, at) => {
@@ -362,6 +375,23 @@ const cases = {
     expect((await chat(say("Still there?"))).status).toBe(200);
   },
 
+  "answers 504, or ends a stream with an error, before the platform's time is up": async ({ start }) => {
+    const hurried = await start({ ...settings, PLATFORM_TIME_LIMIT: "6.5" });
+    const ask = (stream: boolean) =>
+      fetch(`${hurried.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: authorization,
+        body: JSON.stringify({ ...say("[[sim:slow=20]]"), stream }),
+      });
+    const startedMs = performance.now();
+    const [whole, streamed] = await Promise.all([ask(false), ask(true)]);
+    await expectError(whole, 504, "upstream_timeout");
+    expect(streamed.status).toBe(200);
+    expect(sseData(await streamed.text()).at(-1)).toMatchObject({ error: { code: "upstream_timeout" } });
+    expect(performance.now() - startedMs).toBeLessThan(4000);
+    await hurried.stop();
+  },
+
   "answers only this machine when it has no key": async ({ start }) => {
     const open = await start({});
     expect((await fetch(`${open.url}/v1/models`)).status).toBe(200);
@@ -393,7 +423,10 @@ const cases = {
 export type GatewayCase = keyof typeof cases;
 
 /** Registers the suite for one adapter or runtime. */
-export function gatewayContract(name: string, { start, skips = {} }: GatewayUnderTest): void {
+export function gatewayContract(
+  name: string,
+  { start, store = "memory", skips = {} }: GatewayUnderTest,
+): void {
   describe(`the gateway on ${name}`, () => {
     const chatSite = startChatSite();
     const site = siteControl(chatSite.url);
@@ -410,6 +443,7 @@ export function gatewayContract(name: string, { start, skips = {} }: GatewayUnde
       bench = {
         url,
         site,
+        store,
         start: startBefore,
         send,
         chat: (body, init = {}) =>

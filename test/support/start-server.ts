@@ -24,8 +24,8 @@ export interface Server {
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What a program says when it listens: "listens on URL", "Listening on URL". */
-const announcement = /listen(?:s|ing)\b.*?(https?:\/\/[^\s/]+)/i;
+/** What a program says when it listens: "listens on URL", "Started development server: URL", "Available at URL". */
+const announcement = /(?:listen(?:s|ing)|server|available)\b.*?(https?:\/\/[^\s/]+)/i;
 
 const healthIntervalMs = 20;
 const stopTimeoutMs = 30_000;
