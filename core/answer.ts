@@ -59,6 +59,10 @@ export function addPart(answer: Answer, part: StreamPart): void {
       if (part.id !== undefined) call.id = part.id;
       if (part.name !== undefined) call.name = part.name;
       call.arguments += part.delta;
+      if (part.fields !== undefined) {
+        call.fields ??= {};
+        mergeFields(call.fields, part.fields);
+      }
       return;
     }
     case "extension": {

@@ -238,7 +238,8 @@ export function replyMessage(reply: Reply): ChatMessage {
     ...(reasoning !== "" && { reasoning_content: reasoning }),
     ...(refusal !== undefined && { refusal }),
     ...(toolCalls.length > 0 && {
-      tool_calls: toolCalls.map(({ id, name, arguments: json }) => ({
+      tool_calls: toolCalls.map(({ id, name, arguments: json, fields }) => ({
+        ...fields,
         id,
         type: "function",
         function: { name, arguments: json },
@@ -254,8 +255,15 @@ interface NativeReply {
   readonly content?: string | null;
   readonly reasoning_content?: string;
   readonly refusal?: string;
-  readonly tool_calls?: readonly { id: string; function: { name: string; arguments: string } }[];
+  readonly tool_calls?: readonly {
+    readonly id: string;
+    readonly type: string;
+    /** Absent in the call of a custom tool. */
+    readonly function?: { readonly name: string; readonly arguments: string };
+  }[];
 }
+
+const hasFields = (fields: object): boolean => Object.keys(fields).length > 0;
 
 /** The parts of a reply that `replyMessage` made a message of. */
 export function* replyParts({ native }: ChatMessage, last: LastTurn): Generator<StreamPart> {
@@ -264,10 +272,15 @@ export function* replyParts({ native }: ChatMessage, last: LastTurn): Generator<
   if (reasoning_content) yield { type: "reasoning-delta", delta: reasoning_content };
   if (content) yield { type: "text-delta", delta: content };
   if (refusal !== undefined) yield { type: "refusal-delta", delta: refusal };
-  for (const [index, { id, function: call }] of (tool_calls ?? []).entries()) {
-    yield { type: "tool-call-delta", index, id, name: call.name, delta: call.arguments };
+  for (const [index, { id, type, function: call, ...more }] of (tool_calls ?? []).entries()) {
+    if (call === undefined) {
+      yield { type: "extension", scope: "message", fields: { tool_calls: [{ id, type, ...more }] } };
+      continue;
+    }
+    const part = { type: "tool-call-delta", index, id, name: call.name, delta: call.arguments } as const;
+    yield hasFields(more) ? { ...part, fields: more } : part;
   }
-  if (Object.keys(fields).length > 0) yield { type: "extension", scope: "message", fields };
+  if (hasFields(fields)) yield { type: "extension", scope: "message", fields };
   yield { type: "finish", reason: last.finishReason };
   if (last.usage) yield { type: "usage", usage: last.usage };
 }

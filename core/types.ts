@@ -101,6 +101,8 @@ export type StreamPart =
       readonly name?: string;
       /** The next piece of the arguments' JSON text. */
       readonly delta: string;
+      /** What is not modelled, such as Gemini's thought signature, which it wants to see again. */
+      readonly fields?: Readonly<Record<string, unknown>>;
     }
   /** What is not modelled (log probabilities, annotations, audio, …), by its names on the wire. */
   | {
@@ -205,6 +207,8 @@ export interface ToolCall {
   name: string;
   /** JSON text, as the model wrote it. */
   arguments: string;
+  /** Extension fields, by their names on the wire. */
+  fields?: Record<string, unknown>;
 }
 
 /** One reply, put together from its parts. */

@@ -164,7 +164,8 @@ const encodeReply = (reply: Reply, index: number) => {
   };
 };
 
-const encodeToolCall = ({ id, name, arguments: json }: ToolCall) => ({
+const encodeToolCall = ({ id, name, arguments: json, fields }: ToolCall) => ({
+  ...fields,
   id,
   type: "function",
   function: { name, arguments: json },
@@ -212,6 +213,7 @@ function encoder(
         case "tool-call-delta": {
           const { index, id: callId, name, delta } = part;
           const toolCall = {
+            ...part.fields,
             index,
             ...(callId !== undefined && { id: callId, type: "function" }),
             function: { ...(name !== undefined && { name }), arguments: delta },

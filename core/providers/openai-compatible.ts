@@ -98,7 +98,11 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     const text = await readWhole(body, maxErrorChars).catch(() => undefined);
     signal.throwIfAborted();
     const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
-    return upstreamError({ status, body: parseJson(text ?? ""), retryAfterMs }, { upstream: name, secrets });
+    const shouldRetry = response.headers.get("x-should-retry");
+    return upstreamError(
+      { status, body: parseJson(text ?? ""), retryAfterMs, shouldRetry },
+      { upstream: name, secrets },
+    );
   };
 
   /** What a rejected promise of the platform's fetch means. */

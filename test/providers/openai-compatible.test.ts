@@ -458,6 +458,21 @@ describe("streams", () => {
     ]);
   });
 
+  test("keep what vendors add to a tool call", async () => {
+    const extra_content = { google: { thought_signature: "c2lnbmF0dXJl" } };
+    const call = { id: "a", type: "function", extra_content, function: { name: "f", arguments: "{}" } };
+    upstream.script(events(chunk({ tool_calls: [call] }), chunk({}, "tool_calls"), doneEvent));
+    const { parts } = await ask("Hello");
+    expect(parts[0]).toEqual({
+      type: "tool-call-delta",
+      index: 0,
+      id: "a",
+      name: "f",
+      delta: "{}",
+      fields: { extra_content },
+    });
+  });
+
   test("give a tool call an id that has none", async () => {
     const tool_calls = [{ index: 0, function: { name: "f", arguments: "{}" } }];
     upstream.script(events(chunk({ tool_calls }), chunk({}, "tool_calls"), doneEvent));
@@ -534,6 +549,27 @@ describe("errors", () => {
       "404 of a model",
       jsonScript(404, openAi("No such model", "model_not_found")),
       { code: "upstream_rejected", status: 404, wireCode: "model_not_found" },
+    ],
+    [
+      "403 of OpenRouter's moderation, which is not about our key",
+      jsonScript(403, {
+        error: {
+          code: 403,
+          message: "Your chosen model requires moderation and your input was flagged.",
+          metadata: { reasons: ["violence"], flagged_input: "…", provider_name: "OpenAI" },
+        },
+      }),
+      { code: "upstream_rejected", status: 403, message: expect.stringContaining("your input was flagged") },
+    ],
+    [
+      "403 of a content filter",
+      jsonScript(403, openAi("Flagged", "content_policy_violation")),
+      { code: "upstream_rejected", status: 403, wireCode: "content_policy_violation" },
+    ],
+    [
+      "500 that says not to retry",
+      jsonScript(500, openAi("Oops"), { "x-should-retry": "false" }),
+      { code: "upstream_unavailable", headers: { "x-should-retry": "false" } },
     ],
     ["402", jsonScript(402, openAi("Insufficient Balance")), { code: "upstream_rejected", status: 402 }],
     [

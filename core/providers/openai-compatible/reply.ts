@@ -262,14 +262,24 @@ export function replyReader(
         (known) => upstreamIndex === undefined || known.index === upstreamIndex,
       );
     }
+    const { id: _id, index: _index, type: _type, function: _function, ...more } = call;
+    const extra = Object.keys(more).length > 0 ? { fields: more } : undefined;
     if (index >= 0) {
-      if (delta !== "") parts.push({ type: "tool-call-delta", ...at, index, delta });
+      if (delta !== "" || extra) parts.push({ type: "tool-call-delta", ...at, index, delta, ...extra });
       return;
     }
     // Clients need an id to answer by.
     const ownId = id === "" ? `call_${crypto.randomUUID().replaceAll("-", "")}` : id;
     toolCalls.push({ id: ownId, index: upstreamIndex });
-    parts.push({ type: "tool-call-delta", ...at, index: toolCalls.length - 1, id: ownId, name, delta });
+    parts.push({
+      type: "tool-call-delta",
+      ...at,
+      index: toolCalls.length - 1,
+      id: ownId,
+      name,
+      delta,
+      ...extra,
+    });
   }
 
   /** Closes what the upstream has left open, and ends with the last token counts that it gave. */

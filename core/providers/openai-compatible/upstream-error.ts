@@ -15,6 +15,8 @@ export interface FailedAnswer {
   /** The parsed body, or its text where it is not JSON. */
   readonly body: unknown;
   readonly retryAfterMs?: number | undefined;
+  /** OpenAI's word on whether a retry is any use. */
+  readonly shouldRetry?: string | null;
 }
 
 interface ErrorFields {
@@ -23,6 +25,8 @@ interface ErrorFields {
   readonly type?: string;
   readonly param?: string;
   readonly status?: number;
+  /** The client's text was refused, not our key. */
+  readonly isModeration: boolean;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -51,6 +55,10 @@ function readErrorFields(body: unknown): ErrorFields | undefined {
     ...(typeof error.type === "string" && error.type !== "" && { type: cleanErrorText(error.type) }),
     ...(typeof error.param === "string" && { param: cleanErrorText(error.param) }),
     ...(status !== undefined && { status }),
+    isModeration:
+      /content_policy|content_filter|moderation/i.test(`${error.code} ${error.type}`) ||
+      // https://openrouter.ai/docs/api-reference/errors: its 403 has no code of its own.
+      (isRecord(error.metadata) && ("reasons" in error.metadata || "flagged_input" in error.metadata)),
   };
 }
 
@@ -58,7 +66,7 @@ const contextLength =
   /context_length|context_size|context length|context size|context window|model token limit|prompt is too long/i;
 
 /** Which of our failures it is. */
-function classify(status: number | undefined, { code, type, message }: ErrorFields): ErrorCode {
+function classify(status: number | undefined, { code, type, message, isModeration }: ErrorFields): ErrorCode {
   const names = `${code} ${type}`;
   if ((status === undefined || status < 500) && contextLength.test(`${names} ${message}`)) {
     return "context_length_exceeded";
@@ -68,7 +76,7 @@ function classify(status: number | undefined, { code, type, message }: ErrorFiel
     if (/api_key|authentication/i.test(names)) return "upstream_auth_failed";
     return "upstream_error";
   }
-  if (status === 401 || status === 403) return "upstream_auth_failed";
+  if (status === 401 || (status === 403 && !isModeration)) return "upstream_auth_failed";
   if (status === 429) return "upstream_rate_limited";
   if (status === 408) return "upstream_timeout";
   return status < 500 ? "upstream_rejected" : "upstream_unavailable";
@@ -85,11 +93,11 @@ const reveals = (text: string, secrets: readonly string[], pieceChars: number): 
 
 /** What a client is told of an upstream's error. */
 export function upstreamError(
-  { status: httpStatus, body, retryAfterMs }: FailedAnswer,
+  { status: httpStatus, body, retryAfterMs, shouldRetry }: FailedAnswer,
   { upstream, secrets }: UpstreamErrorOptions,
 ): ApiError {
   const readable = readErrorFields(body);
-  const fields = readable ?? { message: "" };
+  const fields = readable ?? { message: "", isModeration: false };
   const status = httpStatus ?? fields.status;
   const errorCode = classify(status, fields);
   const answered = status === undefined ? "failed" : `answered ${status}`;
@@ -112,6 +120,9 @@ export function upstreamError(
     fields.code !== undefined && !(fields.code === null && errorCode === "context_length_exceeded");
   return new ApiError(errorCode, text || `${upstream} ${answered}.`, {
     retryAfterMs,
+    ...((shouldRetry === "true" || shouldRetry === "false") && {
+      headers: { "x-should-retry": shouldRetry },
+    }),
     param: fields.param,
     upstream: {
       status: status ?? errorTable[errorCode].status,
