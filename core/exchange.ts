@@ -92,7 +92,9 @@ const estimateUsage = (messages: Iterable<ChatMessage>, { replies }: Answer): Us
   return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
 };
 
-const routeName = ({ provider, model }: ModelRoute): string => `${provider.name}/${model.id}`;
+/** As a header can have it: an id may hold anything. */
+const routeName = ({ provider, model }: ModelRoute): string =>
+  encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
 
 const servedHeaders = ({ route, failed }: Served): Record<string, string> => ({
   "x-served-by": routeName(route),
@@ -159,9 +161,9 @@ export function chatExchange(
       const shownModel = call.model ?? options.defaultModel;
       if (shownModel === undefined)
         throw new ApiError("invalid_request", "model is required.", { param: "model" });
-      const routes = await models.find(shownModel, { signal, log });
-      record.model = routes[0].model.id;
-      record.provider = routes[0].provider.name;
+      const found = await models.find(shownModel, { signal, log });
+      record.model = found.route.model.id;
+      record.provider = found.route.provider.name;
       record.stream = call.prompt.stream;
       record.charsIn = textLength(call.prompt.messages);
 
@@ -170,7 +172,7 @@ export function chatExchange(
       let served: Served | undefined;
       const ask = (askSignal: AbortSignal) =>
         upstreams.ask({
-          routes,
+          ...found,
           request,
           context: { signal: askSignal, requestId: record.requestId, log, trace },
           deadlineMs: startedMs + options.requestTimeoutMs,

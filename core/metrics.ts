@@ -94,6 +94,9 @@ const histogram = (name: string, help: string, labelNames: readonly string[]) =>
   };
 };
 
+/** Models that are told apart: of upstreams that are asked for their list, clients may ask for any name. */
+const maxModels = 1000;
+
 /** Labels hold only what the configuration names and what the code knows, so that their number stays bounded. */
 export function metrics(): Metrics {
   const served = ["provider", "model"];
@@ -121,13 +124,16 @@ export function metrics(): Metrics {
     "direction",
   ]);
   const dropped = counter("kimi_dropped_messages_total", "Messages left out so that the rest fits.", served);
+  const models = new Set<string>();
 
   return {
     observe(record) {
-      const { route, method, status, code = "", key = "", provider, model } = record;
+      const { route, method, status, code = "", key = "", provider } = record;
       requests.add(1, route, method, String(status), code, key);
       seconds.observe(record.ms, route);
-      if (provider === undefined || model === undefined) return;
+      if (provider === undefined || record.model === undefined) return;
+      if (models.size < maxModels) models.add(record.model);
+      const model = models.has(record.model) ? record.model : "others";
       if (record.firstPartMs !== undefined) firstPart.observe(record.firstPartMs, provider, model);
       if (record.upstreamMs !== undefined) upstream.observe(record.upstreamMs, provider, model);
       if (record.attempts) attempts.add(record.attempts, provider, model);

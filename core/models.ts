@@ -1,27 +1,44 @@
 /** Which providers answer for which model: ids, `provider/id`, aliases, fallbacks. */
 import { ApiError } from "./errors.ts";
-import type { Logger, Model, Provider, ProviderContext } from "./types.ts";
+import type { MaybePromise, Model, Provider, ProviderContext } from "./types.ts";
 
 /** Where a request may go. */
 export interface ModelRoute {
   readonly provider: Provider;
   readonly model: Model;
+  /** Why the provider's list could not be had, so that it is unknown whether it has the model. */
+  readonly listError?: ApiError;
 }
 
-type ListingContext = Pick<ProviderContext, "signal" | "log">;
+/** A model, and the id that leads to it. */
+export interface ListedModel extends ModelRoute {
+  readonly id: string;
+}
+
+export type ListingContext = Pick<ProviderContext, "signal" | "log">;
+
+/** Looks a model up when it is its turn: the upstream that must be asked for its list may be slow, or down. */
+export type FindRoute = (context: ListingContext) => Promise<ModelRoute>;
+
+/** Who answers for a name. */
+export interface FoundModel {
+  readonly route: ModelRoute;
+  /** Who else may, if that fails early, in the order in which they are asked. */
+  readonly fallbacks: readonly FindRoute[];
+}
 
 export interface ModelDirectory {
-  /** Every model on offer, each id once: of two providers the first one's. */
-  list(context: ListingContext): Promise<readonly ModelRoute[]>;
-  /** Who answers for a name, and who else may if that fails early. Throws ApiError model_not_found. */
-  find(asked: string, context: ListingContext): Promise<readonly [ModelRoute, ...ModelRoute[]]>;
+  /** Every model on offer: by its id, or as `provider/id` where that id leads to another provider. */
+  list(context: ListingContext): Promise<readonly ListedModel[]>;
+  /** Throws ApiError model_not_found. */
+  find(asked: string, context: ListingContext): Promise<FoundModel>;
 }
 
 export interface ModelDirectoryOptions {
   readonly providers: readonly Provider[];
   /** Other names for models; "*" stands for every name that nothing else has. */
   readonly modelAliases?: Readonly<Record<string, string>>;
-  /** By a model's id, or by the name that was asked for. */
+  /** By the name that was asked for, by `provider/id` or by a model's id. */
   readonly modelFallbacks?: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -54,78 +71,99 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
   };
 
   /** A provider whose list can't be had is not in the way of the others. */
-  const modelsOf = async (
+  const modelsOf = (
     provider: Provider,
-    context: ListingContext,
-  ): Promise<readonly Model[] | ApiError> => {
-    try {
-      return await provider.models(context);
-    } catch (error) {
-      if (context.signal.aborted || !(error instanceof ApiError)) throw error;
-      warn(context.log, provider, error);
+    { signal, log }: ListingContext,
+  ): MaybePromise<readonly Model[] | ApiError> => {
+    const failed = (error: unknown): ApiError => {
+      if (signal.aborted || !(error instanceof ApiError)) throw error;
+      log.warn("models_unavailable", { provider: provider.name, code: error.code });
       return error;
+    };
+    try {
+      const models = provider.models({ signal, log });
+      return models instanceof Promise ? models.catch(failed) : models;
+    } catch (error) {
+      return failed(error);
     }
   };
-  const warn = (log: Logger, provider: Provider, error: ApiError) =>
-    log.warn("models_unavailable", { provider: provider.name, code: error.code });
 
-  const lookUp = async (
-    asked: string,
-    context: ListingContext,
-  ): Promise<ModelRoute | ApiError | undefined> => {
-    let failure: ApiError | undefined;
-    for (const provider of providers) {
-      const models = provider.models(context);
-      const list = models instanceof Promise ? await modelsOf(provider, context) : models;
-      const prefix = `${provider.name}/`;
-      const rest = asked.startsWith(prefix) ? asked.slice(prefix.length) : undefined;
-      if (list instanceof ApiError) failure ??= list;
-      else {
-        const index = indexOf(list);
-        const model = index.get(asked) ?? (rest === undefined ? undefined : index.get(rest));
-        if (model !== undefined) return { provider, model };
+  /** `name/id` → the provider of that name, and the id. */
+  const splitName = (asked: string): { named?: Provider | undefined; rest: string } => {
+    const slash = asked.indexOf("/");
+    if (slash < 1) return { rest: asked };
+    const prefix = asked.slice(0, slash);
+    return { named: providers.find(({ name }) => name === prefix), rest: asked.slice(slash + 1) };
+  };
+
+  /**
+   * The operator's name for a provider comes before whatever ids upstreams list. What nobody lists is still asked of an
+   * upstream that is named, or whose list can't be had: upstreams have models that they don't list.
+   */
+  const lookUp = async (asked: string, context: ListingContext): Promise<ModelRoute | undefined> => {
+    const { named, rest } = splitName(asked);
+    let guess: ModelRoute | undefined;
+    for (const provider of named ? [named, ...providers.filter((other) => other !== named)] : providers) {
+      const models = modelsOf(provider, context);
+      const list = models instanceof Promise ? await models : models;
+      const id = provider === named ? rest : asked;
+      const isUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
+      if (list instanceof ApiError) {
+        const route = { provider, model: { id, createdAt: 0 } };
+        if (isUnlisted) return route;
+        guess ??= { ...route, listError: list };
+        continue;
       }
-      // Upstreams have models that they don't list.
-      if (rest && provider.takesUnlistedModels) return { provider, model: { id: rest, createdAt: 0 } };
+      const index = indexOf(list);
+      const model = index.get(asked) ?? index.get(id);
+      if (model !== undefined) return { provider, model };
+      if (isUnlisted) guess = { provider, model: { id, createdAt: 0 } };
     }
-    return failure;
+    return guess;
   };
 
   const resolve = async (asked: string, context: ListingContext): Promise<ModelRoute> => {
     const alias = own(modelAliases, asked);
     let found = await lookUp(alias ?? asked, context);
-    if ((found === undefined || found instanceof ApiError) && alias === undefined) {
-      const other = own(modelAliases, "*");
-      if (other !== undefined) found = await lookUp(other, context);
+    const catchAll = own(modelAliases, "*");
+    if (alias === undefined && catchAll !== undefined && (found === undefined || found.listError)) {
+      found = await lookUp(catchAll, context);
     }
     if (found === undefined) throw notFound(asked);
-    if (found instanceof ApiError) throw found;
     return found;
   };
 
   return {
     async list(context) {
-      const routes = new Map<string, ModelRoute>();
       const lists = await Promise.all(providers.map((provider) => modelsOf(provider, context)));
-      for (const [index, provider] of providers.entries()) {
-        const list = lists[index];
-        if (list === undefined || list instanceof ApiError) continue;
-        for (const model of list) if (!routes.has(model.id)) routes.set(model.id, { provider, model });
+      const had = new Map<Provider, readonly Model[]>();
+      for (const [index, list] of lists.entries())
+        if (!(list instanceof ApiError)) had.set(providers[index] as Provider, list);
+
+      const listed = new Map<string, ListedModel>();
+      for (const [provider, models] of had) {
+        for (const model of models) {
+          const { named, rest } = splitName(model.id);
+          const owner = named && had.get(named);
+          const isTaken = listed.has(model.id) || (named !== provider && owner && indexOf(owner).has(rest));
+          const id = isTaken ? `${provider.name}/${model.id}` : model.id;
+          if (!listed.has(id)) listed.set(id, { id, provider, model });
+        }
       }
       const failure = lists.find((list) => list instanceof ApiError);
-      if (routes.size === 0 && failure !== undefined) throw failure;
-      return [...routes.values()];
+      if (listed.size === 0 && failure !== undefined) throw failure;
+      return [...listed.values()];
     },
 
     async find(asked, context) {
       const route = await resolve(asked, context);
       const { provider, model } = route;
-      const fallbacks =
+      const names =
         own(modelFallbacks, asked) ??
         own(modelFallbacks, `${provider.name}/${model.id}`) ??
-        own(modelFallbacks, model.id);
-      if (fallbacks === undefined) return [route];
-      return [route, ...(await Promise.all(fallbacks.map((fallback) => resolve(fallback, context))))];
+        own(modelFallbacks, model.id) ??
+        [];
+      return { route, fallbacks: names.map((name) => (later) => resolve(name, later)) };
     },
   };
 }

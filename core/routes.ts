@@ -4,7 +4,7 @@ import type { Conversations, RememberedConversation } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import type { Inbound } from "./exchange.ts";
 import type { Gauge, Metrics } from "./metrics.ts";
-import type { ModelDirectory, ModelRoute } from "./models.ts";
+import type { ListedModel, ModelDirectory } from "./models.ts";
 import type { Route, RoutedRequest } from "./router.ts";
 import { decodeSessionUser, type SessionKey, sessionKey } from "./session-key.ts";
 import type { Dialect, Logger, SessionStore } from "./types.ts";
@@ -23,8 +23,8 @@ export interface RoutesOptions {
   readonly log: Logger;
 }
 
-const encodeModel = ({ provider, model }: ModelRoute) => ({
-  id: model.id,
+const encodeModel = ({ id, provider, model }: ListedModel) => ({
+  id,
   object: "model",
   created: model.createdAt,
   owned_by: provider.name,
@@ -147,8 +147,12 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
     {
       method: "GET",
       path: "/models/:id+",
-      handle: async ({ json, params, request: { signal } }) =>
-        json(encodeModel((await models.find(decodePath(params.id), { signal, log }))[0])),
+      handle: async ({ json, params, request: { signal } }) => {
+        const id = decodePath(params.id);
+        const { route } = await models.find(id, { signal, log });
+        if (route.listError) throw route.listError;
+        return json(encodeModel({ id, ...route }));
+      },
     },
     {
       method: "GET",

@@ -1,8 +1,8 @@
 /** Asks providers: with a bound on calls at once, a circuit breaker, and the next in line where one fails early. */
 import { type Admission, type CircuitBreaker, circuitBreaker } from "./circuit-breaker.ts";
-import { ApiError, errorTable } from "./errors.ts";
+import { ApiError, type ErrorCode, errorTable } from "./errors.ts";
 import { type PartReader, readParts } from "./lifetime.ts";
-import type { ModelRoute } from "./models.ts";
+import type { FindRoute, FoundModel, ModelRoute } from "./models.ts";
 import { type Slots, slots } from "./slots.ts";
 import type { ChatRequest, Clock, Provider, ProviderContext, StreamPart } from "./types.ts";
 
@@ -21,9 +21,7 @@ export interface Served {
   readonly failed: readonly ModelRoute[];
 }
 
-export interface Question {
-  /** Who may answer, in the order in which they are asked. */
-  readonly routes: readonly ModelRoute[];
+export interface Question extends FoundModel {
   readonly request: Omit<ChatRequest, "model">;
   readonly context: RequestContext;
   /** Milliseconds since the epoch; what is left until then is shared evenly between those still to be asked. */
@@ -51,8 +49,10 @@ export interface Upstreams {
 /** Calls that may wait for a place, for each place that there is. */
 const queuePerSlot = 8;
 
-const isMendable = (error: unknown): error is ApiError =>
-  error instanceof ApiError && "mendable" in errorTable[error.code];
+/** Models whose circuits are watched at each upstream: clients may ask for names that no list has. */
+const maxBreakers = 1000;
+
+const isMendable = (code: ErrorCode): boolean => "mendable" in errorTable[code];
 
 interface BegunAnswer {
   readonly first: StreamPart | undefined;
@@ -85,6 +85,8 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     const { breakers } = stateOf(provider);
     let breaker = breakers.get(model.id);
     if (breaker === undefined) {
+      const [oldest = ""] = breakers.keys();
+      if (breakers.size >= maxBreakers) breakers.delete(oldest);
       breaker = circuitBreaker({ clock, sharesRateLimit: provider.sharesRateLimit === true });
       breakers.set(model.id, breaker);
     }
@@ -127,34 +129,46 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
   };
 
   const begin = async ({
-    routes,
+    route: first,
+    fallbacks,
     request,
     context,
     deadlineMs,
     onServed,
   }: Question): Promise<BegunAnswer> => {
+    const { requestId, log, trace } = context;
     const failed: ModelRoute[] = [];
-    while (true) {
-      const route = routes[failed.length] as ModelRoute;
-      const left = routes.length - failed.length;
+    let failure: unknown;
+    for (let turn = 0; turn <= fallbacks.length; turn++) {
+      const left = fallbacks.length + 1 - turn;
       const share =
         left > 1 ? shareOfTime(context.signal, (deadlineMs - clock.now()) / left, clock) : undefined;
+      const shared = share ? { ...context, signal: share.signal } : context;
+      let route = turn === 0 ? first : undefined;
       try {
-        const begun = await attempt(route, request, share ? { ...context, signal: share.signal } : context);
+        route ??= await (fallbacks[turn - 1] as FindRoute)(shared);
+        const begun = await attempt(route, request, shared);
         onServed({ route, failed });
         return begun;
       } catch (error) {
         share?.release();
-        if (share === undefined || context.signal.aborted || !isMendable(error)) throw error;
+        if (context.signal.aborted || !(error instanceof ApiError)) throw error;
         const { code } = error;
-        const { requestId, log } = context;
+        if (route === undefined) {
+          log.warn("fallback_not_found", { requestId, code });
+          continue;
+        }
+        if (left === 1 || !isMendable(code)) throw error;
         log.warn("fallback", { requestId, provider: route.provider.name, model: route.model.id, code });
+        failure = error;
         failed.push(route);
+        trace.droppedMessages = 0;
       } finally {
         // Once it has begun, an answer may take all the time that there is.
         share?.stopTimer();
       }
     }
+    throw failure;
   };
 
   return {

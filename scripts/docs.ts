@@ -5,7 +5,15 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { errorTable } from "../core/errors.ts";
+import { type ErrorCode, errorTable } from "../core/errors.ts";
+import {
+  callFaults,
+  errorGuide,
+  type Fault,
+  pageFaults,
+  siteFaults,
+  upstreamFaults,
+} from "../test/faults/fault-table.ts";
 
 export interface DocumentedSetting {
   readonly group: string;
@@ -68,18 +76,55 @@ function settingsTables(): string {
     .join("\n\n");
 }
 
-function errorsTable(): string {
-  const retry = { undefined: "", false: "false", "with-retry-after": "false without Retry-After" };
-  const rows = Object.entries(errorTable).map(([name, row]) => [
-    code(name),
-    String(row.status),
-    row.when,
-    retry[`${"retry" in row ? row.retry : undefined}`],
-  ]);
-  return table(["code", "status", "when", "x-should-retry"], rows);
-}
+const retryWords = { undefined: "", false: "false", "with-retry-after": "false without Retry-After" };
 
-const blocks: Readonly<Record<string, () => string>> = { settings: settingsTables, errors: errorsTable };
+const errorRows = Object.entries(errorTable).map(([name, row]) => ({
+  name: name as ErrorCode,
+  status: String(row.status),
+  when: row.when,
+  retry: retryWords[`${"retry" in row ? row.retry : undefined}`],
+}));
+
+const errorsTable = (): string =>
+  table(
+    ["code", "status", "when", "x-should-retry"],
+    errorRows.map(({ name, status, when, retry }) => [code(name), status, when, retry]),
+  );
+
+const errorGuideTable = (): string =>
+  table(
+    ["code", "status", "when", "x-should-retry", "Retry-After", "after commit", "what an operator can do"],
+    errorRows.map(({ name, status, when, retry }) => {
+      const { retryAfter = "", inStream, operator } = errorGuide[name];
+      return [code(name), status, when, retry, retryAfter, inStream ? "error event" : "", operator];
+    }),
+  );
+
+type FaultRow = Pick<Fault, "what" | "code" | "shouldRetry" | "retryAfter"> & {
+  readonly shown?: { readonly status?: number; readonly code: string };
+};
+
+const faultTable = (what: string, faults: readonly FaultRow[]): string =>
+  table(
+    [what, "code", "status", "x-should-retry", "Retry-After"],
+    faults.map((fault) => [
+      fault.what,
+      code(fault.shown?.code ?? fault.code),
+      String(fault.shown?.status ?? errorTable[fault.code].status),
+      fault.shouldRetry === false ? "false" : "",
+      String(fault.retryAfter ?? ""),
+    ]),
+  );
+
+const blocks: Readonly<Record<string, () => string>> = {
+  settings: settingsTables,
+  errors: errorsTable,
+  "error-guide": errorGuideTable,
+  "call-faults": () => faultTable("the site answers a message with", callFaults),
+  "page-faults": () => faultTable("the chat page's fetch ends in", pageFaults),
+  "site-faults": () => faultTable("the whole site", Object.values(siteFaults)),
+  "upstream-faults": () => faultTable("the upstream answers with", upstreamFaults),
+};
 
 /** The text of a document with its tables as they should be. */
 export function withTables(text: string): string {

@@ -20,10 +20,9 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   return child.exited;
 }
 
-const runSuites = (siteUrl: string) =>
-  run([process.execPath, "test", "test/upstream", "test/providers/kimi-web/site.test.ts"], {
-    KIMI_SITE_URL: siteUrl,
-  });
+const suites = ["test/upstream", "test/providers/kimi-web/site.test.ts", "test/faults/site-faults.test.ts"];
+
+const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
 
 function freePort(): number {
   const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });

@@ -68,6 +68,8 @@ async function run(job: Job): Promise<LoadResult> {
       });
       if (answer.status !== 200) complain(`status ${answer.status}`);
       else if (keepBody) check(answer);
+      else if (job.stream && !answer.ending.endsWith("data: [DONE]\n\n"))
+        complain("the stream has no [DONE]");
       // The body is checked, the rest of the answer is a few numbers.
       answers.push(keepBody ? { ...answer, body: "" } : answer);
       return true;

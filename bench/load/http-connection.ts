@@ -13,7 +13,8 @@ export interface Answer {
   /** Milliseconds between two reads that brought events, and how many events each of those reads brought. */
   readonly gapsMs: readonly number[];
   readonly eventsPerRead: readonly number[];
-  /** The answer's body; only of the requests that asked for it. */
+  /** The answer's last 32 bytes, and all of it for the requests that asked for it. */
+  readonly ending: string;
   readonly body: string;
 }
 
@@ -39,6 +40,7 @@ interface Pending {
   lastReadAt: number;
   readonly gapsMs: number[];
   readonly eventsPerRead: number[];
+  ending: string;
   body: string;
 }
 
@@ -47,6 +49,7 @@ const doubleNewline = Buffer.from("\r\n\r\n");
 const textStart = Buffer.from('"content":"');
 const quote = 0x22;
 const carriageReturn = 0x0d;
+const endingBytes = 32;
 const eventStart = Buffer.from("data: ");
 
 /** Counts `needle` in `bytes`. */
@@ -103,6 +106,9 @@ export async function connect(hostname: string, port: number): Promise<HttpConne
   function readBody(bytes: Buffer, current: Pending): void {
     if (current.firstTextMs < 0 && hasText(bytes))
       current.firstTextMs = performance.now() - current.startedAt;
+    current.ending = (
+      current.ending + bytes.toString("latin1", Math.max(0, bytes.length - endingBytes))
+    ).slice(-endingBytes);
     if (current.detail.keepBody) current.body += bytes.toString("latin1");
   }
 
@@ -173,6 +179,7 @@ export async function connect(hostname: string, port: number): Promise<HttpConne
           lastReadAt: 0,
           gapsMs: [],
           eventsPerRead: [],
+          ending: "",
           body: "",
         };
         if (socket.write(bytes) !== bytes.length) fail("the connection took no more bytes");

@@ -1,4 +1,4 @@
-import { apiKey, requestBody } from "../bench.ts";
+import { apiKey, requestBody, shortReply } from "../bench.ts";
 import type { FirstRequest } from "../processes.ts";
 import type { Row } from "../report.ts";
 import { median } from "../statistics.ts";
@@ -18,6 +18,7 @@ const firsts: Readonly<Record<string, FirstRequest>> = {
 export const coldStart: Scenario = {
   name: "cold-start",
   async run(bench) {
+    await bench.upstreams.site.set(shortReply);
     const rows: Row[] = [];
     for (const [measure, firstRequest] of Object.entries(firsts)) {
       const times = { floor: [] as number[], gateway: [] as number[] };

@@ -46,12 +46,13 @@ export const conversation: Scenario = {
   name: "conversation",
   async run(bench) {
     const stored = bench.size(10_000, 20);
+    const rounds = bench.size(bench.options.rounds, 1);
     const gateway = await startRemembering(bench, stored);
     const requests = bench.size(10_000, 160);
     const stateless: Measured[] = [];
     const kept: Measured[] = [];
     const connections = 16;
-    for (let round = -1; round < bench.options.rounds; round++) {
+    for (let round = -1; round < rounds; round++) {
       const work = { prefix: `round${round}`, conversations: requests / turns, requests, connections };
       const without = await converse(bench, gateway, { ...work, header: "x-sessionless" });
       const within = await converse(bench, gateway, work);
@@ -59,7 +60,7 @@ export const conversation: Scenario = {
       stateless.push(without);
       kept.push(within);
     }
-    await expectMemory(bench, gateway, "round0-1");
+    await expectMemory(bench, gateway, `round${rounds - 1}-1`);
 
     // The rounds have left as many behind as the store holds, so a second gateway shows what they take.
     await gateway.process.stop();
@@ -110,6 +111,7 @@ export const growth: Scenario = {
     const stored = bench.size(10_000, 50);
     const long = bench.size(1000, 20);
     const requests = bench.size(500, 20);
+    const rounds = bench.size(bench.options.rounds, 1);
     const empty = await startRemembering(bench, stored);
     const full = await startRemembering(bench, stored);
     const short = { conversations: requests / turns, requests, connections: 1 };
@@ -127,7 +129,7 @@ export const growth: Scenario = {
     const fewMs: number[] = [];
     const manyMs: number[] = [];
     const longMs: number[] = [];
-    for (let round = -1; round < bench.options.rounds; round++) {
+    for (let round = -1; round < rounds; round++) {
       const prefix = `round${round}`;
       const few = await turnMs(empty, { ...short, prefix });
       const many = await turnMs(full, { ...short, prefix });

@@ -28,7 +28,7 @@ function build(): void {
     const piece = content.slice(index * chunkChars, (index + 1) * chunkChars);
     return event(index === 0 ? { role: "assistant", content: piece } : { content: piece }, null);
   });
-  events.push(event({}, "stop"), encoder.encode("data: [DONE]\n\n"));
+  events.push(Buffer.concat([event({}, "stop"), encoder.encode("data: [DONE]\n\n")]));
 }
 
 /** Bun's own kind of stream, which writes straight to the socket; the standard one costs twice as much. */

@@ -43,6 +43,18 @@ describe("the metrics page", () => {
     expect(found['kimi_upstream_running{provider="scripted"}']).toBe(0);
   });
 
+  test("stays bounded, whatever names clients ask an upstream for", async () => {
+    const provider = { ...scriptedProvider(), takesUnlistedModels: true };
+    const { send, chat } = testHandler({}, { providers: [provider] });
+    for (let index = 0; index < 1100; index++) await chat({ ...hello, model: `scripted/${index}` });
+    const found = samples(await (await send("/metrics")).text());
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="999"}']).toBe(1);
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="1000"}']).toBeUndefined();
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="others"}']).toBe(100);
+    const circuits = Object.keys(found).filter((name) => name.startsWith("kimi_circuit_open"));
+    expect(circuits).toHaveLength(1000);
+  });
+
   test("is plain text that a Prometheus server can read", async () => {
     const { send, chat } = testHandler();
     await chat(hello);

@@ -12,6 +12,8 @@ export const cut = Symbol("cut");
 export type Step = string | Uint8Array | (() => Promise<unknown>) | typeof cut;
 
 export interface Script {
+  /** How long it thinks before its first byte. */
+  readonly delayMs?: number;
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly steps: readonly Step[];
@@ -231,7 +233,11 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
   const waiters: ((call: ReceivedCall) => void)[] = [];
   let openCalls = 0;
 
-  const play = async (response: ServerResponse, { status = 200, headers = json, steps }: Script) => {
+  const play = async (
+    response: ServerResponse,
+    { delayMs = 0, status = 200, headers = json, steps }: Script,
+  ) => {
+    if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
     response.writeHead(status, headers);
     response.flushHeaders();
     for (const step of steps) {

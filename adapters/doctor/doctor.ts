@@ -1,0 +1,84 @@
+/**
+ * `kimi-ai-2api doctor`: tries everything that a server needs, step by step, and says of each failure what it means
+ * and which setting to change. Ends with exit code 0 if a server would work, else 1.
+ */
+import process from "node:process";
+import { styleText } from "node:util";
+import { type Config, ConfigError, type Environment, parseConfig, settingNames } from "../../core/config.ts";
+import { findEnvironment, findFetch } from "../../core/environment.ts";
+import type { Fetch } from "../../core/types.ts";
+import { version } from "../../core/version.ts";
+import { proxyFetch } from "../proxy-fetch.ts";
+import { examineAddress } from "./address.ts";
+import { bad, type Finding, good } from "./finding.ts";
+import { hideSecrets } from "./secrets.ts";
+import { examineSite } from "./site.ts";
+import { examineStore } from "./store.ts";
+import { examineUpstream } from "./upstream.ts";
+
+function readSettings(environment: Environment): { config?: Config; findings: Finding[] } {
+  try {
+    const config = parseConfig(environment);
+    const set = settingNames.filter((name) => environment[name]?.trim());
+    return { config, findings: [good("settings", set.length > 0 ? set.join(", ") : "all by default")] };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const advice = {
+      means: "a server would not start",
+      change: "that one; .env.example says what each may be",
+    };
+    return { findings: error.problems.map((problem) => bad("settings", problem, advice)) };
+  }
+}
+
+async function* examine(config: Config, environment: Environment, fetch: Fetch): AsyncGenerator<Finding> {
+  const { site, providers, defaultModel, requestTimeoutMs: timeoutMs } = config;
+  yield* examineAddress(config);
+  yield* examineStore(config.sessions, "Deno" in globalThis ? "deno-kv" : "memory", fetch);
+  if (site !== undefined) {
+    const ids = site.models.map(({ id }) => id);
+    const model = ids.find((id) => id === defaultModel) ?? (ids[0] as string);
+    yield* examineSite({ site, model, timeoutMs, environment, fetch });
+  }
+  for (const settings of providers) {
+    yield* examineUpstream({ settings, defaultModel, timeoutMs, environment, fetch });
+  }
+}
+
+const marks = {
+  good: { sign: "✓", color: "green" },
+  warning: { sign: "!", color: "yellow" },
+  bad: { sign: "✗", color: "red" },
+  skipped: { sign: "-", color: "gray" },
+} as const;
+
+const isColored = process.stdout.isTTY === true && !process.env.NO_COLOR;
+
+function render({ step, verdict, facts, ms, advice }: Finding): string {
+  const { sign, color } = marks[verdict];
+  const time = ms === undefined ? "" : `  ${Math.round(ms)} ms`;
+  const lines = [`${isColored ? styleText(color, sign) : sign} ${step.padEnd(9)} ${facts}${time}`];
+  if (advice !== undefined)
+    lines.push(`            means   ${advice.means}`, `            change  ${advice.change}`);
+  return lines.join("\n");
+}
+
+const environment = findEnvironment();
+const obeysProxies = "Bun" in globalThis || "Deno" in globalThis;
+const fetch = (obeysProxies ? undefined : await proxyFetch(environment)) ?? findFetch();
+const { config, findings } = readSettings(environment);
+const hide = config === undefined ? (text: string) => text : hideSecrets(config);
+let problems = 0;
+const tell = (finding: Finding) => {
+  if (finding.verdict === "bad") problems++;
+  console.log(hide(render(finding)));
+};
+
+console.log(`kimi-ai-2api ${version}: what a server would find\n`);
+for (const finding of findings) tell(finding);
+if (config !== undefined) for await (const finding of examine(config, environment, fetch)) tell(finding);
+console.log(
+  problems === 0 ? "\nAll is well." : `\n${problems === 1 ? "1 problem" : `${problems} problems`}.`,
+);
+// A connection that is kept for the next call would hold the process up.
+process.exit(problems === 0 ? 0 : 1);

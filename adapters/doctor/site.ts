@@ -1,0 +1,98 @@
+/** The chat site: its hosts, its page, the nonce in it, and one message. */
+import type { Environment, SiteSettings } from "../../core/config.ts";
+import { ApiError, errorTable } from "../../core/errors.ts";
+import { kimiWeb } from "../../core/providers/kimi-web/kimi-web.ts";
+import type { Fetch } from "../../core/types.ts";
+import { type Advice, refusedNonce, siteAdvice } from "./advice.ts";
+import { askOnce } from "./ask-once.ts";
+import { bad, type Finding, good, shownUrl, skipped, warning, wordsOf } from "./finding.ts";
+import { examineHost } from "./hosts.ts";
+
+export interface SiteOptions {
+  readonly site: SiteSettings;
+  readonly model: string;
+  readonly timeoutMs: number;
+  readonly environment: Environment;
+  readonly fetch: Fetch;
+}
+
+interface Call {
+  readonly method: string;
+  status: number | undefined;
+  ms: number;
+}
+
+/** A fetch that notes what it does. */
+const observed = (fetch: Fetch, calls: Call[]): Fetch => {
+  return async (url, init) => {
+    const call: Call = { method: init.method ?? "GET", status: undefined, ms: 0 };
+    calls.push(call);
+    const startedMs = performance.now();
+    try {
+      const response = await fetch(url, init);
+      call.status = response.status;
+      return response;
+    } finally {
+      call.ms = performance.now() - startedMs;
+    }
+  };
+};
+
+const adviceFor = (error: unknown): Advice =>
+  error instanceof ApiError
+    ? (siteAdvice[error.code] ?? { means: errorTable[error.code].when, change: "nothing that is known" })
+    : { means: "the gateway itself is at fault", change: "nothing; please report it" };
+
+const describe = (error: unknown): string =>
+  error instanceof ApiError ? `${error.code}: ${wordsOf(error)}` : wordsOf(error);
+
+/** What the one message has shown of the three steps on its way. */
+export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding> {
+  const { site, model, timeoutMs, environment } = options;
+  const hosts = [await examineHost(site.pageUrl, "CHAT_PAGE_URL", environment)];
+  if (new URL(site.pageUrl).host !== new URL(site.ajaxUrl).host) {
+    hosts.push(await examineHost(site.ajaxUrl, "UPSTREAM_URL", environment));
+  }
+  yield* hosts;
+  if (hosts[0]?.verdict === "bad") {
+    yield skipped("page", "not tried");
+    yield skipped("nonce", "not tried");
+    yield skipped("message", "not tried");
+    return;
+  }
+
+  const calls: Call[] = [];
+  const provider = kimiWeb({ ...site, fetch: observed(options.fetch, calls), holdOffMs: 0, chunkDelayMs: 0 });
+  const outcome = await askOnce(provider, model, timeoutMs).catch((error: unknown) => ({ error }));
+  const error = "error" in outcome ? outcome.error : undefined;
+  const pages = calls.filter(({ method }) => method === "GET");
+  const posts = calls.filter(({ method }) => method === "POST");
+  const page = pages.at(-1);
+  const lacksNonce = error instanceof ApiError && error.code === "upstream_nonce_unavailable";
+
+  const pageStatus = page?.status ?? 0;
+  const hasPage = posts.length > 0 || (lacksNonce && pageStatus >= 200 && pageStatus < 300);
+  yield hasPage
+    ? good("page", `${shownUrl(site.pageUrl)}: status ${pages[0]?.status}`, pages[0]?.ms ?? 0)
+    : bad("page", describe(error), adviceFor(error), page?.ms);
+  if (posts.length === 0) {
+    if (hasPage) yield bad("nonce", describe(error), adviceFor(error));
+    else yield skipped("nonce", "not tried");
+    yield skipped("message", "not tried");
+    return;
+  }
+
+  if (lacksNonce) yield bad("nonce", describe(error), refusedNonce);
+  else if (posts.length > 1) {
+    yield warning("nonce", "the first one was refused, the one after it taken", {
+      means:
+        "the page comes out of a cache that is older than its nonces; the gateway passes it where it must",
+      change: "nothing",
+    });
+  } else yield good("nonce", "found in the page");
+
+  if ("error" in outcome) {
+    const advice = lacksNonce ? refusedNonce : adviceFor(error);
+    yield bad("message", describe(error), advice, posts.at(-1)?.ms);
+  } else yield good("message", `${model} answered with ${outcome.characters} characters`, outcome.ms);
+}

@@ -1,0 +1,90 @@
+/** An OpenAI-compatible upstream: its host, its list of models, and one message. */
+import type { Config, Environment } from "../../core/config.ts";
+import { ApiError, errorTable } from "../../core/errors.ts";
+import { silentLogger } from "../../core/log.ts";
+import { openAiCompatible } from "../../core/providers/openai-compatible.ts";
+import type { Fetch } from "../../core/types.ts";
+import { type Advice, upstreamAdvice } from "./advice.ts";
+import { askOnce } from "./ask-once.ts";
+import { bad, type Finding, good, skipped, warning, wordsOf } from "./finding.ts";
+import { examineHost } from "./hosts.ts";
+
+export interface UpstreamOptions {
+  readonly settings: Config["providers"][number];
+  /** The model of requests that name none, for whoever has it. */
+  readonly defaultModel: string | undefined;
+  readonly timeoutMs: number;
+  readonly environment: Environment;
+  readonly fetch: Fetch;
+}
+
+const listTimeoutMs = 15_000;
+
+export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator<Finding> {
+  const { settings, defaultModel, timeoutMs, environment, fetch } = options;
+  const { name, models } = settings;
+  const isAlone = name === "openai" && environment.OPENAI_BASE_URL !== undefined;
+  const names = isAlone
+    ? { baseUrl: "OPENAI_BASE_URL", apiKey: "OPENAI_API_KEY", models: "OPENAI_MODELS" }
+    : {
+        baseUrl: `baseUrl of ${name} in PROVIDERS`,
+        apiKey: `apiKey of ${name} in PROVIDERS`,
+        models: `models of ${name} in PROVIDERS`,
+      };
+  const byCode = upstreamAdvice(names);
+  const adviceFor = (error: unknown): Advice =>
+    error instanceof ApiError
+      ? (byCode[error.code] ?? { means: errorTable[error.code].when, change: "nothing that is known" })
+      : { means: "the gateway itself is at fault", change: "nothing; please report it" };
+  const describe = (error: unknown) =>
+    `${name}: ${error instanceof ApiError ? `${error.code}: ` : ""}${wordsOf(error)}`;
+
+  const host = await examineHost(settings.baseUrl, names.baseUrl, environment);
+  yield host;
+  if (host.verdict === "bad") {
+    yield skipped("models", `${name}: not tried`);
+    yield skipped("message", `${name}: not tried`);
+    return;
+  }
+
+  const startedMs = performance.now();
+  const listing = openAiCompatible({ ...settings, models: "*", fetch });
+  const context = { signal: AbortSignal.timeout(listTimeoutMs), log: silentLogger };
+  const listed = await Promise.resolve(listing.models(context)).then(
+    (list) => list.map(({ id }) => id),
+    (error: unknown) => ({ error }),
+  );
+  const ms = performance.now() - startedMs;
+  const named = models === "*" ? [] : models;
+  if ("error" in listed) {
+    if (models === "*") yield bad("models", describe(listed.error), adviceFor(listed.error), ms);
+    else {
+      yield warning("models", describe(listed.error), {
+        means:
+          "it can't be checked whether the upstream has the models that are named; requests don't need the list",
+        change: "nothing, if the message below is answered",
+      });
+    }
+  } else {
+    const missing = named.filter((id) => !listed.includes(id));
+    if (missing.length > 0) {
+      yield warning("models", `${name} does not list ${missing.join(", ")}`, {
+        means: "the name is misspelt, or the key may not use the model",
+        change: names.models,
+      });
+    } else yield good("models", `${name} lists ${listed.length}`, ms);
+  }
+
+  const possible = models === "*" ? ("error" in listed ? [] : listed) : models;
+  const model = defaultModel !== undefined && possible.includes(defaultModel) ? defaultModel : possible[0];
+  if (model === undefined) {
+    yield skipped("message", `${name}: not tried, since no model is known`);
+    return;
+  }
+  try {
+    const reply = await askOnce(openAiCompatible({ ...settings, fetch }), model, timeoutMs);
+    yield good("message", `${name}: ${model} answered with ${reply.characters} characters`, reply.ms);
+  } catch (error) {
+    yield bad("message", `${describe(error)} (model ${model})`, adviceFor(error));
+  }
+}
