@@ -94,6 +94,9 @@ const histogram = (name: string, help: string, labelNames: readonly string[]) =>
   };
 };
 
+/** Methods that are told apart: some servers let any word through. */
+const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "DELETE", "OPTIONS"]);
+
 /** Models that are told apart: of upstreams that are asked for their list, clients may ask for any name. */
 const maxModels = 1000;
 
@@ -124,34 +127,43 @@ export function metrics(): Metrics {
     "direction",
   ]);
   const dropped = counter("kimi_dropped_messages_total", "Messages left out so that the rest fits.", served);
+  const store = histogram("kimi_session_store_seconds", "Time spent with the store of conversations.", []);
+  const replayed = counter(
+    "kimi_replayed_answers_total",
+    "Answers that took no call to an upstream.",
+    served,
+  );
   const models = new Set<string>();
 
   return {
     observe(record) {
-      const { route, method, status, code = "", key = "", provider } = record;
+      const { route, status, code = "", key = "", provider } = record;
+      const method = knownMethods.has(record.method) ? record.method : "other";
       requests.add(1, route, method, String(status), code, key);
       seconds.observe(record.ms, route);
+      if (record.storeMs !== undefined) store.observe(record.storeMs);
       if (provider === undefined || record.model === undefined) return;
       if (models.size < maxModels) models.add(record.model);
       const model = models.has(record.model) ? record.model : "others";
       if (record.firstPartMs !== undefined) firstPart.observe(record.firstPartMs, provider, model);
       if (record.upstreamMs !== undefined) upstream.observe(record.upstreamMs, provider, model);
+      if (record.replayed) replayed.add(1, provider, model);
       if (record.attempts) attempts.add(record.attempts, provider, model);
       if (record.charsIn) chars.add(record.charsIn, provider, model, "in");
       if (record.charsOut) chars.add(record.charsOut, provider, model, "out");
       if (record.droppedMessages) dropped.add(record.droppedMessages, provider, model);
     },
     render(gauges) {
-      const counted = [requests, seconds, firstPart, upstream, attempts, chars, dropped].map((metric) =>
-        metric.render(),
+      const counted = [requests, seconds, firstPart, upstream, store, attempts, replayed, chars, dropped].map(
+        (metric) => metric.render(),
       );
-      const helped = new Set<string>();
-      const measured = gauges.map(({ name, help, labels, value }) => {
-        const first = helped.has(name) ? "" : header(name, help, "gauge");
-        helped.add(name);
-        return `${first}${name}${encodeLabels(labels)} ${value}\n`;
-      });
-      return [...counted, ...measured].join("");
+      // The format wants all samples of one name together.
+      const measured = new Map<string, string>();
+      for (const { name, help, labels, value } of gauges) {
+        const before = measured.get(name) ?? header(name, help, "gauge");
+        measured.set(name, `${before}${name}${encodeLabels(labels)} ${value}\n`);
+      }
+      return [...counted, ...measured.values()].join("");
     },
   };
 }

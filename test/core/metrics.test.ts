@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import parsePrometheusTextFormat from "parse-prometheus-text-format";
 import { ApiError } from "../../core/errors.ts";
 import { failure, reply, scriptedProvider } from "../support/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
@@ -55,13 +56,51 @@ describe("the metrics page", () => {
     expect(circuits).toHaveLength(1000);
   });
 
-  test("is plain text that a Prometheus server can read", async () => {
+  test("tells known methods apart and no others", async () => {
+    const { send } = testHandler();
+    for (const method of ["PUT", "PATCH", "PUT"]) await send("/health", { method });
+    const found = samples(await (await send("/metrics")).text());
+    const others = Object.entries(found).filter(([name]) => name.includes('method="other"'));
+    expect(others.map(([, count]) => count)).toEqual([3]);
+  });
+
+  test("counts what the store takes and what was not asked again", async () => {
     const { send, chat } = testHandler();
+    const headers = { "x-session-id": "s", "idempotency-key": "k" };
+    await chat(hello, { headers });
+    await chat(hello, { headers });
+    const found = samples(await (await send("/metrics")).text());
+    expect(found.kimi_session_store_seconds_count).toBe(2);
+    expect(found['kimi_replayed_answers_total{provider="scripted",model="test-model"}']).toBe(1);
+    expect(found['kimi_upstream_attempts_total{provider="scripted",model="test-model"}']).toBeUndefined();
+  });
+
+  test("is what a parser of Prometheus' text format reads, whatever models are called", async () => {
+    const strange = { id: 'a "quoted"\\\nname', createdAt: 0 };
+    const provider = { ...scriptedProvider({ models: [strange] }), maxConcurrency: 4 };
+    const second = { ...scriptedProvider({ name: "second" }), maxConcurrency: 4 };
+    const { send, chat } = testHandler({}, { providers: [provider, second] });
+    await chat({ ...hello, model: strange.id });
     await chat(hello);
+    await chat({});
     const page = await (await send("/metrics")).text();
-    for (const line of page.trimEnd().split("\n")) {
-      expect(line).toMatch(/^(# (HELP|TYPE) kimi_\w+ .+|kimi_\w+(\{(\w+="[^"]*",?)+\})? [\d.e+-]+)$/);
-    }
+    const families = parsePrometheusTextFormat(page);
+
+    const names = families.map(({ name }) => name);
+    expect(names).toEqual([...new Set([...page.matchAll(/^# TYPE (\S+)/gm)].map(([, name = ""]) => name))]);
+    expect(families.every(({ help }) => help !== "")).toBe(true);
+    const family = (name: string) => families.find((each) => each.name === name);
+    expect(family("kimi_circuit_open")).toMatchObject({
+      type: "GAUGE",
+      metrics: [
+        { labels: { provider: "scripted", model: strange.id }, value: "0" },
+        { labels: { provider: "second", model: "test-model" }, value: "0" },
+      ],
+    });
+    const durations = family("kimi_request_duration_seconds");
+    expect(durations?.type).toBe("HISTOGRAM");
+    expect(durations?.metrics[0]?.buckets?.["+Inf"]).toBe("3");
+    expect(family("kimi_requests_total")?.metrics.map(({ value }) => value)).toEqual(["2", "1"]);
   });
 });
 
