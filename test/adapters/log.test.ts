@@ -36,10 +36,9 @@ describe("the log of a server", () => {
       chat(baseURL, { messages, model: "no-such" }, { "x-request-id": "wrong" }),
     ]);
     for (const reply of replies) await reply.text();
-    await until(async () => logLines(server.output()).filter(({ event }) => event === "request").length >= 3);
+    const lineOf = (id: string) => logLines(server.output()).filter(({ requestId }) => requestId === id);
+    await until(async () => ["whole", "stream", "wrong"].every((id) => lineOf(id).length > 0));
 
-    const lines = logLines(server.output());
-    const lineOf = (id: string) => lines.filter(({ requestId }) => requestId === id);
     expect(lineOf("whole")).toEqual([
       expect.objectContaining({
         level: "info",
