@@ -1,5 +1,8 @@
 /** Puts an answer together from its parts, for all who need it whole: whole bodies, memory, token counts. */
-import type { Answer, Reply, StreamPart, ToolCall } from "./types.ts";
+import type { Answer, Reply, StreamPart, StreamParts, ToolCall } from "./types.ts";
+
+/** One part or several, as a list. */
+export const listParts = (parts: StreamParts): readonly StreamPart[] => ("type" in parts ? [parts] : parts);
 
 /** An answer without any parts yet. */
 export const emptyAnswer = (): Answer => ({ replies: [], fields: {}, usage: undefined });

@@ -26,7 +26,7 @@ import type {
   MaybePromise,
   SessionStore,
   StoredValue,
-  StreamPart,
+  StreamParts,
 } from "./types.ts";
 
 export interface ConversationsOptions {
@@ -51,7 +51,7 @@ export interface ConversationCall {
   readonly retryCount: number;
 }
 
-export type StartAnswer = (signal: AbortSignal) => AsyncIterable<StreamPart>;
+export type StartAnswer = (signal: AbortSignal) => AsyncIterable<StreamParts>;
 
 export interface Turn {
   /** What the provider is told: system texts, remembered turns and the new messages. */
@@ -66,7 +66,7 @@ export interface Turn {
    * The parts of the answer. `start` asks the provider, if it must be asked; the signal that it gets aborts once nobody
    * waits any more. Must be left by `return`, after `finish` where it is called: until then retries can join in.
    */
-  answer(start: StartAnswer, signal: AbortSignal): AsyncIterable<StreamPart>;
+  answer(start: StartAnswer, signal: AbortSignal): AsyncIterable<StreamParts>;
   /**
    * Keeps the whole answer as it was delivered; to be called before its last bytes go out. Resolves to false if the
    * turn could not be kept. Never rejects.

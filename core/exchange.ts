@@ -1,6 +1,6 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import type { Caller } from "./access.ts";
-import { addPart, emptyAnswer } from "./answer.ts";
+import { addPart, emptyAnswer, listParts } from "./answer.ts";
 import type { Conversations, Turn } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import { readParts, requestLifetime, settlesWithin } from "./lifetime.ts";
@@ -145,10 +145,10 @@ export function chatExchange(
     const { signal } = lifetime;
     const trace: Trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
     const answer = emptyAnswer();
-    let closeParts = () => {};
+    let closeReader = () => {};
     const end = () => {
       lifetime.release();
-      closeParts();
+      closeReader();
       record.attempts = trace.attempts;
       record.upstreamMs = trace.upstreamMs;
       record.droppedMessages = trace.droppedMessages;
@@ -184,11 +184,11 @@ export function chatExchange(
             if (by.failed[0]) record.fallbackFrom = routeName(by.failed[0]);
           },
         });
-      const parts = readParts(turn.answer(ask, signal), signal, () => {});
-      closeParts = parts.close;
+      const reader = readParts(turn.answer(ask, signal), lifetime);
+      closeReader = reader.close;
       record.replayed = turn.source !== "provider";
 
-      const first = parts.next();
+      const first = reader.next();
       const encoder = dialect.encoder(call, { model: shownModel, createdAtMs: startedMs });
       const usage = () =>
         answer.usage ?? estimateUsage(sentMessages(turn.messages, trace.droppedMessages), answer);
@@ -211,7 +211,9 @@ export function chatExchange(
       };
 
       if (!request.stream) {
-        for (let part = await first; part !== undefined; part = await parts.next()) addPart(answer, part);
+        for (let parts = await first; parts !== undefined; parts = await reader.next()) {
+          for (const part of listParts(parts)) addPart(answer, part);
+        }
         const isSaved = await keepTurn();
         end();
         const headers = answerHeaders();
@@ -237,12 +239,14 @@ export function chatExchange(
         }
         // Held back until the answer is known to be whole, and kept.
         let ending = "";
-        const firstPart = await first;
+        const firstParts = await first;
         if (!isEarly && served?.failed.length) text = encodeSseComment(headerLines(servedHeaders(served)));
-        for (let part = firstPart; part !== undefined; part = await parts.next()) {
-          addPart(answer, part);
-          if (part.type === "finish") ending += encoder.event(part);
-          else text += encoder.event(part);
+        for (let parts = firstParts; parts !== undefined; parts = await reader.next()) {
+          for (const part of listParts(parts)) {
+            addPart(answer, part);
+            if (part.type === "finish") ending += encoder.event(part);
+            else text += encoder.event(part);
+          }
           if (text === "") continue;
           yield text;
           text = "";

@@ -1,10 +1,12 @@
 /** How long a request lives, and how its parts are read while it does. */
 import { ApiError } from "./errors.ts";
-import type { Clock, StreamPart } from "./types.ts";
+import type { Clock, StreamParts } from "./types.ts";
 
 export interface Lifetime {
   /** Aborts with the ApiError to throw, when the client leaves or time is up. */
   readonly signal: AbortSignal;
+  /** Called with the reason when the signal aborts; a plain call costs less than an event. */
+  onAbort: (reason: unknown) => void;
   /** The client has left. */
   leave(): void;
   /** Takes timer and listener away; what happens afterwards is no abort. */
@@ -13,19 +15,20 @@ export interface Lifetime {
 
 export function requestLifetime(clientSignal: AbortSignal, timeoutMs: number, clock: Clock): Lifetime {
   const controller = new AbortController();
-  const leave = () =>
-    controller.abort(new ApiError("client_closed_request", "The client closed the connection."));
+  const abort = (reason: ApiError) => {
+    if (controller.signal.aborted) return;
+    controller.abort(reason);
+    lifetime.onAbort(reason);
+  };
+  const leave = () => abort(new ApiError("client_closed_request", "The client closed the connection."));
   const cancelDeadline = clock.schedule(
     () =>
-      controller.abort(
-        new ApiError("upstream_timeout", `The upstream did not answer within ${timeoutMs / 1000} s.`),
-      ),
+      abort(new ApiError("upstream_timeout", `The upstream did not answer within ${timeoutMs / 1000} s.`)),
     timeoutMs,
   );
-  if (clientSignal.aborted) leave();
-  else clientSignal.addEventListener("abort", leave, { once: true });
-  return {
+  const lifetime: Lifetime = {
     signal: controller.signal,
+    onAbort() {},
     leave,
     release() {
       cancelDeadline();
@@ -33,36 +36,32 @@ export function requestLifetime(clientSignal: AbortSignal, timeoutMs: number, cl
       clientSignal.removeEventListener("abort", leave);
     },
   };
+  if (clientSignal.aborted) leave();
+  else clientSignal.addEventListener("abort", leave, { once: true });
+  return lifetime;
 }
 
 export interface PartReader {
-  /** The next part; undefined at the end. Rejects at once when the signal aborts, whatever the provider does. */
-  next(): Promise<StreamPart | undefined>;
+  /** What comes next; undefined at the end. Rejects at once when the request's life ends, whatever the provider does. */
+  next(): Promise<StreamParts | undefined>;
   /** Releases the provider. */
   close(): void;
 }
 
-/** `onClose` is called once, when the provider is released. */
-export function readParts(
-  parts: AsyncIterable<StreamPart>,
-  signal: AbortSignal,
-  onClose: () => void,
-): PartReader {
-  const iterator = parts[Symbol.asyncIterator]();
-  let rejectNext: ((reason: unknown) => void) | undefined;
+export function readParts(answer: AsyncIterable<StreamParts>, lifetime: Lifetime): PartReader {
+  const { signal } = lifetime;
+  const iterator = answer[Symbol.asyncIterator]();
+  let rejectNext: (reason: unknown) => void = () => {};
   let isOpen = true;
   const close = () => {
     if (!isOpen) return;
     isOpen = false;
-    onClose();
-    signal.removeEventListener("abort", onAbort);
     iterator.return?.().catch(() => {});
   };
-  const onAbort = () => {
-    rejectNext?.(signal.reason);
+  lifetime.onAbort = (reason) => {
+    rejectNext(reason);
     close();
   };
-  signal.addEventListener("abort", onAbort, { once: true });
   return {
     next() {
       if (signal.aborted) return Promise.reject(signal.reason);
@@ -74,6 +73,15 @@ export function readParts(
     close,
   };
 }
+
+/** Rejects with the signal's reason if that aborts before `promise` settles. */
+export const abortable = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 
 /** Resolves to whether `promise` has settled within `delayMs`. */
 export const settlesWithin = (promise: Promise<unknown>, delayMs: number, clock: Clock): Promise<boolean> =>

@@ -1,6 +1,6 @@
 /** One running answer for several who wait for it. */
 import { ApiError } from "./errors.ts";
-import type { StreamPart } from "./types.ts";
+import type { StreamParts } from "./types.ts";
 
 export interface SharedAnswer {
   /** False once it has failed or everyone has left before its end. */
@@ -9,18 +9,18 @@ export interface SharedAnswer {
    * All parts from the first one on. Whoever joins must call `return`, at the end too. Waiting is bounded by the
    * reader's own timer, not here: `signal` only tells why a reader has left early.
    */
-  join(signal: AbortSignal): AsyncIterableIterator<StreamPart>;
+  join(signal: AbortSignal): AsyncIterableIterator<StreamParts>;
 }
 
 /** Starts an answer that lives as long as one of its readers; the fastest of them sets its pace. */
 export function sharedAnswer(
-  start: (signal: AbortSignal) => AsyncIterable<StreamPart>,
+  start: (signal: AbortSignal) => AsyncIterable<StreamParts>,
   /** Called whenever the last reader has left. */
   onEmpty: () => void,
 ): SharedAnswer {
   const controller = new AbortController();
   const source = start(controller.signal)[Symbol.asyncIterator]();
-  const parts: StreamPart[] = [];
+  const parts: StreamParts[] = [];
   let pulling: Promise<void> | undefined;
   let state: "running" | "ended" | "failed" = "running";
   let readers = 0;
@@ -64,12 +64,12 @@ export function sharedAnswer(
       let isReading = true;
       readers++;
 
-      const take = (): IteratorResult<StreamPart> => {
+      const take = (): IteratorResult<StreamParts> => {
         const value = isReading ? parts[position++] : undefined;
         return value === undefined ? { value, done: true } : { value, done: false };
       };
 
-      const reader: AsyncIterableIterator<StreamPart> = {
+      const reader: AsyncIterableIterator<StreamParts> = {
         [Symbol.asyncIterator]: () => reader,
         next() {
           if (!isReading || position < parts.length || state === "ended") return Promise.resolve(take());

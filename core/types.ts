@@ -116,6 +116,9 @@ export type StreamPart =
   | { readonly type: "finish"; readonly choice?: number; readonly reason: FinishReason }
   | { readonly type: "usage"; readonly usage: Usage };
 
+/** A part, or several that came at the same time: passing them on together costs little more than passing on one. */
+export type StreamParts = StreamPart | readonly StreamPart[];
+
 /** What a provider tells of its work while it does it; it ends up in response headers, log and metrics. */
 export interface Trace {
   /** Calls made to the upstream for this request. */
@@ -163,7 +166,7 @@ export interface Provider {
    * Answers one request: parts in order, ending with a `finish` for each choice and, where it is known, `usage`.
    * Throws ApiError. Leaving the iterator early releases the upstream call.
    */
-  stream(request: ChatRequest, context: ProviderContext): AsyncIterable<StreamPart>;
+  stream(request: ChatRequest, context: ProviderContext): AsyncIterable<StreamParts>;
   /** Does ahead of time what the first request would wait for. Never throws. */
   warmUp?(): Promise<void>;
 }

@@ -1,10 +1,10 @@
 /** Asks providers: with a bound on calls at once, a circuit breaker, and the next in line where one fails early. */
 import { type Admission, type CircuitBreaker, circuitBreaker } from "./circuit-breaker.ts";
 import { ApiError, type ErrorCode, errorTable } from "./errors.ts";
-import { type PartReader, readParts } from "./lifetime.ts";
+import { abortable } from "./lifetime.ts";
 import type { FindRoute, FoundModel, ModelRoute } from "./models.ts";
 import { type Slots, slots } from "./slots.ts";
-import type { ChatRequest, Clock, Provider, ProviderContext, StreamPart } from "./types.ts";
+import type { ChatRequest, Clock, Provider, ProviderContext, StreamParts } from "./types.ts";
 
 export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
@@ -41,7 +41,7 @@ export interface Upstream {
 
 export interface Upstreams {
   /** The parts of the first answer that begins. Throws the last one's error. */
-  ask(question: Question): AsyncIterable<StreamPart>;
+  ask(question: Question): AsyncIterable<StreamParts>;
   /** What has been asked so far, for those who watch. */
   readonly known: readonly Upstream[];
 }
@@ -54,9 +54,12 @@ const maxBreakers = 1000;
 
 const isMendable = (code: ErrorCode): boolean => "mendable" in errorTable[code];
 
+/** An answer whose first parts are there. */
 interface BegunAnswer {
-  readonly first: StreamPart | undefined;
-  readonly parts: PartReader;
+  readonly first: IteratorResult<StreamParts, unknown>;
+  readonly rest: AsyncIterator<StreamParts, unknown>;
+  /** Releases the provider. */
+  readonly close: () => void;
 }
 
 export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
@@ -114,14 +117,18 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
       hasPlace = false;
     };
     const stream = route.provider.stream({ ...request, model: route.model.id }, { ...context, upstreamDone });
-    const parts = readParts(stream, signal, upstreamDone);
+    const rest = stream[Symbol.asyncIterator]();
+    const close = () => {
+      upstreamDone();
+      rest.return?.().catch(() => {});
+    };
     try {
-      const first = await parts.next();
+      const first = await abortable(rest.next(), signal);
       state.lastSuccessMs = clock.now();
       admission?.succeeded();
-      return { first, parts };
+      return { first, rest, close };
     } catch (error) {
-      parts.close();
+      close();
       if (error instanceof ApiError && error.code === "client_closed_request") admission?.abandoned();
       else admission?.failed(error);
       throw error;
@@ -175,13 +182,25 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     get known() {
       return [...known.values()];
     },
-    async *ask(question) {
-      const { first, parts } = await begin(question);
-      try {
-        for (let part = first; part !== undefined; part = await parts.next()) yield part;
-      } finally {
-        parts.close();
-      }
+    ask(question) {
+      let begun: BegunAnswer | undefined;
+      let isClosed = false;
+      const start = async () => {
+        begun = await begin(question);
+        if (isClosed) begun.close();
+        return begun.first;
+      };
+      // Not a generator: after the first parts, what the provider gives is passed on as it is.
+      const answer: AsyncIterableIterator<StreamParts, unknown> = {
+        [Symbol.asyncIterator]: () => answer,
+        next: () => (begun === undefined ? start() : begun.rest.next()),
+        async return() {
+          isClosed = true;
+          begun?.close();
+          return { done: true, value: undefined };
+        },
+      };
+      return answer;
     },
   };
 }

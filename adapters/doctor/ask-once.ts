@@ -1,4 +1,5 @@
 /** One short message to a provider, as the gateway would send it. */
+import { listParts } from "../../core/answer.ts";
 import { systemClock } from "../../core/clock.ts";
 import { requestLifetime } from "../../core/lifetime.ts";
 import { silentLogger } from "../../core/log.ts";
@@ -38,8 +39,10 @@ export async function askOnce(provider: Provider, model: string, timeoutMs: numb
       trace,
       upstreamDone() {},
     });
-    for await (const part of parts) {
-      if (part.type === "text-delta" || part.type === "reasoning-delta") characters += part.delta.length;
+    for await (const some of parts) {
+      for (const part of listParts(some)) {
+        if (part.type === "text-delta" || part.type === "reasoning-delta") characters += part.delta.length;
+      }
     }
   } finally {
     lifetime.release();

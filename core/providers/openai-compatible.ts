@@ -156,7 +156,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     async *stream(
       request: ChatRequest,
       { signal, trace }: ProviderContext,
-    ): AsyncGenerator<StreamPart, void> {
+    ): AsyncGenerator<readonly StreamPart[], void> {
       signal.throwIfAborted();
       const maxTokens = named.get(request.model)?.contextMaxTokens ?? options.contextMaxTokens;
       const messages = maxTokens === undefined ? request.messages : fitHistory(request.messages, maxTokens);
@@ -198,8 +198,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
           } catch (error) {
             failure = error;
           }
-          for (const part of parts) yield part;
-          parts.length = 0;
+          if (parts.length > 0) yield parts.splice(0);
           if (failure !== undefined) throw failure;
         }
       } finally {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
 import { sharedAnswer } from "../../core/shared-answer.ts";
-import type { StreamPart } from "../../core/types.ts";
+import type { StreamPart, StreamParts } from "../../core/types.ts";
+import { partsOf, textOf } from "../support/chat-request.ts";
 import { settle } from "../support/fake-clock.ts";
 
 const text = (delta: string): StreamPart => ({ type: "text-delta", delta });
@@ -53,10 +54,10 @@ const setUp = () => {
   return { source, shared, join, emptied: () => emptied };
 };
 
-const rest = async (reader: AsyncIterable<StreamPart>): Promise<string> => {
-  let all = "";
-  for await (const part of reader) if (part.type === "text-delta") all += part.delta;
-  return all;
+const rest = async (reader: AsyncIterable<StreamParts>): Promise<string> => {
+  const { parts, error } = await partsOf(reader);
+  if (error !== undefined) throw error;
+  return textOf(parts);
 };
 
 test("asks the source once for all readers", async () => {

@@ -262,9 +262,12 @@ describe("streams", () => {
     );
     const parts = provider().stream(chatRequest("Hello"), providerContext());
     const iterator = parts[Symbol.asyncIterator]();
-    expect((await iterator.next()).value).toEqual({ type: "text-delta", delta: "one" });
+    expect((await iterator.next()).value).toEqual([{ type: "text-delta", delta: "one" }]);
     resolve();
-    expect((await iterator.next()).value).toEqual({ type: "text-delta", delta: "two" });
+    expect((await iterator.next()).value).toEqual([
+      { type: "text-delta", delta: "two" },
+      { type: "finish", reason: "stop" },
+    ]);
     await iterator.return?.();
   });
 
@@ -311,7 +314,7 @@ describe("streams", () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     upstream.script(events(chunk({ content: "Hi" }), () => promise, cut));
     const parts = provider().stream(chatRequest("Hello"), providerContext())[Symbol.asyncIterator]();
-    expect((await parts.next()).value).toEqual({ type: "text-delta", delta: "Hi" });
+    expect((await parts.next()).value).toEqual([{ type: "text-delta", delta: "Hi" }]);
     resolve();
     expect(asError(await parts.next().catch((error) => error)).code).toBe("upstream_unreachable");
   });
@@ -320,9 +323,11 @@ describe("streams", () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     upstream.script(events(chunk({ content: "Hi" }, "stop"), () => promise, cut));
     const parts = provider().stream(chatRequest("Hello"), providerContext())[Symbol.asyncIterator]();
-    await parts.next();
+    expect((await parts.next()).value).toEqual([
+      { type: "text-delta", delta: "Hi" },
+      { type: "finish", reason: "stop" },
+    ]);
     resolve();
-    expect((await parts.next()).value).toEqual({ type: "finish", reason: "stop" });
     expect((await parts.next()).done).toBe(true);
   });
 
@@ -765,7 +770,7 @@ describe("leaving", () => {
   test("the iterator early ends the upstream's call", async () => {
     upstream.script(events(chunk({ content: "Hi" }), forever));
     for await (const part of provider().stream(chatRequest("Hello"), providerContext())) {
-      expect(part).toEqual({ type: "text-delta", delta: "Hi" });
+      expect(part).toEqual([{ type: "text-delta", delta: "Hi" }]);
       break;
     }
     await upstream.calls.at(-1)?.over;

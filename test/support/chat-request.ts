@@ -1,5 +1,13 @@
 /** What a provider is asked, for tests that call one directly. */
-import type { ChatMessage, ChatRequest, Logger, ProviderContext, StreamPart } from "../../core/types.ts";
+import { listParts } from "../../core/answer.ts";
+import type {
+  ChatMessage,
+  ChatRequest,
+  Logger,
+  ProviderContext,
+  StreamPart,
+  StreamParts,
+} from "../../core/types.ts";
 
 /** A message as a client writes it. */
 export type MessageBody = Readonly<Record<string, unknown>> & { readonly role: ChatMessage["role"] };
@@ -44,11 +52,11 @@ export function providerContext(signal: AbortSignal = new AbortController().sign
 
 /** All parts, and what was thrown after them. */
 export async function partsOf(
-  parts: AsyncIterable<StreamPart>,
+  parts: AsyncIterable<StreamParts>,
 ): Promise<{ parts: StreamPart[]; error?: unknown }> {
   const collected: StreamPart[] = [];
   try {
-    for await (const part of parts) collected.push(part);
+    for await (const some of parts) collected.push(...listParts(some));
     return { parts: collected };
   } catch (error) {
     return { parts: collected, error };

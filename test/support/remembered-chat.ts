@@ -1,5 +1,5 @@
 /** Conversations over a store that counts and can fail, with a model that replies as it is told. */
-import { addPart, emptyAnswer } from "../../core/answer.ts";
+import { addPart, emptyAnswer, listParts } from "../../core/answer.ts";
 import { type ConversationCall, conversations } from "../../core/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
@@ -159,8 +159,8 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
     const reader = turn.answer(model, signal)[Symbol.asyncIterator]();
     try {
       const answer = emptyAnswer();
-      for (let part = await reader.next(); !part.done; part = await reader.next())
-        addPart(answer, part.value);
+      for (let some = await reader.next(); !some.done; some = await reader.next())
+        for (const part of listParts(some.value)) addPart(answer, part);
       const isSaved = await turn.finish(answer);
       const { conversation, source } = turn;
       return { told, reply: answer.replies[0]?.text ?? "", conversation, source, isSaved };

@@ -9,6 +9,7 @@ import type {
   ProviderContext,
   SessionStore,
   StreamPart,
+  StreamParts,
 } from "../../types.ts";
 import { type PostOptions, postMessage, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./credentials.ts";
@@ -144,7 +145,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     throw staleNonce(second.text);
   }
 
-  async function* stream(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamPart> {
+  async function* stream(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamParts, void> {
     const model = siteNames.get(request.model);
     if (model === undefined) {
       throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
@@ -169,17 +170,15 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     context.upstreamDone();
 
     const reply = limitReply(text, request);
-    if (request.stream) {
-      let isFirst = true;
-      for (const delta of cutText(reply.text, chunkChars)) {
-        if (!isFirst && chunkDelayMs > 0) await pause(chunkDelayMs, clock, signal);
-        isFirst = false;
-        yield { type: "text-delta", delta };
-      }
-    } else if (reply.text !== "") {
-      yield { type: "text-delta", delta: reply.text };
+    const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
+    const parts: StreamPart[] = [];
+    for (const delta of pieces) if (delta !== "") parts.push({ type: "text-delta", delta });
+    parts.push({ type: "finish", reason: reply.reason });
+    if (!request.stream || chunkDelayMs === 0) return yield parts;
+    for (const [index, part] of parts.entries()) {
+      if (index > 0) await pause(chunkDelayMs, clock, signal);
+      yield part;
     }
-    yield { type: "finish", reason: reply.reason };
   }
 
   return {

@@ -2,7 +2,9 @@
  * The provider against a chat site over HTTP: the stand-in, or with KIMI_SITE_URL a real WordPress. What reached the
  * site is read from the site's own log.
  */
+
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { listParts } from "../../../core/answer.ts";
 import { ApiError, type ErrorCode } from "../../../core/errors.ts";
 import { type KimiWebOptions, kimiWeb } from "../../../core/providers/kimi-web/kimi-web.ts";
 import type {
@@ -12,7 +14,7 @@ import type {
   Model,
   ProviderContext,
   Role,
-  StreamPart,
+  StreamParts,
   Trace,
 } from "../../../core/types.ts";
 import { providerContext } from "../../support/chat-request.ts";
@@ -50,7 +52,7 @@ interface Chat {
   readonly clock: FakeClock;
   warmUp(): Promise<void>;
   models(): Promise<readonly Model[]>;
-  stream(messages: string | readonly ChatMessage[], asking?: Asking): AsyncIterable<StreamPart>;
+  stream(messages: string | readonly ChatMessage[], asking?: Asking): AsyncIterable<StreamParts>;
   /** Sends one user message, or a whole list. */
   ask(messages: string | readonly ChatMessage[], asking?: Asking): Promise<Answered>;
   /** The error that asking ends in. */
@@ -110,9 +112,11 @@ function chat(options: Partial<KimiWebOptions> = {}): Chat {
     const trace: Trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
     const deltas: string[] = [];
     const reasons: string[] = [];
-    for await (const part of stream(messages, asking, trace)) {
-      if (part.type === "text-delta") deltas.push(part.delta);
-      if (part.type === "finish") reasons.push(part.reason);
+    for await (const some of stream(messages, asking, trace)) {
+      for (const part of listParts(some)) {
+        if (part.type === "text-delta") deltas.push(part.delta);
+        if (part.type === "finish") reasons.push(part.reason);
+      }
     }
     return { text: deltas.join(""), deltas, reasons, trace };
   }
