@@ -13,6 +13,7 @@ import {
   type BodyReader,
   bodyReader,
   connectionError,
+  isClosedConnection,
   readRetryAfterMs,
   readWhole,
 } from "./upstream-http.ts";
@@ -44,6 +45,8 @@ const maxErrorChars = 64 * 1024;
 const maxModelsChars = 8 * 1024 * 1024;
 /** How long a connection may take to end after the last event; it is closed then, and not used again. */
 const lingerMs = 1000;
+/** A kept connection that turns out to be closed does so at once; after this long, the upstream had begun to work. */
+const staleConnectionMs = 1000;
 
 /** `baseUrl` with a path added, its query kept. */
 const endpoint = (baseUrl: string, path: string): string => {
@@ -174,14 +177,22 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
       const earlierMs = trace.upstreamMs;
       const startedMs = clock.now();
       try {
-        const response = await send(chatUrl, {
+        const call: RequestInit = {
           method: "POST",
           headers,
           body: encodeRequest(request, messages),
           // No answer can make the gateway call another host.
           redirect: "manual",
           signal,
-        }).catch(failed);
+        };
+        const response = await send(chatUrl, call)
+          .catch((error) => {
+            const isStale = isClosedConnection(error) && clock.now() - startedMs < staleConnectionMs;
+            if (!isStale || signal.aborted) throw error;
+            trace.attempts += 1;
+            return send(chatUrl, call);
+          })
+          .catch(failed);
         trace.upstreamMs = earlierMs + clock.now() - startedMs;
         const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
         body = bodyReader(response, isStream ? 0 : maxEventChars);

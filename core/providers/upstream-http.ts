@@ -34,6 +34,10 @@ const errorCode = (error: unknown): string | undefined => {
   return typeof code === "string" ? code : errorCode(cause);
 };
 
+/** Whether a connection was closed before any answer came, as Bun (ECONNRESET) and undici (UND_ERR_SOCKET) tell. */
+export const isClosedConnection = (error: unknown): boolean =>
+  /^(ECONNRESET|EPIPE|UND_ERR_SOCKET)$/.test(errorCode(error) ?? "");
+
 /** A call that failed below HTTP, as the platform's fetch reports it: Bun and Deno by `code`, Node by its cause's. */
 export function connectionError(upstream: string, error: unknown): ApiError {
   const code = errorCode(error);

@@ -729,6 +729,20 @@ describe("errors", () => {
     expect(asError((await ask("Hello")).error).code).toBe("upstream_unreachable");
   });
 
+  test("tell of a connection that is closed without an answer after one more try, and at once if that took long", async () => {
+    const clock = fakeClock();
+    let takesMs = 0;
+    const fetch = async () => {
+      await clock.advance(takesMs);
+      throw Object.assign(new Error("socket closed"), { code: "ECONNRESET" });
+    };
+    const soon = await ask("Hello", { fetch, clock });
+    expect(asError(soon.error).code).toBe("upstream_unreachable");
+    expect(soon.trace.attempts).toBe(2);
+    takesMs = 1000;
+    expect((await ask("Hello", { fetch, clock })).trace.attempts).toBe(1);
+  });
+
   test("tell a connection that timed out", async () => {
     const fetch = () => Promise.reject(new DOMException("The operation timed out.", "TimeoutError"));
     expect(asError((await ask("Hello", { fetch })).error).code).toBe("upstream_timeout");

@@ -3,7 +3,7 @@
  * requests can be checked from the outside; `script` makes it send any bytes at all, and break off where it likes.
  */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 /** Ends the connection without ending the response. */
 export const cut = Symbol("cut");
@@ -49,6 +49,10 @@ export interface OpenAiUpstream {
   nextCall(): Promise<ReceivedCall>;
   /** Answers the next calls, one script each, whatever they ask. */
   script(...scripts: readonly Script[]): void;
+  /** Ends the connections that are kept for a next call. */
+  closeIdleConnections(): void;
+  /** Closes the next call's connection without an answer if it has been used before. */
+  cutNextIfKept(): void;
   close(): void;
 }
 
@@ -232,6 +236,8 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
   const scripts: Script[] = [];
   const waiters: ((call: ReceivedCall) => void)[] = [];
   let openCalls = 0;
+  let cutsNextIfKept = false;
+  const usedSockets = new WeakSet<Socket>();
 
   const play = async (
     response: ServerResponse,
@@ -278,7 +284,11 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
   };
 
   const server = createServer(async (request, response) => {
-    const { method = "", url = "", headers } = request;
+    const { method = "", url = "", headers, socket } = request;
+    const cuts = cutsNextIfKept && usedSockets.has(socket);
+    cutsNextIfKept = false;
+    usedSockets.add(socket);
+    if (cuts) return socket.destroy();
     let text = "";
     request.setEncoding("utf8");
     for await (const piece of request) text += piece;
@@ -314,6 +324,10 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
     nextCall: () => new Promise((resolve) => waiters.push(resolve)),
     script(...next) {
       scripts.push(...next);
+    },
+    closeIdleConnections: () => server.closeIdleConnections(),
+    cutNextIfKept() {
+      cutsNextIfKept = true;
     },
     close() {
       server.closeAllConnections();
