@@ -1,6 +1,8 @@
 /** Bun.serve: `bun adapters/bun.ts`, and the compiled program. */
 import "./lift-connection-limit.ts";
-import { startServer } from "./start.ts";
+
+// Loaded only now: until here the process may still replace itself.
+const { startServer } = await import("./start.ts");
 
 await startServer(
   { preferredStore: "memory" },
