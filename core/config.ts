@@ -33,6 +33,7 @@ export interface SiteModel {
   readonly id: string;
   /** The model's name in the site's own form. */
   readonly siteName: string;
+  readonly aliases?: readonly string[];
 }
 
 /** What is written before each message of a prompt, colon and blank included. */
@@ -271,6 +272,15 @@ const isLoopbackHostname = (hostname: string): boolean =>
   hostname === "[::1]" ||
   /^127(\.\d{1,3}){3}$/.test(hostname);
 
+/** Lets the default one of the site's models be called `kimi`. */
+const withShortName = (
+  models: readonly SiteModel[],
+  defaultModel: string | undefined,
+): readonly SiteModel[] => {
+  const short = models.find(({ id }) => id === defaultModel) ?? models[0];
+  return models.map((model) => (model === short ? { ...model, aliases: ["kimi"] } : model));
+};
+
 export interface ConfigOptions {
   /** Whether the server can be reached from outside; without it HOST decides. */
   readonly exposed?: boolean;
@@ -317,13 +327,23 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
   if (!env.KIMI_WEB && providers.length === 0) {
     problems.push("KIMI_WEB is off and no other upstream is set: set OPENAI_BASE_URL or PROVIDERS");
   }
+  const siteModels = withShortName(env.KNOWN_MODELS, env.DEFAULT_MODEL);
   const named = [
-    ...(env.KIMI_WEB ? env.KNOWN_MODELS : []).map(({ id }) => id),
+    ...(env.KIMI_WEB ? siteModels : []).map(({ id }) => id),
     ...providers.flatMap(({ models }) => models),
+  ];
+  const further = [
+    ...(env.KIMI_WEB ? siteModels : []).flatMap(({ id, siteName, aliases = [] }) => [
+      `kimi-web/${id}`,
+      siteName,
+      ...aliases,
+    ]),
+    ...providers.flatMap(({ name, models }) => [...models].map((id) => `${name}/${id}`)),
+    ...Object.keys(env.MODEL_ALIASES),
   ];
   // What is asked of upstreams is known only later.
   const isWholeList = providers.every(({ models }) => models !== "*");
-  if (env.DEFAULT_MODEL !== undefined && isWholeList && !named.includes(env.DEFAULT_MODEL)) {
+  if (env.DEFAULT_MODEL !== undefined && isWholeList && ![...named, ...further].includes(env.DEFAULT_MODEL)) {
     problems.push(`DEFAULT_MODEL must be one of ${named.join(", ")}`);
   }
 
@@ -361,7 +381,7 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
           pageUrl: env.CHAT_PAGE_URL,
           ajaxUrl: env.UPSTREAM_URL,
           headers: env.UPSTREAM_HEADERS,
-          models: env.KNOWN_MODELS,
+          models: siteModels,
           maxChars: env.CONTEXT_MAX_LENGTH,
           safeText: env.UPSTREAM_SAFE_TEXT,
           labels: env.PROMPT_LABELS,

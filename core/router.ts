@@ -115,9 +115,9 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
       });
     }
     const there = routes
-      .map((route) => `${route.method} ${route.isPublic ? "" : "/v1"}${route.path}`)
+      .map((route) => `${route.method} ${route.path.replace(/:(\w+)\+?/, "{$1}")}`)
       .join(", ");
-    throw new ApiError("not_found", `There is no such route. There are: ${there}.`);
+    throw new ApiError("not_found", `There is no such route. There are, each also under /v1: ${there}.`);
   };
 
   return async (request) => {

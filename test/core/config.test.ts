@@ -33,7 +33,7 @@ describe("settings", () => {
     expect(siteOf({}).safeText).toBe(true);
     expect(siteOf({}).chunkChars).toBe(20);
     expect(siteOf({}).models).toEqual([
-      { id: "kimi-k2-instruct-0905", siteName: "moonshotai/Kimi-K2-Instruct-0905" },
+      { id: "kimi-k2-instruct-0905", siteName: "moonshotai/Kimi-K2-Instruct-0905", aliases: ["kimi"] },
       { id: "kimi-k2-instruct", siteName: "moonshotai/Kimi-K2-Instruct" },
     ]);
     expect(config.sessions).toMatchObject({ ttlMs: 3_600_000, maxEntries: 1024 });
@@ -115,7 +115,7 @@ describe("settings", () => {
 
   test("take models as a comma list or a JSON list, with names at the site", () => {
     const models = [
-      { id: "kimi-k2-instruct", siteName: "moonshotai/Kimi-K2-Instruct" },
+      { id: "kimi-k2-instruct", siteName: "moonshotai/Kimi-K2-Instruct", aliases: ["kimi"] },
       { id: "next", siteName: "moonshotai/Next=1" },
       { id: "bare", siteName: "bare" },
     ];
@@ -125,6 +125,15 @@ describe("settings", () => {
     );
     expect(parseConfig({ KNOWN_MODELS: "bare" }).defaultModel).toBe("bare");
     expect(problemsOf({ KNOWN_MODELS: "bare", DEFAULT_MODEL: "other" })[0]).toStartWith("DEFAULT_MODEL ");
+  });
+
+  test("let the default model of the site be called kimi", () => {
+    const called = (environment: Environment) =>
+      siteOf(environment).models.find(({ aliases }) => aliases?.includes("kimi"))?.id;
+    expect(called({})).toBe("kimi-k2-instruct-0905");
+    expect(called({ DEFAULT_MODEL: "kimi-k2-instruct" })).toBe("kimi-k2-instruct");
+    expect(called({ KNOWN_MODELS: "a,b" })).toBe("a");
+    expect(problemsOf({ DEFAULT_MODEL: "kimi" })).toEqual([]);
   });
 
   test("take prompt labels as a comma list or a JSON object", () => {

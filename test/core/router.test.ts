@@ -61,7 +61,7 @@ describe("routes", () => {
     const { send } = testHandler();
     const { error } = await (await send("/v1/embeddings", { method: "POST" })).json();
     expect(error).toMatchObject({ code: "not_found", type: "invalid_request_error", param: null });
-    expect(error.message).toContain("POST /v1/chat/completions");
+    expect(error.message).toContain("POST /chat/completions");
   });
 
   test("say which methods they have", async () => {
