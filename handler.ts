@@ -23,7 +23,7 @@ import { modelDirectory } from "./core/models.ts";
 import { kimiWeb } from "./core/providers/kimi-web/kimi-web.ts";
 import { openAiCompatible } from "./core/providers/openai-compatible.ts";
 import { rateLimit } from "./core/rate-limit.ts";
-import { createRouter } from "./core/router.ts";
+import { createRouter, securityHeaders } from "./core/router.ts";
 import { gatewayRoutes } from "./core/routes.ts";
 import type { DenoKv } from "./core/stores/deno-kv.ts";
 import { memoryStore } from "./core/stores/memory.ts";
@@ -186,7 +186,7 @@ export function selfConfiguring(options: (env: unknown, context: unknown) => Pla
       } catch (error) {
         console.error(error instanceof ConfigError ? error.message : error);
         const shown = new ApiError("internal_error", "The gateway can't start. Its log has the details.");
-        return Response.json(shown.toBody(), { status: shown.status });
+        return Response.json(shown.toBody(), { status: shown.status, headers: securityHeaders });
       }
     },
   };

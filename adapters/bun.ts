@@ -4,17 +4,15 @@ import "./lift-connection-limit.ts";
 // Loaded only now: until here the process may still replace itself.
 const { startServer } = await import("./start.ts");
 
-await startServer(
-  { preferredStore: "memory" },
-  ({ hostname, port, requestTimeoutMs, maxBodyBytes }, fetch) => {
-    const server = Bun.serve({
-      hostname,
-      port,
-      // The longest that Bun knows; an answer that may be silent for longer needs it off.
-      idleTimeout: requestTimeoutMs < 250_000 ? 255 : 0,
-      maxRequestBodySize: maxBodyBytes * 2,
-      fetch,
-    });
-    return { href: server.url.href, drain: () => server.stop() };
-  },
-);
+await startServer({ preferredStore: "memory" }, ({ hostname, port, requestTimeoutMs }, fetch) => {
+  const server = Bun.serve({
+    hostname,
+    port,
+    // The longest that Bun knows; an answer that may be silent for longer needs it off.
+    idleTimeout: requestTimeoutMs < 250_000 ? 255 : 0,
+    // The gateway's own bound answers in OpenAI's shape; Bun's would answer without a body.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch,
+  });
+  return { href: server.url.href, drain: () => server.stop() };
+});

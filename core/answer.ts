@@ -23,6 +23,8 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 /** Lists grow, as log probabilities do piece by piece; everything else is replaced. */
 const mergeFields = (target: Record<string, unknown>, fields: Readonly<Record<string, unknown>>): void => {
   for (const [name, value] of Object.entries(fields)) {
+    // JSON may have it as a name like any other; merging into it would change every object there is.
+    if (name === "__proto__") continue;
     const before = target[name];
     if (Array.isArray(before) && Array.isArray(value)) before.push(...value);
     else if (isRecord(before) && isRecord(value)) mergeFields(before, value);

@@ -18,6 +18,8 @@ export const exposedHeaders = [
   "x-ratelimit-reset-requests",
   "retry-after",
   "retry-after-ms",
+  "x-content-type-options",
+  "x-accel-buffering",
 ] as const;
 
 export interface Cors {

@@ -36,7 +36,8 @@ export interface RouterOptions {
   readonly onRequest: (record: RequestRecord, error: unknown) => void;
 }
 
-const securityHeaders = {
+/** For every answer. */
+export const securityHeaders = {
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -48,7 +49,8 @@ const saneRequestId = /^[\w.:-]{1,128}$/;
 
 /** `//v1//models/` → `/models`: base URLs are typed by hand. */
 const normalizedPath = (url: string): string => {
-  const start = url.indexOf("/", url.indexOf("//") + 2);
+  // An HTTP/1.0 request without Host has nothing before its path.
+  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2);
   const end = url.slice(start).search(/[?#]/);
   const path = start < 0 ? "/" : url.slice(start, end < 0 ? undefined : start + end);
   const clean = path.includes("//") ? path.replace(/\/{2,}/g, "/") : path;

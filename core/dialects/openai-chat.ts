@@ -43,8 +43,17 @@ const messageSchema = v.looseObject({
   content: v.nullish(v.lazy((content) => (Array.isArray(content) ? partsSchema : textSchema))),
 });
 
+/** OpenAI's own limit. */
+const maxMessages = 2048;
+
 const requestSchema = v.looseObject({
-  messages: v.pipe(v.array(messageSchema), v.minLength(1, "must hold at least one message")),
+  messages: v.pipe(
+    v.array(v.unknown()),
+    v.minLength(1, "must hold at least one message"),
+    // Before the messages themselves are looked at.
+    v.maxLength(maxMessages, `must hold at most ${maxMessages} messages`),
+    v.array(messageSchema),
+  ),
   model: v.nullish(v.string()),
   stream: v.nullish(v.boolean()),
   stream_options: v.nullish(v.looseObject({ include_usage: v.nullish(v.boolean()) })),

@@ -198,7 +198,8 @@ function refuseUnsupported(
 ): void {
   for (const [index, { attachments = [] }] of messages.entries()) {
     if (attachments.length === 0) continue;
-    const parts = [...new Set(attachments)].join(", ");
+    // The client named them, and at any length.
+    const parts = [...new Set(attachments)].join(", ").slice(0, 200);
     throw new ApiError(
       "unsupported_content",
       `The models of ${name} take text only; messages[${index}] has ${parts}.`,

@@ -28,17 +28,17 @@ export interface ReplyReader {
 const isRecord = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const finishReasons: Readonly<Record<string, FinishReason>> = {
-  stop: "stop",
-  length: "length",
-  tool_calls: "tool_calls",
-  content_filter: "content_filter",
-  function_call: "function_call",
-  max_tokens: "length",
-  model_length: "length",
-  tool_use: "tool_calls",
-  safety: "content_filter",
-};
+const finishReasons: ReadonlyMap<string, FinishReason> = new Map([
+  ["stop", "stop"],
+  ["length", "length"],
+  ["tool_calls", "tool_calls"],
+  ["content_filter", "content_filter"],
+  ["function_call", "function_call"],
+  ["max_tokens", "length"],
+  ["model_length", "length"],
+  ["tool_use", "tool_calls"],
+  ["safety", "content_filter"],
+]);
 
 /** Reasons that are failures in disguise: OpenRouter's, vLLM's and DeepSeek's. */
 const failureReasons: ReadonlySet<string> = new Set(["error", "abort", "insufficient_system_resource"]);
@@ -202,7 +202,7 @@ export function replyReader(
     if (typeof reason !== "string" || reason === "" || choice.finished) return;
     if (failureReasons.has(reason)) throw failure(undefined);
     choice.finished = true;
-    parts.push({ type: "finish", ...at, reason: finishReasons[reason.toLowerCase()] ?? "stop" });
+    parts.push({ type: "finish", ...at, reason: finishReasons.get(reason.toLowerCase()) ?? "stop" });
   }
 
   function readMessage(message: Fields, choice: Choice, at: { choice: number } | undefined): void {
