@@ -48,11 +48,11 @@ async function buildSingleFile() {
 
 async function buildProgram() {
   await Bun.build({
-    entrypoints: [join(root, "adapters/bun.ts")],
+    entrypoints: [join(root, "adapters/cli.ts")],
     compile: { outfile: program },
     minify: true,
-    // Bun has its own client of Redis, and no compiled program can hold the native part of the other.
-    external: ["redis", "@deno/kv"],
+    // Loaded by Node alone, or with a native part.
+    external: ["redis", "undici", "@deno/kv"],
   });
   console.log(`dist/kimi-ai-2api   ${kilobytes(Bun.file(program).size)}, Bun included`);
 }

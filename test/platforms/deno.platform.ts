@@ -1,6 +1,8 @@
+import { expect, test } from "bun:test";
+import { rm } from "node:fs/promises";
 import { gatewayContract } from "../contracts/gateway.ts";
 import { startServer } from "../support/start-server.ts";
-import { deno } from "./support/built.ts";
+import { copyOfSources, deno, run } from "./support/built.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
 
 const environment = { DENO_KV_PATH: ":memory:", DENO_NO_UPDATE_CHECK: "1" };
@@ -19,4 +21,17 @@ gatewayContract("Deno, by `deno serve`", {
       env: { ...environment, ...env },
     }),
   skips: { ...alwaysExposed, ...endsAtOnce },
+});
+
+test("`deno check` finds the sources well-typed", async () => {
+  expect(await run([deno, "task", "check"])).toContain("handler.ts");
+});
+
+test("`deno install --prod && deno task start` is enough for a clone", async () => {
+  const sources = await copyOfSources("deno");
+  await run([deno, "install", "--prod"], { cwd: sources });
+  const server = await startServer({ command: [deno, "task", "start"], cwd: sources, env: environment });
+  expect((await fetch(`${server.url}/v1/models`)).status).toBe(200);
+  expect(await server.stop()).toBe(0);
+  await rm(sources, { recursive: true });
 });
