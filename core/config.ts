@@ -371,7 +371,7 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     maxBodyBytes: env.MAX_BODY_BYTES,
     requestTimeoutMs: Math.min(env.API_REQUEST_TIMEOUT * 1000, timeLimitMs - platformMarginMs),
     stream: { commitMs: env.STREAM_COMMIT_MS, keepAliveMs: env.STREAM_KEEPALIVE_MS },
-    defaultModel: env.DEFAULT_MODEL ?? named.find((id) => id !== "*"),
+    defaultModel: env.DEFAULT_MODEL ?? (named[0] === "*" ? undefined : named[0]),
     modelAliases: env.MODEL_ALIASES,
     modelFallbacks: env.MODEL_FALLBACKS,
     providers,

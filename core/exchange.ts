@@ -28,7 +28,7 @@ export interface ExchangeOptions {
   readonly conversations: Conversations;
   /** Whether conversations are kept in one of many short-lived instances, which clients are told of. */
   readonly isMemoryUnshared: boolean;
-  /** What a request without a model asks for. */
+  /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
   /** For the whole request, whatever it tries. */
@@ -158,7 +158,7 @@ export function chatExchange(
     try {
       const body = await readJson(inbound.request, options.maxBodyBytes);
       const call = dialect.parse(body.value);
-      const shownModel = call.model ?? options.defaultModel;
+      const shownModel = call.model ?? options.defaultModel ?? (await models.list({ signal, log }))[0]?.id;
       if (shownModel === undefined)
         throw new ApiError("invalid_request", "model is required.", { param: "model" });
       const found = await models.find(shownModel, { signal, log });

@@ -231,6 +231,16 @@ describe("the time of a request with fallbacks", () => {
   });
 });
 
+test("a request without a model gets the first one that an upstream lists", async () => {
+  const listed = named("listed", undefined, "unknown-before");
+  const { chat } = testHandler(
+    { KIMI_WEB: "off", OPENAI_BASE_URL: "http://127.0.0.1:1/v1" },
+    { providers: [listed] },
+  );
+  const answer = await (await chat({ messages: ask.messages })).json();
+  expect(answer.model).toBe("unknown-before");
+});
+
 describe("names in headers", () => {
   test("are encoded where a header can't have them", async () => {
     const first = { ...named("first"), takesUnlistedModels: true };
