@@ -162,6 +162,8 @@ export interface Provider {
   readonly takesUnlistedModels?: boolean;
   /** The models on offer; called on every listing, so it caches what costs. */
   models(context: Pick<ProviderContext, "signal" | "log">): MaybePromise<readonly Model[]>;
+  /** Throws ApiError for a request that it could never answer; asked first, so that this shows in an outage too. */
+  check?(request: ChatRequest): void;
   /**
    * Answers one request: parts in order, ending with a `finish` for each choice and, where it is known, `usage`.
    * Throws ApiError. Leaving the iterator early releases the upstream call.

@@ -103,7 +103,10 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     context: RequestContext,
   ): Promise<BegunAnswer> => {
     const { signal } = context;
-    const state = stateOf(route.provider);
+    const { provider } = route;
+    const asked: ChatRequest = { ...request, model: route.model.id };
+    provider.check?.(asked);
+    const state = stateOf(provider);
     const admission = admit(route);
     try {
       await state.slots?.enter(signal);
@@ -116,8 +119,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
       if (hasPlace) state.slots?.leave();
       hasPlace = false;
     };
-    const stream = route.provider.stream({ ...request, model: route.model.id }, { ...context, upstreamDone });
-    const rest = stream[Symbol.asyncIterator]();
+    const rest = provider.stream(asked, { ...context, upstreamDone })[Symbol.asyncIterator]();
     const close = () => {
       upstreamDone();
       rest.return?.().catch(() => {});

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
-import type { Provider, StreamPart } from "../../core/types.ts";
+import type { ChatRequest, Provider, StreamPart } from "../../core/types.ts";
 import { fakeClock, settle } from "../support/fake-clock.ts";
 import { failure, reply, scriptedProvider } from "../support/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
@@ -125,6 +125,19 @@ describe("an upstream that keeps failing", () => {
     const { chat } = handlerOf(provider, { CIRCUIT_BREAKER: "off" });
     for (let time = 0; time < 8; time++) await chat(hello);
     expect(provider.requests).toHaveLength(8);
+  });
+
+  test("still tells clients of their own faults first", async () => {
+    const provider = {
+      ...failing(),
+      check({ choices }: ChatRequest) {
+        if (choices > 1) throw new ApiError("unsupported_parameter", "One reply only.", { param: "n" });
+      },
+    };
+    const { chat } = handlerOf(provider);
+    for (let time = 0; time < 6; time++) await chat(hello);
+    expect((await chat(hello)).status).toBe(503);
+    expect((await chat({ ...hello, n: 2 })).status).toBe(400);
   });
 
   test("does not close the circuit of another model", async () => {

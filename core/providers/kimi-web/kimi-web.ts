@@ -187,6 +187,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     // The site knows its callers by their address.
     sharesRateLimit: true,
     models: () => models,
+    check: (request) => refuseUnsupported(request, name),
     stream,
     warmUp: credentials.warmUp,
   };
