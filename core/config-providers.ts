@@ -22,10 +22,27 @@ const urlSchema = v.pipe(
   ),
 );
 
+const fitsHeaders = (headers: Readonly<Record<string, string>>): boolean => {
+  try {
+    new Headers(headers);
+    return true;
+  } catch {
+    return false;
+  }
+};
+const unfit = "has what no HTTP header can have";
+
 const providerSchema = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[a-z0-9_-]+$/, "must be of a-z, 0-9, - and _")),
   baseUrl: urlSchema,
-  apiKey: v.optional(v.string()),
+  apiKey: v.optional(
+    v.pipe(
+      v.string(),
+      // Bun puts nothing for a `${NAME}` in its .env file that is not set.
+      v.nonEmpty("must not be empty"),
+      v.check((key) => fitsHeaders({ key }), unfit),
+    ),
+  ),
   models: v.optional(
     v.union(
       [v.literal("*"), v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1))],
@@ -33,7 +50,7 @@ const providerSchema = v.strictObject({
     ),
     "*",
   ),
-  headers: v.optional(v.record(v.string(), v.string())),
+  headers: v.optional(v.pipe(v.record(v.string(), v.string()), v.check(fitsHeaders, unfit))),
   contextMaxTokens: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   streamUsage: v.optional(v.boolean()),
   maxConcurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
@@ -49,7 +66,7 @@ const withVariables = (
     return value.replace(/\$\{(\w+)\}/g, (_, name: string) => {
       const variable = environment[name];
       if (variable === undefined) missing.add(name);
-      return variable ?? "";
+      return variable ?? name;
     });
   }
   if (Array.isArray(value)) return value.map((entry) => withVariables(entry, environment, missing));
@@ -81,6 +98,7 @@ export function readProviders(
   problems: string[],
 ): readonly ProviderSettings[] {
   const providers: ProviderSettings[] = [];
+  if (!fitsHeaders({ key: variables.OPENAI_API_KEY ?? "" })) problems.push(`OPENAI_API_KEY ${unfit}`);
   if (variables.OPENAI_BASE_URL !== undefined) {
     providers.push({
       name: "openai",

@@ -185,6 +185,13 @@ describe("settings", () => {
       { PROVIDERS: '[{"name":"a","baseUrl":"https://x.example","apiKey":"${NONE}"}]' },
       "PROVIDERS names ${NONE}",
     ],
+    [{ PROVIDERS: '[{"name":"a","baseUrl":"https://x.example","apiKey":""}]' }, "PROVIDERS [0].apiKey"],
+    [{ PROVIDERS: '[{"name":"a","baseUrl":"https://x.example","apiKey":"sk-…"}]' }, "PROVIDERS [0].apiKey"],
+    [
+      { PROVIDERS: '[{"name":"a","baseUrl":"https://x.example","headers":{"x y":"z"}}]' },
+      "PROVIDERS [0].headers",
+    ],
+    [{ OPENAI_BASE_URL: "https://x.example", OPENAI_API_KEY: "sk-\n1" }, "OPENAI_API_KEY"],
     [{ PROVIDERS: '[{"name":"kimi-web","baseUrl":"https://x.example"}]' }, "PROVIDERS has the name kimi-web"],
     [{ OPENAI_API_KEY: "sk-secret" }, "OPENAI_API_KEY"],
     [{ KIMI_WEB: "off" }, "KIMI_WEB"],
