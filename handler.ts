@@ -20,6 +20,7 @@ import { chatExchange, toApiError } from "./core/exchange.ts";
 import { createLogger, type LoggerOptions } from "./core/log.ts";
 import { metrics } from "./core/metrics.ts";
 import { modelDirectory } from "./core/models.ts";
+import type { FetchContext } from "./core/outlive.ts";
 import { kimiWeb } from "./core/providers/kimi-web/kimi-web.ts";
 import { openAiCompatible } from "./core/providers/openai-compatible.ts";
 import { rateLimit } from "./core/rate-limit.ts";
@@ -53,7 +54,7 @@ export interface HandlerOptions {
 export interface Handler {
   readonly providers: readonly Provider[];
   readonly store: SessionStore;
-  fetch(request: Request): Promise<Response>;
+  fetch(request: Request, context?: FetchContext): Promise<Response>;
   /** Does ahead of time what the first request would wait for. */
   warmUp(): Promise<void>;
   /** Lets go of the store. Answers that still run are not waited for. */
@@ -182,7 +183,7 @@ export function selfConfiguring(options: (env: unknown, context: unknown) => Pla
     async fetch(request, env, context) {
       try {
         configured ??= configure(env, context);
-        return await (await configured).fetch(request);
+        return await (await configured).fetch(request, context ?? undefined);
       } catch (error) {
         console.error(error instanceof ConfigError ? error.message : error);
         const shown = new ApiError("internal_error", "The gateway can't start. Its log has the details.");

@@ -35,7 +35,7 @@ export interface Listening {
 /** Starts what `listen` makes; ends the process with a plain message where the settings are at fault. */
 export async function startServer(
   { preferredStore, hosted = false, findFetch }: ServerPlatform,
-  listen: (config: Config, fetch: Handler["fetch"]) => Listening | Promise<Listening>,
+  listen: (config: Config, fetch: (request: Request) => Promise<Response>) => Listening | Promise<Listening>,
 ): Promise<void> {
   try {
     const environment = findEnvironment();

@@ -4,6 +4,7 @@ import type { Caller } from "./access.ts";
 import type { Cors } from "./cors.ts";
 import { ApiError } from "./errors.ts";
 import { type Inbound, toApiError } from "./exchange.ts";
+import { type FetchContext, outliving } from "./outlive.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import type { Clock, MaybePromise, RequestRecord } from "./types.ts";
 
@@ -74,7 +75,9 @@ interface Entering extends RoutedRequest {
 
 const origin = "http://gateway";
 
-export function createRouter(options: RouterOptions): (request: Request) => Promise<Response> {
+export function createRouter(
+  options: RouterOptions,
+): (request: Request, context?: FetchContext) => Promise<Response> {
   const { routes, authorize, cors, rateLimit, clock, onRequest } = options;
   const publicPaths = new Set<string>(routes.filter(({ isPublic }) => isPublic).map(({ path }) => path));
 
@@ -122,7 +125,10 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
     throw new ApiError("not_found", `There is no such route. There are, each also under /v1: ${there}.`);
   };
 
-  return async (request) => {
+  const outlive = outliving();
+
+  return async (request, context) => {
+    const isOver = outlive(context);
     const startedMs = clock.now();
     const givenId = request.headers.get("x-request-id");
     const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
@@ -139,6 +145,7 @@ export function createRouter(options: RouterOptions): (request: Request) => Prom
     const finished = (error?: unknown) => {
       record.ms = clock.now() - startedMs;
       if (error !== undefined) record.code = toApiError(error).code;
+      isOver(record.code === "client_closed_request");
       onRequest(record, error);
     };
     const respond: RoutedRequest["respond"] = (status, body, headers) => {

@@ -11,6 +11,7 @@ const gateway = selfConfiguring(() => ({
   preferredStore: "redis-rest",
 }));
 
-export default (request: Request): Promise<Response> => gateway.fetch(request);
+export default (request: Request, context: unknown): Promise<Response> =>
+  gateway.fetch(request, undefined, context);
 
 export const config = { path: "/*" };
