@@ -70,7 +70,7 @@ export function readAnswer(response: SiteResponse, context: AnswerContext): Site
   if (isCut) throw invalid("more than 4 million characters");
   const answer = findJson(response.text, "success");
   if (answer === undefined) {
-    return readOtherText({ ...response, text: withoutSecrets(response.text, context) }, context.nowMs);
+    return readOtherText({ ...response, text: withoutSecrets(response.text, context) }, context);
   }
   if (isTrue(answer.success)) {
     const text = messageOf(answer.data);
@@ -156,15 +156,16 @@ const invalid = (what: string): ApiError =>
 const bareMinusOne = /^(?:<[\s\S]*>\s*)?-1\s*(?:<!--[^>]*-->)?$/;
 
 /** An answer without JSON. Its text may be a broken reply, so only what is surely none is shown. */
-function readOtherText(response: SiteResponse, nowMs: number): SiteAnswer {
+function readOtherText(response: SiteResponse, context: AnswerContext): SiteAnswer {
   const { status, headers } = response;
   const text = response.text.trim();
   if (text.length < 4096 && bareMinusOne.test(text)) return { kind: "refused-nonce", text: "-1" };
-  const fault = siteFault(response, nowMs);
+  const fault = siteFault(response, context.nowMs);
   if (fault !== undefined) throw fault;
   const withStatus = `(status ${status})`;
   if (status === 0 || (status >= 300 && status < 400)) {
-    throw invalid(`a redirect${redirectTarget(headers)}, which is not followed ${withStatus}`);
+    const target = withoutSecrets(redirectTarget(headers), context);
+    throw invalid(`a redirect${target}, which is not followed ${withStatus}`);
   }
   if (text === "") throw invalid(`it is empty ${withStatus}`);
   if (text === "0") {
