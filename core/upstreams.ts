@@ -40,7 +40,7 @@ export interface Upstream {
 }
 
 export interface Upstreams {
-  /** The parts of the first answer that begins. Throws the last one's error. */
+  /** The parts of the first answer that begins. Throws the error of the last one that was not the client's fault. */
   ask(question: Question): AsyncIterable<StreamParts>;
   /** What has been asked so far, for those who watch. */
   readonly known: readonly Upstream[];
@@ -167,9 +167,11 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
           log.warn("fallback_not_found", { requestId, code });
           continue;
         }
-        if (left === 1 || !isMendable(code)) throw error;
+        const isTheirs = isMendable(code);
+        if (turn === 0 && !(isTheirs && left > 1)) throw error;
         log.warn("fallback", { requestId, provider: route.provider.name, model: route.model.id, code });
-        failure = error;
+        // What only a fallback can't take is no news to a client that asked for another model.
+        if (isTheirs) failure = error;
         failed.push(route);
         trace.droppedMessages = 0;
       } finally {

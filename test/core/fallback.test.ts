@@ -97,6 +97,16 @@ describe("a model's fallback", () => {
     expect((await response.json()).error).toMatchObject({ message: "second failed." });
   });
 
+  test("that can't take the request is passed over, and the failure before told", async () => {
+    const [first, second] = [
+      failing("first", "upstream_rate_limited"),
+      failing("second", "unsupported_content"),
+    ];
+    expect((await gateway([first, second]).chat(ask)).status).toBe(429);
+    const response = await gateway([first, second, named("third")]).chat(ask);
+    expect(response.headers.get("x-served-by")).toBe("third/one");
+  });
+
   test("is not asked for what fails after its first part", async () => {
     const second = named("second");
     const first = named("first", async function* () {
