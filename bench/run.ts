@@ -10,7 +10,7 @@ import { machine, type Report, type Row, table } from "./report.ts";
 import { coldStart } from "./scenarios/cold-start.ts";
 import { conversation, growth } from "./scenarios/conversation.ts";
 import { chunkGaps, firstChunk, openLoop } from "./scenarios/latency.ts";
-import { tenThousandStreams, thousandStreams } from "./scenarios/many-streams.ts";
+import { silentStreams, tenThousandStreams, thousandStreams } from "./scenarios/many-streams.ts";
 import { redisTurn } from "./scenarios/redis.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 import { throughput } from "./scenarios/throughput.ts";
@@ -27,6 +27,7 @@ const scenarios: readonly Scenario[] = [
   ...lanes.map(openLoop),
   chunkGaps,
   ...lanes.map(thousandStreams),
+  ...lanes.map(silentStreams),
   tenThousandStreams,
   conversation,
   growth,

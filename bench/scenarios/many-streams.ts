@@ -141,3 +141,54 @@ export const tenThousandStreams: Scenario = {
     ];
   },
 };
+
+/** 2,000 streams at once, each with 5 s of silence, in which it has its headers, its role chunk and comment lines. */
+export function silentStreams(lane: Lane): Scenario {
+  const name = `${lane}-silent-streams`;
+  return {
+    name,
+    async run(bench) {
+      const possible = Math.floor((openFilesLimit() - 200) / 2);
+      const count = Math.min(bench.size(2000, 50), possible);
+      const settings = { STREAM_COMMIT_MS: "500", STREAM_KEEPALIVE_MS: "1000" };
+      const gateway = await bench.startGateway(lane, { command: ["npm", "start"], settings });
+      const { result, counts, peakBytes, idleBytes } = await crowd(
+        bench,
+        lane,
+        gateway,
+        count,
+        bench.size(5000, 100),
+      );
+      if (counts.peak < count) {
+        bench.problems.push(`${name}: ${counts.peak} of ${count} streams reached the upstream together`);
+      }
+      if (result.requests < count) {
+        bench.problems.push(`${name}: ${result.requests} of ${count} streams finished`);
+      }
+      const kibibytesEach = (peakBytes - idleBytes) / 1024 / count;
+      return [
+        {
+          scenario: name,
+          measure: `finished of ${count}`,
+          unit: "",
+          values: { gateway: result.requests },
+          verdict: atLeast(result.requests, count, "streams"),
+          ...(count < possible ? {} : { note: `open files limit ${openFilesLimit()}` }),
+        },
+        {
+          scenario: name,
+          measure: "first text p99",
+          unit: "ms",
+          values: { gateway: result.firstTextMs.p99 },
+        },
+        {
+          scenario: name,
+          measure: "memory each",
+          unit: "KiB",
+          values: { gateway: kibibytesEach },
+          verdict: atMost(kibibytesEach, 60, "KiB"),
+        },
+      ];
+    },
+  };
+}
