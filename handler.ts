@@ -87,6 +87,8 @@ export function createHandler(options: HandlerOptions): Handler {
     log,
   });
   const counted = metrics();
+  const onRequest = harmless(options.onRequest, log);
+  const onError = harmless(options.onError, log);
   const crossOrigin = cors(config.corsOrigins, config.access);
 
   const fetch = createRouter({
@@ -110,9 +112,9 @@ export function createHandler(options: HandlerOptions): Handler {
       log.info("request", { ...record });
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("internal_error", { requestId: record.requestId, error: describe(error) });
-        options.onError?.(error, record);
+        onError(error, record);
       }
-      options.onRequest?.(record);
+      onRequest(record);
     },
   });
 
@@ -129,11 +131,26 @@ export function createHandler(options: HandlerOptions): Handler {
   };
 }
 
+/** A hook that may fail, at once or later, without harm to the answer. */
+const harmless = <Args extends unknown[]>(
+  hook: ((...args: Args) => unknown) | undefined,
+  log: Logger,
+): ((...args: Args) => void) => {
+  if (hook === undefined) return () => {};
+  return async (...args) => {
+    try {
+      await hook(...args);
+    } catch (error) {
+      log.error("hook_failed", { error: describe(error) });
+    }
+  };
+};
+
 const describe = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? error.message) : String(error);
 
 /** What a platform gives a handler that takes its settings from the environment. */
-export interface PlatformOptions extends ConfigOptions {
+export interface PlatformOptions extends ConfigOptions, Pick<HandlerOptions, "onRequest" | "onError"> {
   readonly environment: Environment;
   /** The store to take when SESSION_STORE names none. */
   readonly preferredStore: StoreName;
@@ -164,7 +181,7 @@ export async function configureHandler(
   }).catch((error: Error) => {
     throw new ConfigError([error.message]);
   });
-  return { config, handler: createHandler({ config, store, hosted, fetch, log }) };
+  return { config, handler: createHandler({ ...options, config, store, hosted, fetch, log }) };
 }
 
 export interface FetchHandler {
