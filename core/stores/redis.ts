@@ -1,5 +1,5 @@
 import type { Clock, SessionStore } from "../types.ts";
-import { RedisRefusal, redisCommands, refusalCode } from "./redis-commands.ts";
+import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
 import { storeTimeoutMs, within } from "./within.ts";
 
 /** An open connection; Bun's own client has this form, others are wrapped. */
@@ -31,21 +31,31 @@ export function redisStore({
     lost?.then((opened) => opened.close()).catch(() => {});
   };
 
-  const send = async (command: string, args: string[]): Promise<unknown> => {
+  const attempt = async (
+    command: string,
+    args: string[],
+    { deadlineMs, isLast }: { deadlineMs: number; isLast: boolean },
+  ): Promise<unknown> => {
+    const isKept = connection !== undefined;
     connection ??= connect();
     const current = connection;
     try {
-      return await within(
-        current.then((opened) => opened.send(command, args)),
-        { clock, timeoutMs },
-      );
+      const reply = current.then((opened) => opened.send(command, args));
+      return await within(reply, { clock, timeoutMs: deadlineMs - clock.now() });
     } catch (error) {
       const code = refusalCode((error as Error).message);
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
-      if (code === undefined || code === "READONLY") drop(current);
+      if (code !== undefined && code !== "READONLY") throw new RedisRefusal(code);
+      drop(current);
+      // A kept connection may have been closed while nobody used it; all commands may be sent twice.
+      if (isKept && !isLast && clock.now() < deadlineMs)
+        return attempt(command, args, { deadlineMs, isLast: true });
       throw code === undefined ? error : new RedisRefusal(code);
     }
   };
+
+  const send: SendCommand = (command, args) =>
+    attempt(command, args, { deadlineMs: clock.now() + timeoutMs, isLast: false });
 
   return { name: "redis", shared: true, ...redisCommands(send, prefix), close: () => drop(connection) };
 }

@@ -114,6 +114,23 @@ else {
     await locked[Symbol.asyncDispose]();
   });
 
+  test("redis: asks again where its connection was closed while nobody used it", async () => {
+    const own = await redisServer();
+    const store = openTcp(own.url);
+    const version = await store.set("idle", "kept", { ttlMs });
+    const client = new Bun.RedisClient(own.url);
+    const closeOthers = () => client.send("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    await closeOthers();
+    for (const found of await Promise.all([store.get("idle"), store.get("idle")]))
+      expect(found?.value).toBe("kept");
+    await closeOthers();
+    expect(await store.set("idle", "replaced", { ttlMs, ifVersion: version ?? "" })).toBeString();
+    expect((await store.get("idle"))?.value).toBe("replaced");
+    client.close();
+    await store.close?.();
+    await own[Symbol.asyncDispose]();
+  });
+
   test("redis-rest: says which status it got where the token is wrong, and not which token", async () => {
     expect(await failure(openRest("wrong-token").get("k"))).toBe("Redis refused: WRONGPASS");
   });

@@ -2,23 +2,16 @@
  * `npm run test:stores`: the store contract over a real Redis, the REST API in front of it and a remote Deno KV, under
  * Bun, Deno and Node. Redis is Debian's; where it is missing and may be installed, it is.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "../support/free-port.ts";
-import { hasRedis, redisServer } from "../support/redis-server.ts";
+import { redisServer, requireRedis } from "../support/redis-server.ts";
 import { upstashBridge } from "../support/upstash-bridge.ts";
 
 const root = join(import.meta.dir, "../..");
 const deno = join(root, "node_modules/.bin/deno");
-
-const installRedis = () => {
-  if (process.getuid?.() !== 0) throw new Error("redis-server is missing: apt-get install redis-server");
-  const apt = "apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server";
-  const { status, stderr } = spawnSync("sh", ["-c", apt], { encoding: "utf8" });
-  if (status !== 0) throw new Error(`redis-server can't be installed:\n${stderr}`);
-};
 
 const waitFor = async (url: string) => {
   for (let tries = 0; tries < 400; tries++) {
@@ -37,7 +30,7 @@ const run = async (title: string, command: string, args: string[], env: Record<s
   return code === 0;
 };
 
-if (!hasRedis()) installRedis();
+requireRedis();
 await using redis = await redisServer();
 await using bridge = await upstashBridge(redis.url);
 

@@ -23,6 +23,15 @@ export interface RedisServer {
 export const hasRedis = (): boolean =>
   spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0;
 
+/** Installs Debian's Redis where none is; throws where that may not be done. */
+export function requireRedis(): void {
+  if (hasRedis()) return;
+  if (process.getuid?.() !== 0) throw new Error("redis-server is missing: apt-get install redis-server");
+  const apt = "apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server";
+  const { status, stderr } = spawnSync("sh", ["-c", apt], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`redis-server can't be installed:\n${stderr}`);
+}
+
 const isListening = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
