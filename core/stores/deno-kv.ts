@@ -39,6 +39,12 @@ const chunkBytes = 60 * 1024;
 /** Writers that check what they replace may meet others; each round lets at least one of them through. */
 const maxRounds = 100;
 
+/** Another process that writes to the same file; SQLite itself waits for it only where nothing is checked. */
+const lockedMessage = "database is locked";
+/** Some two seconds of them, as long as anybody waits. */
+const maxLockedTries = 80;
+const longestPauseMs = 50;
+
 /** A conditional write has no read before it: all that it must know of what it replaces is in the version. */
 interface Version {
   readonly versionstamp: string;
@@ -105,8 +111,20 @@ export function denoKvStore({
       operation.set([prefix, key, index], chunk, { expireIn: Math.ceil(ttlMs) });
     }
     for (let index = chunks; index < replaced.chunks; index++) operation.delete([prefix, key, index]);
-    const result = await operation.commit();
+    const result = await commit(operation);
     return result.ok ? encodeVersion({ versionstamp: result.versionstamp, chunks, expiresAtMs }) : undefined;
+  };
+
+  const commit = async (operation: AtomicOperation): ReturnType<AtomicOperation["commit"]> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await operation.commit();
+      } catch (error) {
+        if (tries >= maxLockedTries || !(error as Error).message.includes(lockedMessage)) throw error;
+      }
+      const pauseMs = Math.random() * Math.min(longestPauseMs, 2 ** tries);
+      await new Promise<void>((resolve) => clock.schedule(resolve, pauseMs));
+    }
   };
 
   /** Tries until nobody has written between the read and the write. */
@@ -147,7 +165,7 @@ export function denoKvStore({
       if (first === undefined) return true;
       const operation = kv.atomic().check({ key: first.key as Key, versionstamp: first.versionstamp });
       for (const chunk of chunks) operation.delete(chunk.key as Key);
-      return (await operation.commit()).ok || undefined;
+      return (await commit(operation)).ok || undefined;
     }, key);
 
   const bounded = <T>(task: Promise<T>) => within(task, { clock, timeoutMs });

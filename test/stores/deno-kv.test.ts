@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
+import { systemClock } from "../../core/clock.ts";
 import { type DenoKv, denoKvStore } from "../../core/stores/deno-kv.ts";
 import { fakeClock } from "../support/fake-clock.ts";
 
@@ -73,4 +77,20 @@ test("gives up on a database that doesn't answer within two seconds", async () =
   await clock.advance(2000);
   expect(await outcome).toBe("No reply within 2000 ms");
   expect(clock.pending).toBe(0);
+});
+
+test("waits for others that write to the same file", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "deno-kv-"));
+  const databases: DenoKv[] = [];
+  for (let opened = 0; opened < 2; opened++) {
+    const kv = await storeDrivers.openKv?.(join(folder, "kv.sqlite"));
+    if (kv) databases.push(kv);
+  }
+  const stores = databases.map((kv) => denoKvStore({ kv, prefix: "p", clock: systemClock }));
+  const writing = stores.flatMap((store, index) =>
+    Array.from({ length: 50 }, (_, key) => store.set(`${index}-${key}`, "x", { ttlMs, ifVersion: null })),
+  );
+  for (const version of await Promise.all(writing)) expect(version).toBeString();
+  for (const store of stores) await store.close?.();
+  await rm(folder, { recursive: true });
 });
