@@ -1,0 +1,62 @@
+/** What must be true of conversations and of the site's nonce wherever several gateways share one store. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { conversation } from "./conversation.ts";
+import { type GatewayGroup, gatewayGroup } from "./gateway-group.ts";
+
+export interface AcrossProcessesOptions {
+  readonly count: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly command?: readonly [string, ...string[]];
+  /** Turns of one conversation. */
+  readonly turns: number;
+  /** Conversations side by side, of ten turns each. */
+  readonly conversations: number;
+}
+
+/** Turns sent at once. */
+const burst = 5;
+
+/** Declares the suite; resolves to the gateways, for further tests. */
+export async function acrossProcesses(name: string, options: AcrossProcessesOptions): Promise<GatewayGroup> {
+  const { count, env, command, turns, conversations } = options;
+  const group = await gatewayGroup({ count, env, ...(command && { command }) });
+  afterAll(group.stop);
+
+  describe(name, () => {
+    test(`${turns} turns of one conversation are all kept, each once, one after another and at once`, async () => {
+      const chat = conversation(group, count, "one");
+      for (let turn = 0; turn < turns; turn += 2 * burst) {
+        for (let each = 0; each < burst; each++) await chat.say((turn + each) % count, each % 2 === 0);
+        const atOnce = Array.from({ length: burst }, (_, each) => chat.say(each % count, each % 2 === 0));
+        await Promise.all(atOnce);
+      }
+      await chat.check();
+      await chat.check(count - 1);
+    });
+
+    test(`${conversations} conversations side by side keep apart`, async () => {
+      const chats = Array.from({ length: conversations }, (_, index) =>
+        conversation(group, count, `side${index}`),
+      );
+      await Promise.all(
+        chats.map(async (chat, index) => {
+          for (let turn = 0; turn < 10; turn++) await chat.say((index + turn) % count, turn % 3 === 0);
+        }),
+      );
+      await Promise.all(chats.map((chat, index) => chat.check(index % count)));
+    });
+
+    test("one page fetch serves a gateway that starts later, and all after a rotation", async () => {
+      const pages = async () => (await group.site.status()).counts.pages;
+      const before = await pages();
+      const late = await group.start();
+      await conversation(group, count, "late").say(late);
+      expect(await pages()).toBe(before);
+      await group.site.rotate();
+      for (let gateway = 0; gateway <= late; gateway++)
+        await conversation(group, count, `rotated${gateway}`).say(gateway);
+      expect(await pages()).toBe(before + 1);
+    });
+  });
+  return group;
+}
