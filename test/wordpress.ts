@@ -20,7 +20,7 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   return child.exited;
 }
 
-const suites = ["test/upstream", "test/providers/kimi-web/site.test.ts", "test/faults/site-faults.test.ts"];
+const suites = ["test/upstream", "test/providers/kimi-web/site.test.ts", "./test/faults/site.faults.ts"];
 
 const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
 
