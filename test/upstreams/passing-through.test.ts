@@ -12,7 +12,7 @@ const gateway = await gatewayBeforeUpstreams({
   OPENAI_BASE_URL: upstream.baseUrl,
   OPENAI_API_KEY: ownKey,
   API_MASTER_KEY: "sk-client",
-  API_REQUEST_TIMEOUT: "2",
+  API_REQUEST_TIMEOUT: "1",
   CIRCUIT_BREAKER: "off",
 });
 const client = { authorization: "Bearer sk-client" };
