@@ -174,6 +174,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
       });
       let body: BodyReader | undefined;
+      let hasBegun = false;
       const earlierMs = trace.upstreamMs;
       const startedMs = clock.now();
       try {
@@ -209,7 +210,9 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
           } catch (error) {
             failure = error;
           }
-          if (parts.length > 0) yield parts.splice(0);
+          // Until something of the reply is there, a failure can still have its true status, or be mended.
+          hasBegun ||= parts.some((part) => part.type !== "extension" || part.scope !== "answer");
+          if (hasBegun && parts.length > 0) yield parts.splice(0);
           if (failure !== undefined) throw failure;
         }
       } finally {

@@ -255,6 +255,21 @@ describe("streams", () => {
     expect((await ask("Hello")).parts).toEqual(expected);
   });
 
+  test("have not begun with their bookkeeping alone", async () => {
+    const opening = chunk({ role: "assistant", content: "" }, null, {
+      provider: "Some",
+      system_fingerprint: "fp",
+    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    upstream.script(events(opening, () => promise, 'data: {"error":{"code":429,"message":"Slow down"}}\n\n'));
+    const asked = ask("Hello");
+    await settle();
+    resolve();
+    const { parts, error } = await asked;
+    expect(parts).toEqual([]);
+    expect(asError(error)).toMatchObject({ code: "upstream_rate_limited", status: 429 });
+  });
+
   test("pass every part on as it arrives", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     upstream.script(
