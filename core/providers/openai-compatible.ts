@@ -126,6 +126,9 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const askForModels = listedModels({ upstream: name, load: loadModels, clock });
   const namedModels = [...named.values()].map(modelOf);
 
+  /** Whether there can be a connection that was kept. */
+  let hasAnswered = false;
+
   /** The client's whole request, but for what the gateway decides. */
   const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
     JSON.stringify({
@@ -188,12 +191,13 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         };
         const response = await send(chatUrl, call)
           .catch((error) => {
-            const isStale = isClosedConnection(error) && clock.now() - startedMs < staleConnectionMs;
-            if (!isStale || signal.aborted) throw error;
+            const isStale = hasAnswered && clock.now() - startedMs < staleConnectionMs;
+            if (!isStale || !isClosedConnection(error) || signal.aborted) throw error;
             trace.attempts += 1;
             return send(chatUrl, call);
           })
           .catch(failed);
+        hasAnswered = true;
         trace.upstreamMs = earlierMs + clock.now() - startedMs;
         const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
         body = bodyReader(response, isStream ? 0 : maxEventChars);

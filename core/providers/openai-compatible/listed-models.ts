@@ -14,7 +14,7 @@ export interface ListedModelsOptions {
 const keptMs = 5 * 60_000;
 /** After a failure, nothing is asked for so long. */
 const holdOffMs = 10_000;
-const limitMs = 10_000;
+const limitMs = 5_000;
 
 /** A `Provider`'s `models` over `load`. */
 export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
