@@ -64,7 +64,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
   { of: "core/config", may: ["core/", "valibot"] },
   { of: "core/", may: ["core/"] },
   { of: "handler.ts", may: ["core/"] },
-  { of: "adapters/doctor/", may: ["core/", "adapters/", "node:"] },
+  { of: "adapters/doctor/", may: ["handler.ts", "core/", "adapters/", "node:"] },
   {
     of: "adapters/",
     may: [

@@ -11,6 +11,7 @@ import { version } from "../../core/version.ts";
 import { proxyFetch } from "../proxy-fetch.ts";
 import { examineAddress } from "./address.ts";
 import { bad, type Finding, good } from "./finding.ts";
+import { examineNames } from "./names.ts";
 import { hideSecrets } from "./secrets.ts";
 import { examineSite } from "./site.ts";
 import { examineStore } from "./store.ts";
@@ -43,6 +44,7 @@ async function* examine(config: Config, environment: Environment, fetch: Fetch):
   for (const settings of providers) {
     yield* examineUpstream({ settings, defaultModel, timeoutMs, environment, fetch });
   }
+  yield* examineNames(config, fetch);
 }
 
 const marks = {

@@ -4,10 +4,18 @@ import type { Config } from "../../core/config.ts";
 /** Shorter ones could be a piece of any word. */
 const shortestSecret = 6;
 
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+};
+
 const passwordOf = (url: string | undefined): string[] => {
   if (url === undefined || !URL.canParse(url)) return [];
   const { password } = new URL(url);
-  return [password, decodeURIComponent(password)];
+  return [password, decoded(password)];
 };
 
 export function hideSecrets(config: Config): (text: string) => string {
@@ -16,7 +24,10 @@ export function hideSecrets(config: Config): (text: string) => string {
   const secrets = [
     ...apiKeys.map(({ key }) => key),
     ...providers.map(({ apiKey }) => apiKey),
-    ...headers.flatMap((each) => Object.values(each ?? {})),
+    // A scheme, a cookie's name and the like may stand before what is secret.
+    ...headers.flatMap((each) =>
+      Object.values(each ?? {}).flatMap((value) => [value, ...value.split(/[\s;,=]+/)]),
+    ),
     ...passwordOf(sessions.redisUrl),
     sessions.redisRest?.token,
   ].filter((secret) => secret !== undefined && secret.length >= shortestSecret) as string[];

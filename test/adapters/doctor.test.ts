@@ -151,6 +151,55 @@ describe("the doctor and settings", () => {
   });
 });
 
+test("the doctor shows no key, cookie, token, password or nonce, even where the site repeats them", async () => {
+  const upstream = await startOpenAiUpstream();
+  upstream.script(jsonScript(500, { error: { message: "sk-planted-upstream, planted-header" } }));
+  await site.set({ ajax: "error=planted-cookie planted-basic planted-master" });
+  const providers = [
+    {
+      name: "local",
+      baseUrl: upstream.baseUrl,
+      apiKey: "sk-planted-upstream",
+      headers: { "x-vendor-token": "planted-header" },
+    },
+  ];
+  const { code, output } = await doctor({
+    ...siteEnv,
+    API_MASTER_KEY: "planted-master",
+    UPSTREAM_HEADERS: '{"cookie":"member=planted-cookie","authorization":"Basic planted-basic"}',
+    PROVIDERS: JSON.stringify(providers),
+    SESSION_STORE: "redis",
+    REDIS_URL: "redis://default:planted-password@127.0.0.1:9",
+  });
+  upstream.close();
+  expect(output).toContain("upstream_error");
+  expect(output).not.toContain("planted");
+  const { ajax } = await site.log();
+  expect(ajax.length).toBeGreaterThan(0);
+  for (const { nonce } of ajax) expect(output).not.toContain(nonce as string);
+  expect(code).toBe(1);
+});
+
+test("the doctor objects to names that lead to no model", async () => {
+  const env = {
+    ...siteEnv,
+    MODEL_ALIASES: "gpt-4o=kimi-k2-instruct-0905,gpt-4=kimi-k3",
+    MODEL_FALLBACKS: '{"kimi-k2-instruct":["moonshot/kimi-k2"]}',
+  };
+  const { code, step } = await doctor(env);
+  expect(
+    step("names")
+      .split("\n")
+      .filter((line) => line.startsWith("✗")),
+  ).toEqual([
+    "✗ names     MODEL_ALIASES leads to kimi-k3, which no upstream has",
+    "✗ names     MODEL_FALLBACKS leads to moonshot/kimi-k2, which no upstream has",
+  ]);
+  expect(code).toBe(1);
+  const mended = await doctor({ ...siteEnv, MODEL_ALIASES: "gpt-4o=kimi-k2-instruct-0905" });
+  expect(mended.step("names")).toStartWith("✓");
+});
+
 describe("the doctor and the site", () => {
   const cases: {
     what: string;

@@ -1,0 +1,38 @@
+/** Whether the names that settings give to models lead to one. */
+import type { Config } from "../../core/config.ts";
+import { silentLogger } from "../../core/log.ts";
+import { modelDirectory } from "../../core/models.ts";
+import type { Fetch } from "../../core/types.ts";
+import { createHandler } from "../../handler.ts";
+import { bad, type Finding, good } from "./finding.ts";
+
+const timeoutMs = 15_000;
+
+export async function* examineNames(config: Config, fetch: Fetch): AsyncGenerator<Finding> {
+  const { modelAliases, modelFallbacks } = config;
+  const names = [
+    ...Object.values(modelAliases).map((name) => ({ name, setting: "MODEL_ALIASES" })),
+    ...Object.values(modelFallbacks).flatMap((list) =>
+      list.map((name) => ({ name, setting: "MODEL_FALLBACKS" })),
+    ),
+  ];
+  if (names.length === 0) return;
+
+  const { providers } = createHandler({ config, fetch, log: silentLogger });
+  const models = modelDirectory({ providers });
+  const context = { signal: AbortSignal.timeout(timeoutMs), log: silentLogger };
+  let lost = 0;
+  for (const { name, setting } of names) {
+    const isThere = await models.find(name, context).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) continue;
+    lost++;
+    yield bad("names", `${setting} leads to ${name}, which no upstream has`, {
+      means: "requests under that name are answered with 404 model_not_found, or have one fallback less",
+      change: setting,
+    });
+  }
+  if (lost === 0) yield good("names", "all aliases and fallbacks lead to a model");
+}
