@@ -240,7 +240,7 @@ export function chatExchange(
         // Held back until the answer is known to be whole, and kept.
         let ending = "";
         const firstParts = await first;
-        if (!isEarly && served?.failed.length) text = encodeSseComment(headerLines(servedHeaders(served)));
+        if (!isEarly && served) text = encodeSseComment(headerLines(servedHeaders(served)));
         for (let parts = firstParts; parts !== undefined; parts = await reader.next()) {
           for (const part of listParts(parts)) {
             addPart(answer, part);

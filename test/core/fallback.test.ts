@@ -251,6 +251,20 @@ test("a request without a model gets the first one that an upstream lists", asyn
   expect(answer.model).toBe("unknown-before");
 });
 
+test("a stream whose headers went out before its first text tells in a comment who served", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const slow = named("slow", async function* () {
+    await promise;
+    yield* reply("Late");
+  });
+  const { chat, clock } = gateway([slow]);
+  const answer = chat(streamed);
+  await clock.advance(5000);
+  const text = (await answer).text();
+  resolve();
+  expect(await text).toContain("\n\n: x-served-by: slow/one\n\n");
+});
+
 describe("names in headers", () => {
   test("are encoded where a header can't have them", async () => {
     const first = { ...named("first"), takesUnlistedModels: true };
