@@ -1,5 +1,6 @@
 /** A request's body as JSON, with bounds on what is read. */
 import { ApiError } from "./errors.ts";
+import { isDeeperThan } from "./json-depth.ts";
 
 const tooLarge = (maxBytes: number) =>
   new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
@@ -34,38 +35,8 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
 }
 
-/** No request that means something comes near it; what is nested much deeper overflows the stack of who walks it. */
+/** No request that means something comes near it. */
 const maxDepth = 100;
-
-/** Counts brackets outside of strings, before anyone builds what they nest. */
-function isTooDeep(json: string): boolean {
-  let depth = 0;
-  for (let at = 0; at < json.length; at++) {
-    switch (json.charCodeAt(at)) {
-      case 0x22: // "
-        do {
-          at = json.indexOf('"', at + 1);
-          if (at < 0) return false;
-        } while (isEscaped(json, at));
-        break;
-      case 0x5b: // [
-      case 0x7b: // {
-        if (++depth > maxDepth) return true;
-        break;
-      case 0x5d: // ]
-      case 0x7d: // }
-        depth--;
-    }
-  }
-  return false;
-}
-
-/** Whether an odd number of backslashes stands before it. */
-function isEscaped(json: string, at: number): boolean {
-  let before = at;
-  while (json.charCodeAt(before - 1) === 0x5c) before--;
-  return (at - before) % 2 === 1;
-}
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -98,7 +69,7 @@ export async function readJson(request: Request, maxBytes: number): Promise<Json
   } catch {
     throw new ApiError("invalid_json", "The request body is not valid UTF-8.");
   }
-  if (isTooDeep(text)) {
+  if (isDeeperThan(maxDepth, text)) {
     throw new ApiError("invalid_request", `The request body is nested more than ${maxDepth} levels deep.`);
   }
   try {

@@ -32,6 +32,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
   { of: "core/types.ts", may: [] },
   { of: "core/errors.ts", may: [] },
   { of: "core/tokens.ts", may: [] },
+  { of: "core/json-depth.ts", may: [] },
   { of: "core/dialects/", may: [...seams, "valibot"] },
   {
     of: "core/providers/kimi-web/",
@@ -49,6 +50,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
     may: [
       ...seams,
       "core/clock.ts",
+      "core/json-depth.ts",
       "core/providers/openai-compatible/",
       "core/providers/shared-task.ts",
       "core/providers/upstream-http.ts",

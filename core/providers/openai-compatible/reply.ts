@@ -1,6 +1,7 @@
 /** What an upstream answered, whole or event by event, as parts. Loose: vendors differ in everything but the idea. */
 import { createParser, type EventSourceParser } from "eventsource-parser";
 import { ApiError } from "../../errors.ts";
+import { isDeeperThan } from "../../json-depth.ts";
 import type { FinishReason, StreamPart, Usage } from "../../types.ts";
 
 type Fields = Record<string, unknown>;
@@ -77,6 +78,10 @@ interface Choice {
   finished: boolean;
 }
 
+/** Text with fewer characters can't be nested so deep that it does harm, and most have fewer. */
+const shallowChars = 10_000;
+const maxDepth = 1000;
+
 /** OpenAI's own limit on `n`. */
 const maxChoices = 128;
 
@@ -97,6 +102,11 @@ export function replyReader(
 
   const invalid = (what: string) => new ApiError("upstream_invalid_response", `${upstream} ${what}.`);
   const tooLarge = () => invalid(`sent more than ${maxEventChars} characters at once`);
+  const parseJson = (text: string): unknown => {
+    if (text.length > shallowChars && isDeeperThan(maxDepth, text))
+      throw invalid("sent JSON that has no bottom");
+    return JSON.parse(text);
+  };
   const isComplete = () => choices.length > 0 && choices.every((choice) => choice?.finished !== false);
 
   const eventParser = () =>
@@ -117,8 +127,9 @@ export function replyReader(
     }
     let body: unknown;
     try {
-      body = JSON.parse(data);
+      body = parseJson(data);
     } catch (cause) {
+      if (cause instanceof ApiError) throw cause;
       if (type === "error") throw failure(data);
       throw new ApiError("upstream_invalid_response", `${upstream} sent an event that is not JSON.`, {
         cause,
@@ -311,8 +322,9 @@ export function replyReader(
   function readObject(): void {
     let body: unknown;
     try {
-      body = JSON.parse(head);
+      body = parseJson(head);
     } catch (cause) {
+      if (cause instanceof ApiError) throw cause;
       const what = head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
       throw new ApiError("upstream_invalid_response", `${upstream} ${what}.`, { cause });
     }
