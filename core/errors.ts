@@ -56,6 +56,11 @@ export const errorTable = {
   model_not_found: { status: 404, type: invalid, when: "no provider has the model" },
   not_found: { status: 404, type: invalid, when: "no such route" },
   method_not_allowed: { status: 405, type: invalid, when: "the route has other methods; `Allow` lists them" },
+  request_timeout: {
+    status: 408,
+    type: invalid,
+    when: "the request's body did not arrive within API_REQUEST_TIMEOUT",
+  },
   idempotency_key_reused: {
     status: 409,
     type: invalid,

@@ -156,7 +156,7 @@ export function chatExchange(
     };
 
     try {
-      const body = await readJson(inbound.request, options.maxBodyBytes);
+      const body = await readJson(inbound.request, options.maxBodyBytes, lifetime);
       const call = dialect.parse(body.value);
       const shownModel = call.model ?? options.defaultModel ?? (await models.list({ signal, log }))[0]?.id;
       if (shownModel === undefined)

@@ -1,6 +1,7 @@
 /** A request's body as JSON, with bounds on what is read. */
 import { ApiError } from "./errors.ts";
 import { isDeeperThan } from "./json-depth.ts";
+import type { Lifetime } from "./lifetime.ts";
 
 const tooLarge = (maxBytes: number) =>
   new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
@@ -38,6 +39,18 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
 /** No request that means something comes near it. */
 const maxDepth = 100;
 
+/** Waits no longer than the request lives: the rest of a body may never come, and the connection stay open. */
+const withinLife = <Value>(reading: Promise<Value>, lifetime: Pick<Lifetime, "onAbort">): Promise<Value> =>
+  new Promise((resolve, reject) => {
+    lifetime.onAbort = reject;
+    reading.then(resolve, reject);
+  });
+
+const tooSlow = () =>
+  new ApiError("request_timeout", "The request body did not arrive in time.", {
+    headers: { connection: "close" },
+  });
+
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export interface JsonBody {
@@ -45,8 +58,12 @@ export interface JsonBody {
   readonly value: unknown;
 }
 
-/** Throws ApiError request_too_large, invalid_json, invalid_request or client_closed_request. */
-export async function readJson(request: Request, maxBytes: number): Promise<JsonBody> {
+/** Throws ApiError request_too_large, request_timeout, invalid_json, invalid_request or client_closed_request. */
+export async function readJson(
+  request: Request,
+  maxBytes: number,
+  lifetime: Pick<Lifetime, "onAbort">,
+): Promise<JsonBody> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
     throw new ApiError(
@@ -56,9 +73,9 @@ export async function readJson(request: Request, maxBytes: number): Promise<Json
   }
   let bytes: Uint8Array;
   try {
-    bytes = await readBytes(request, maxBytes);
+    bytes = await withinLife(readBytes(request, maxBytes), lifetime);
   } catch (error) {
-    if (error instanceof ApiError) throw error;
+    if (error instanceof ApiError) throw error.code === "upstream_timeout" ? tooSlow() : error;
     throw new ApiError("client_closed_request", "The request body ended early.", { cause: error });
   }
   if (bytes.length > maxBytes) throw tooLarge(maxBytes);

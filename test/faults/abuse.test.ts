@@ -115,6 +115,22 @@ describe("a request whose framing is", () => {
     expect((await site.log()).ajax).toEqual([]);
   });
 
+  test("shorter than its length, on a connection that stays open, is given up in time", async () => {
+    const hasty = await startServer({
+      env: { CHAT_PAGE_URL: site.pageUrl, UPSTREAM_URL: site.ajaxUrl, API_REQUEST_TIMEOUT: "1" },
+    });
+    for (const pieces of [
+      [head("Content-Length: 1000\r\n"), body],
+      [head("Transfer-Encoding: chunked\r\n"), "1000\r\n", body],
+    ]) {
+      const answer = await rawRequest(hasty.url, pieces, { readMs: 20 });
+      expect(answer.status).toBe(408);
+      expect(answer.text).toContain('"code":"request_timeout"');
+    }
+    expect((await site.log()).ajax).toEqual([]);
+    await hasty.stop();
+  });
+
   test("longer than its length ends where it said", async () => {
     const answer = await rawRequest(gateway.url, [head("Content-Length: 10\r\n"), body], { readMs: 50 });
     expect(answer.status).toBe(400);

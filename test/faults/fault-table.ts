@@ -342,6 +342,10 @@ export const errorGuide: Readonly<Record<ErrorCode, ErrorGuide>> = {
   },
   not_found: { inStream: false, operator: clientsMatter },
   method_not_allowed: { inStream: false, operator: clientsMatter },
+  request_timeout: {
+    inStream: false,
+    operator: "Raise API_REQUEST_TIMEOUT, if clients with slow lines send much.",
+  },
   idempotency_key_reused: { inStream: false, operator: clientsMatter },
   request_too_large: { inStream: false, operator: "Raise MAX_BODY_BYTES." },
   rate_limit_exceeded: {
