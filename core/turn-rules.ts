@@ -59,6 +59,22 @@ export const newConversation = (startedAtMs: number): ConversationRef => {
 
 const isSystem = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
 
+const isUser = ({ role }: ChatMessage): boolean => role === "user";
+
+const withoutReasoning = (message: ChatMessage): ChatMessage => {
+  const { reasoning_content, reasoning_details, annotations, ...native } = message.native;
+  return (reasoning_content ?? reasoning_details ?? annotations) ? { ...message, native } : message;
+};
+
+/**
+ * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
+ * some insist on; over and done, it is left out, for other upstreams refuse a message with such fields.
+ */
+const retold = (remembered: readonly ChatMessage[], next: readonly ChatMessage[]): ChatMessage[] => {
+  const goesOnFrom = next.some(isUser) ? remembered.length : remembered.findLastIndex(isUser);
+  return remembered.map((message, index) => (index < goesOnFrom ? withoutReasoning(message) : message));
+};
+
 /** Whether a client's own history goes on from the turns that are stored. */
 const extendsStored = (history: readonly ChatMessage[], record: ConversationRecord): boolean =>
   record.turns.every(({ role, text }, index) => {
@@ -89,7 +105,8 @@ export function planTurn(
 
   const told = (): readonly ChatMessage[] => {
     if (record === undefined || isUnremembered(record)) return messages;
-    if (!carriesHistory) return [...(system.length > 0 ? system : record.system), ...record.turns, ...turns];
+    if (!carriesHistory)
+      return [...(system.length > 0 ? system : record.system), ...retold(record.turns, turns), ...turns];
     return system.length > 0 ? messages : [...record.system, ...messages];
   };
 

@@ -249,25 +249,34 @@ describe("messages", () => {
   );
 
   test.each([0, 1] as const)(
-    "reasoning, refusal and further fields of a reply are kept (%d)",
+    "refusal and further fields of a reply are told, its reasoning only while its tools are at work (%d)",
     async (instance) => {
       const { say, asked } = setUp();
       const reply: StreamPart[] = [
         { type: "reasoning-delta", delta: "hm" },
         { type: "text-delta", delta: "yes" },
         { type: "refusal-delta", delta: "no" },
-        { type: "extension", scope: "message", fields: { annotations: [{ url: "x" }] } },
-        { type: "finish", reason: "length" },
+        { type: "extension", scope: "message", fields: { annotations: [{ url: "x" }], audio: { id: "a" } } },
+        { type: "tool-call-delta", index: 0, id: "c", name: "f", delta: "{}" },
+        { type: "finish", reason: "tool_calls" },
       ];
       await say([user("one")], { session: "s", reply });
+      const native = { role: "tool", tool_call_id: "c", content: "done" };
+      await say([{ role: "tool", text: "done", native }], { session: "s", instance });
       await say([user("two")], { session: "s", instance });
-      expect(asked[1]?.messages[1]?.native).toEqual({
+      const told = {
         role: "assistant",
         content: "yes",
-        reasoning_content: "hm",
         refusal: "no",
+        audio: { id: "a" },
+        tool_calls: [{ id: "c", type: "function", function: { name: "f", arguments: "{}" } }],
+      };
+      expect(asked[1]?.messages[1]?.native).toEqual({
+        ...told,
+        reasoning_content: "hm",
         annotations: [{ url: "x" }],
       });
+      expect(asked[2]?.messages[1]?.native).toEqual(told);
     },
   );
 });

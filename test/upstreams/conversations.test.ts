@@ -82,6 +82,9 @@ describe("a conversation", () => {
       { role: "assistant", content: null, reasoning_content: "A tower.", tool_calls: [call] },
       result,
     ]);
+    // Some upstreams refuse a request with another model's reasoning in it.
+    await say("vendor/echo", user("Thanks"));
+    expect(toldUpstream()[1]).toEqual({ role: "assistant", content: null, tool_calls: [call] });
   });
 
   test("goes on at the fallback when the site fails in the middle of it", async () => {
