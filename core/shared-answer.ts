@@ -49,8 +49,9 @@ export function sharedAnswer(
           ? signal.reason
           : new ApiError("client_closed_request", "The client closed the connection."),
       );
-      source.return?.().catch(() => {});
     }
+    // At the end too, and after a failure: it is what gives the place at the upstream back.
+    source.return?.().catch(() => {});
     onEmpty();
   };
 
