@@ -226,7 +226,11 @@ export function chatExchange(
       if (isEarly) await first;
 
       const finished = inbound.defer();
+      let isOver = false;
       const finish = (error?: unknown) => {
+        // A client may leave while the turn is being kept.
+        if (isOver) return;
+        isOver = true;
         end();
         finished(error);
       };

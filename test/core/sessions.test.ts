@@ -239,6 +239,28 @@ describe("a store that fails", () => {
     expect((await chat(say("one", { user: "ann" }))).status).toBe(200);
   });
 
+  test("is waited for, and a client that leaves meanwhile is one request in the log", async () => {
+    let write = () => {};
+    const store: SessionStore = {
+      ...memoryStore({ maxEntries: 10, clock: fakeClock() }),
+      set: () =>
+        new Promise((resolve) => {
+          write = () => resolve("1");
+        }),
+    };
+    const { chat, records } = setup({}, { store });
+    const response = await chat(say("one", { user: "ann", stream: true }));
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    const last = reader.read();
+    await settle();
+    await reader.cancel();
+    write();
+    await last;
+    await settle();
+    expect(records).toHaveLength(1);
+  });
+
   test("on writing delivers the answer and says that it is not remembered", async () => {
     const { chat, log } = setup({}, { store: broken({ get: false, set: true }) });
     const whole = await chat(say("one", { user: "ann" }));
