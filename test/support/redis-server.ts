@@ -32,11 +32,15 @@ export function requireRedis(): void {
   if (status !== 0) throw new Error(`redis-server can't be installed:\n${stderr}`);
 }
 
-const isListening = (port: number): Promise<boolean> =>
+/** Whether it answers commands: it listens before it has read its data, and refuses until then. */
+const isReady = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
+    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
+    socket.once("error", () => resolve(false));
+    socket.once("data", (reply) => {
+      resolve(reply.toString().startsWith("+PONG"));
+      socket.destroy();
+    });
   });
 
 /** Starts a Redis of its own on a free port; every write is on disk before it is acknowledged. */
@@ -52,7 +56,7 @@ export async function redisServer(...extraArguments: string[]): Promise<RedisSer
     url: `redis://127.0.0.1:${port}`,
     async start() {
       child = spawn("redis-server", args, { stdio: "ignore" });
-      while (!(await isListening(port))) {
+      while (!(await isReady(port))) {
         if (child.exitCode !== null) throw new Error(`redis-server ended with code ${child.exitCode}`);
         await sleep(5);
       }
