@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { gatewayContract } from "../contracts/gateway.ts";
+import { hostileRequests } from "../contracts/hostile-requests.ts";
 import { startServer } from "../support/start-server.ts";
 import { copyOfSources, deno, run } from "./support/built.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
@@ -9,6 +10,11 @@ const environment = { DENO_KV_PATH: ":memory:", DENO_NO_UPDATE_CHECK: "1" };
 
 gatewayContract("Deno, by its adapter", {
   store: "deno-kv",
+  start: (env) =>
+    startServer({ command: [deno, "run", "-A", "adapters/deno.ts"], env: { ...environment, ...env } }),
+});
+
+hostileRequests("Deno", {
   start: (env) =>
     startServer({ command: [deno, "run", "-A", "adapters/deno.ts"], env: { ...environment, ...env } }),
 });
