@@ -12,8 +12,11 @@ export interface LoggerOptions {
   readonly clock: Pick<Clock, "now">;
 }
 
+/** A terminal obeys control characters, and clients choose the names of models. */
 const prettyValue = (value: LogFields[string]): string =>
-  typeof value === "string" && /[\s"]/.test(value) ? JSON.stringify(value) : String(value);
+  typeof value === "string" && /[\s"\p{Cc}]/u.test(value)
+    ? JSON.stringify(value).replace(/\p{Cc}/gu, "\ufffd")
+    : String(value);
 
 const prettyLine = (time: string, level: string, event: string, fields: LogFields): string => {
   const facts = Object.entries(fields).filter(([, value]) => value !== undefined);

@@ -45,6 +45,9 @@ export interface ModelDirectoryOptions {
 const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(record, name) ? record[name] : undefined;
 
+/** Names end up in headers, in the log and among the circuits, and those of unlisted models are the client's. */
+const maxNameChars = 256;
+
 const notFound = (asked: string): ApiError =>
   new ApiError(
     "model_not_found",
@@ -156,6 +159,7 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
     },
 
     async find(asked, context) {
+      if (asked.length > maxNameChars) throw notFound(asked);
       const route = await resolve(asked, context);
       const { provider, model } = route;
       const names =

@@ -202,6 +202,15 @@ describe("JSON", () => {
     await expectRefused(await chat(JSON.stringify({ ...hello, model })), 404, "model_not_found", "model");
   });
 
+  test("names no model at length, of an upstream with unlisted ones neither", async () => {
+    const provider = { ...scriptedProvider(), takesUnlistedModels: true };
+    const { chat } = testHandler({}, { providers: [provider] });
+    const model = (chars: number) => `scripted/${"x".repeat(chars - "scripted/".length)}`;
+    expect((await chat({ ...hello, model: model(256) })).status).toBe(200);
+    await expectRefused(await chat({ ...hello, model: model(257) }), 404, "model_not_found", "model");
+    expect(provider.requests).toHaveLength(1);
+  });
+
   test("that names parts at any length is not repeated at that length", async () => {
     const parts = [{ type: "x".repeat(100_000) }, { type: "y".repeat(100_000) }];
     await expectRefused(await chat(json(parts)), 400, "unsupported_content", "messages");
