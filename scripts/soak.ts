@@ -6,6 +6,7 @@
 import { startServer, stopAll } from "../bench/processes.ts";
 import { hasRedis, redisServer } from "../test/support/redis-server.ts";
 import { startChatSite } from "../test/upstream/chat-site.ts";
+import { startOpenAiUpstream } from "../test/upstream/openai-upstream.ts";
 import { siteControl } from "../test/upstream/site-control.ts";
 import { apiKey, gatewayClient } from "./soak/client.ts";
 import { disruptions } from "./soak/disruptions.ts";
@@ -26,12 +27,13 @@ const settleMs = 15_000;
 
 /** How much more memory there may be at the end than after the warm-up. */
 const tolerance = { rssBytes: 32 * 2 ** 20, rssShare: 0.15 };
-/** Connections that are kept for the next call: one of each client, one to the site for it, and a few of the store. */
-const keptSockets = 2 * clients + 8;
+/** Connections that are kept for the next call: one of each client, one to each upstream for it, and a few of the store. */
+const keptSockets = 3 * clients + 8;
 
 const chatSite = startChatSite();
 const site = siteControl(chatSite.url);
 await site.set({ log: false });
+const other = await startOpenAiUpstream({ gapMs: 2 });
 const redis = hasRedis() ? await redisServer() : undefined;
 if (redis === undefined)
   console.log("redis-server is not installed: the store is memory, and is not disturbed.");
@@ -42,6 +44,9 @@ const gateway = await startServer(
     API_MASTER_KEY: apiKey,
     CHAT_PAGE_URL: site.pageUrl,
     UPSTREAM_URL: site.ajaxUrl,
+    PROVIDERS: JSON.stringify([
+      { name: "local", baseUrl: other.baseUrl, models: ["echo"], maxConcurrency: 16 },
+    ]),
     // A fault that one client asks for must not answer for others.
     CIRCUIT_BREAKER: "off",
     STREAM_COMMIT_MS: String(streamCommitMs),
@@ -130,12 +135,13 @@ try {
   // Who left may have left before the gateway saw the request.
   if (seen > client.sent || seen < client.sent - left) problems.push("requests were lost, or counted twice");
   if (internal > 0) problems.push(`${internal} faults of the gateway itself`);
-  if (running > 0) problems.push(`${running} calls still have or want a place at the site`);
+  if (running > 0) problems.push(`${running} calls still have or want a place at an upstream`);
   if (!isBack(after, before)) problems.push("memory, sockets or files are not given back");
   for (const [outcome, count] of unexplained) problems.push(`${outcome} (${count} times)`);
 } finally {
   await stopAll();
   await chatSite.stop();
+  other.close();
   await redis?.[Symbol.asyncDispose]();
 }
 if (problems.length > 0) console.error(`\nNot explained:\n  ${problems.join("\n  ")}`);

@@ -19,6 +19,9 @@ export interface Kind {
 /** What the gateway under soak has as STREAM_COMMIT_MS. */
 export const streamCommitMs = 300;
 
+/** A model of the OpenAI-compatible upstream. */
+export const otherModel = "local/echo";
+
 const random = (count: number) => Math.floor(Math.random() * count);
 const pick = <Value>(values: readonly Value[]): Value => values[random(values.length)] as Value;
 const isStream = () => Math.random() < 0.5;
@@ -27,9 +30,9 @@ const isStream = () => Math.random() < 0.5;
 let questions = 0;
 const newQuestion = () => `question ${++questions} end`;
 
-/** The stand-in repeats the last line that it was sent, so an answer to another's question is found out. */
+/** Both stand-ins repeat the last text that they were sent, so an answer to another's question is found out. */
 const checked = (answer: Answer, question: string): Answer =>
-  answer.result !== "ok" || (answer.text.startsWith(`You said: `) && answer.text.includes(question))
+  answer.result !== "ok" || answer.text.includes(question)
     ? answer
     : { ...answer, result: "another's answer" };
 
@@ -89,6 +92,25 @@ async function askTwice(client: Client): Promise<Outcome> {
     result: second.text === first.text || !first.isSaved ? "ok" : "a turn taken twice",
     expected: "ok",
   };
+}
+
+/** The OpenAI-compatible upstream, alone or in a conversation. */
+async function askOther(client: Client): Promise<Outcome> {
+  const question = newQuestion();
+  const headers: Record<string, string> = isStream() ? { "x-session-id": crypto.randomUUID() } : {};
+  const answer = await client.ask({
+    content: question,
+    stream: isStream(),
+    headers,
+    fields: { model: otherModel },
+  });
+  return { result: checked(answer, question).result, expected: "ok" };
+}
+
+async function leaveOther(client: Client): Promise<Outcome> {
+  const question = { content: "long ".repeat(200), stream: true, fields: { model: otherModel } };
+  const { result } = await client.leaveWithinStream(question);
+  return { result, expected: "left" };
 }
 
 async function askForFault(client: Client): Promise<Outcome> {
@@ -170,6 +192,8 @@ export const kinds: readonly Kind[] = [
   { name: "streams", weight: 6, run: (client) => askOne(client, true) },
   { name: "conversations", weight: 6, run: askInConversation },
   { name: "retries", weight: 2, run: askTwice },
+  { name: "other upstream", weight: 4, run: askOther },
+  { name: "leaving the other", weight: 1, run: leaveOther },
   { name: "faults", weight: 4, run: askForFault },
   { name: "late faults", weight: 2, run: askForLateFault },
   { name: "leaving early", weight: 2, run: leaveEarly },
