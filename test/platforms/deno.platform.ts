@@ -30,7 +30,8 @@ gatewayContract("Deno, by `deno serve`", {
 });
 
 test("`deno check` finds the sources well-typed", async () => {
-  expect(await run([deno, "task", "check"])).toContain("handler.ts");
+  // Not by the task: where npm has installed the package `deno`, tasks take its program for a script.
+  expect(await run([deno, "check", "handler.ts", "adapters/deno.ts"])).toContain("handler.ts");
 });
 
 test("`deno install --prod && deno task start` is enough for a clone", async () => {
