@@ -1,5 +1,5 @@
 /** What each failure means to the operator, and which setting to change. */
-import type { ErrorCode } from "../../core/errors.ts";
+import { ApiError, type ErrorCode, errorTable } from "../../core/errors.ts";
 
 export interface Advice {
   readonly means: string;
@@ -7,6 +7,14 @@ export interface Advice {
 }
 
 type AdviceByCode = Partial<Record<ErrorCode, Advice>>;
+
+/** The advice on whatever a provider has thrown. */
+export function adviceFor(error: unknown, byCode: AdviceByCode): Advice {
+  if (!(error instanceof ApiError)) {
+    return { means: "the gateway itself is at fault", change: "nothing; please report it" };
+  }
+  return byCode[error.code] ?? { means: errorTable[error.code].when, change: "nothing that is known" };
+}
 
 const wait = "nothing here; until it is over, MODEL_FALLBACKS can send requests to another upstream";
 

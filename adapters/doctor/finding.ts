@@ -1,3 +1,4 @@
+import { ApiError } from "../../core/errors.ts";
 import type { Advice } from "./advice.ts";
 
 /** What one step of the doctor has found. */
@@ -44,3 +45,7 @@ export const shownUrl = (url: string): string => {
 /** The message of whatever was thrown, on one line. */
 export const wordsOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ").trim();
+
+/** The same with the code of an error that has one. */
+export const describe = (error: unknown): string =>
+  error instanceof ApiError ? `${error.code}: ${wordsOf(error)}` : wordsOf(error);

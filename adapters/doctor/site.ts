@@ -1,11 +1,11 @@
 /** The chat site: its hosts, its page, the nonce in it, and one message. */
 import type { Environment, SiteSettings } from "../../core/config.ts";
-import { ApiError, errorTable } from "../../core/errors.ts";
+import { ApiError } from "../../core/errors.ts";
 import { kimiWeb } from "../../core/providers/kimi-web/kimi-web.ts";
 import type { Fetch } from "../../core/types.ts";
-import { type Advice, refusedNonce, siteAdvice } from "./advice.ts";
+import { adviceFor, refusedNonce, siteAdvice } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";
-import { bad, type Finding, good, shownUrl, skipped, warning, wordsOf } from "./finding.ts";
+import { bad, describe, type Finding, good, shownUrl, skipped, warning } from "./finding.ts";
 import { examineHost } from "./hosts.ts";
 
 export interface SiteOptions {
@@ -38,14 +38,6 @@ const observed = (fetch: Fetch, calls: Call[]): Fetch => {
   };
 };
 
-const adviceFor = (error: unknown): Advice =>
-  error instanceof ApiError
-    ? (siteAdvice[error.code] ?? { means: errorTable[error.code].when, change: "nothing that is known" })
-    : { means: "the gateway itself is at fault", change: "nothing; please report it" };
-
-const describe = (error: unknown): string =>
-  error instanceof ApiError ? `${error.code}: ${wordsOf(error)}` : wordsOf(error);
-
 /** What the one message has shown of the three steps on its way. */
 export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding> {
   const { site, model, timeoutMs, environment } = options;
@@ -74,9 +66,9 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   const hasPage = posts.length > 0 || (lacksNonce && pageStatus >= 200 && pageStatus < 300);
   yield hasPage
     ? good("page", `${shownUrl(site.pageUrl)}: status ${pages[0]?.status}`, pages[0]?.ms ?? 0)
-    : bad("page", describe(error), adviceFor(error), page?.ms);
+    : bad("page", describe(error), adviceFor(error, siteAdvice), page?.ms);
   if (posts.length === 0) {
-    if (hasPage) yield bad("nonce", describe(error), adviceFor(error));
+    if (hasPage) yield bad("nonce", describe(error), adviceFor(error, siteAdvice));
     else yield skipped("nonce", "not tried");
     yield skipped("message", "not tried");
     return;
@@ -92,7 +84,7 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   } else yield good("nonce", "found in the page");
 
   if ("error" in outcome) {
-    const advice = lacksNonce ? refusedNonce : adviceFor(error);
+    const advice = lacksNonce ? refusedNonce : adviceFor(error, siteAdvice);
     yield bad("message", describe(error), advice, posts.at(-1)?.ms);
   } else yield good("message", `${model} answered with ${outcome.characters} characters`, outcome.ms);
 }

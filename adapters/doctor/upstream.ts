@@ -1,12 +1,11 @@
 /** An OpenAI-compatible upstream: its host, its list of models, and one message. */
 import type { Config, Environment } from "../../core/config.ts";
-import { ApiError, errorTable } from "../../core/errors.ts";
 import { silentLogger } from "../../core/log.ts";
 import { openAiCompatible } from "../../core/providers/openai-compatible.ts";
 import type { Fetch } from "../../core/types.ts";
-import { type Advice, upstreamAdvice } from "./advice.ts";
+import { adviceFor, upstreamAdvice } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";
-import { bad, type Finding, good, skipped, warning, wordsOf } from "./finding.ts";
+import { bad, describe, type Finding, good, skipped, warning } from "./finding.ts";
 import { examineHost } from "./hosts.ts";
 
 export interface UpstreamOptions {
@@ -32,13 +31,6 @@ export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator
         models: `models of ${name} in PROVIDERS`,
       };
   const byCode = upstreamAdvice(names);
-  const adviceFor = (error: unknown): Advice =>
-    error instanceof ApiError
-      ? (byCode[error.code] ?? { means: errorTable[error.code].when, change: "nothing that is known" })
-      : { means: "the gateway itself is at fault", change: "nothing; please report it" };
-  const describe = (error: unknown) =>
-    `${name}: ${error instanceof ApiError ? `${error.code}: ` : ""}${wordsOf(error)}`;
-
   const host = await examineHost(settings.baseUrl, names.baseUrl, environment);
   yield host;
   if (host.verdict === "bad") {
@@ -57,9 +49,10 @@ export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator
   const ms = performance.now() - startedMs;
   const named = models === "*" ? [] : models;
   if ("error" in listed) {
-    if (models === "*") yield bad("models", describe(listed.error), adviceFor(listed.error), ms);
+    if (models === "*")
+      yield bad("models", `${name}: ${describe(listed.error)}`, adviceFor(listed.error, byCode), ms);
     else {
-      yield warning("models", describe(listed.error), {
+      yield warning("models", `${name}: ${describe(listed.error)}`, {
         means:
           "it can't be checked whether the upstream has the models that are named; requests don't need the list",
         change: "nothing, if the message below is answered",
@@ -85,6 +78,6 @@ export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator
     const reply = await askOnce(openAiCompatible({ ...settings, fetch }), model, timeoutMs);
     yield good("message", `${name}: ${model} answered with ${reply.characters} characters`, reply.ms);
   } catch (error) {
-    yield bad("message", `${describe(error)} (model ${model})`, adviceFor(error));
+    yield bad("message", `${name}: ${describe(error)} (model ${model})`, adviceFor(error, byCode));
   }
 }
