@@ -80,7 +80,11 @@ export const abortable = <T>(promise: Promise<T>, signal: AbortSignal): Promise<
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    const settled = () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(promise);
+    };
+    promise.then(settled, settled);
   });
 
 /** Resolves to whether `promise` has settled within `delayMs`. */

@@ -30,14 +30,14 @@ const encodeLabels = (labels: Labels): string => {
 const header = (name: string, help: string, type: string): string =>
   `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
 
-/** Series by the values of their labels. Looked up by those joined, so that labels are encoded once for each series. */
+/** Series by the values of their labels. `key` is those joined by line breaks: who has several series joins them once. */
 const seriesOf = <Series>(names: readonly string[], create: (labels: Labels) => Series) => {
   const found = new Map<string, Series>();
   return {
-    at(...values: string[]): Series {
-      const key = values.join("\n");
+    at(key: string): Series {
       let series = found.get(key);
       if (series === undefined) {
+        const values = key.split("\n");
         series = create(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""])));
         found.set(key, series);
       }
@@ -50,8 +50,8 @@ const seriesOf = <Series>(names: readonly string[], create: (labels: Labels) => 
 const counter = (name: string, help: string, labelNames: readonly string[]) => {
   const series = seriesOf(labelNames, (labels) => ({ labels: encodeLabels(labels), value: 0 }));
   return {
-    add(amount: number, ...values: string[]) {
-      series.at(...values).value += amount;
+    add(amount: number, key: string) {
+      series.at(key).value += amount;
     },
     render: () =>
       header(name, help, "counter") +
@@ -70,8 +70,8 @@ const histogram = (name: string, help: string, labelNames: readonly string[]) =>
     count: 0,
   }));
   return {
-    observe(ms: number, ...values: string[]) {
-      const entry = series.at(...values);
+    observe(ms: number, key: string) {
+      const entry = series.at(key);
       const seconds = ms / 1000;
       const index = bounds.findIndex((bound) => seconds <= bound);
       if (index >= 0) entry.counts[index] = (entry.counts[index] ?? 0) + 1;
@@ -139,19 +139,21 @@ export function metrics(): Metrics {
     observe(record) {
       const { route, status, code = "", key = "", provider } = record;
       const method = knownMethods.has(record.method) ? record.method : "other";
-      requests.add(1, route, method, String(status), code, key);
+      requests.add(1, `${route}\n${method}\n${status}\n${code}\n${key}`);
       seconds.observe(record.ms, route);
-      if (record.storeMs !== undefined) store.observe(record.storeMs);
+      if (record.storeMs !== undefined) store.observe(record.storeMs, "");
       if (provider === undefined || record.model === undefined) return;
       if (models.size < maxModels) models.add(record.model);
       const model = models.has(record.model) ? record.model : "others";
-      if (record.firstPartMs !== undefined) firstPart.observe(record.firstPartMs, provider, model);
-      if (record.upstreamMs !== undefined) upstream.observe(record.upstreamMs, provider, model);
-      if (record.replayed) replayed.add(1, provider, model);
-      if (record.attempts) attempts.add(record.attempts, provider, model);
-      if (record.charsIn) chars.add(record.charsIn, provider, model, "in");
-      if (record.charsOut) chars.add(record.charsOut, provider, model, "out");
-      if (record.droppedMessages) dropped.add(record.droppedMessages, provider, model);
+      // A client's name for a model may hold anything.
+      const way = `${provider}\n${model.replaceAll("\n", " ")}`;
+      if (record.firstPartMs !== undefined) firstPart.observe(record.firstPartMs, way);
+      if (record.upstreamMs !== undefined) upstream.observe(record.upstreamMs, way);
+      if (record.replayed) replayed.add(1, way);
+      if (record.attempts) attempts.add(record.attempts, way);
+      if (record.charsIn) chars.add(record.charsIn, `${way}\nin`);
+      if (record.charsOut) chars.add(record.charsOut, `${way}\nout`);
+      if (record.droppedMessages) dropped.add(record.droppedMessages, way);
     },
     render(gauges) {
       const counted = [requests, seconds, firstPart, upstream, store, attempts, replayed, chars, dropped].map(

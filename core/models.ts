@@ -18,7 +18,7 @@ export interface ListedModel extends ModelRoute {
 export type ListingContext = Pick<ProviderContext, "signal" | "log">;
 
 /** Looks a model up when it is its turn: the upstream that must be asked for its list may be slow, or down. */
-export type FindRoute = (context: ListingContext) => Promise<ModelRoute>;
+export type FindRoute = (context: ListingContext) => MaybePromise<ModelRoute>;
 
 /** Who answers for a name. */
 export interface FoundModel {
@@ -31,7 +31,7 @@ export interface ModelDirectory {
   /** Every model on offer: by its id, or as `provider/id` where that id leads to another provider. */
   list(context: ListingContext): Promise<readonly ListedModel[]>;
   /** Throws ApiError model_not_found. */
-  find(asked: string, context: ListingContext): Promise<FoundModel>;
+  find(asked: string, context: ListingContext): MaybePromise<FoundModel>;
 }
 
 export interface ModelDirectoryOptions {
@@ -41,6 +41,10 @@ export interface ModelDirectoryOptions {
   /** By the name that was asked for, by `provider/id` or by a model's id. */
   readonly modelFallbacks?: Readonly<Record<string, readonly string[]>>;
 }
+
+/** Goes on at once where there is nothing to wait for. */
+const andThen = <T, R>(value: MaybePromise<T>, next: (value: T) => MaybePromise<R>): MaybePromise<R> =>
+  value instanceof Promise ? value.then(next) : next(value);
 
 const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(record, name) ? record[name] : undefined;
@@ -103,37 +107,41 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
    * The operator's name for a provider comes before whatever ids upstreams list. What nobody lists is still asked of an
    * upstream that is named, or whose list can't be had: upstreams have models that they don't list.
    */
-  const lookUp = async (asked: string, context: ListingContext): Promise<ModelRoute | undefined> => {
+  const lookUp = (asked: string, context: ListingContext): MaybePromise<ModelRoute | undefined> => {
     const { named, rest } = splitName(asked);
-    let guess: ModelRoute | undefined;
-    for (const provider of named ? [named, ...providers.filter((other) => other !== named)] : providers) {
-      const models = modelsOf(provider, context);
-      const list = models instanceof Promise ? await models : models;
+    const order = named ? [named, ...providers.filter((other) => other !== named)] : providers;
+
+    const lookFrom = (position: number, guess?: ModelRoute): MaybePromise<ModelRoute | undefined> => {
+      const provider = order[position];
+      if (provider === undefined) return guess;
       const id = provider === named ? rest : asked;
       const isUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
-      if (list instanceof ApiError) {
-        const route = { provider, model: { id, createdAt: 0 } };
-        if (isUnlisted) return route;
-        guess ??= { ...route, listError: list };
-        continue;
-      }
-      const index = indexOf(list);
-      const model = index.get(asked) ?? index.get(id);
-      if (model !== undefined) return { provider, model };
-      if (isUnlisted) guess = { provider, model: { id, createdAt: 0 } };
-    }
-    return guess;
+      return andThen(modelsOf(provider, context), (list) => {
+        if (list instanceof ApiError) {
+          const route = { provider, model: { id, createdAt: 0 } };
+          return isUnlisted ? route : lookFrom(position + 1, guess ?? { ...route, listError: list });
+        }
+        const index = indexOf(list);
+        const model = index.get(asked) ?? index.get(id);
+        if (model !== undefined) return { provider, model };
+        return lookFrom(position + 1, isUnlisted ? { provider, model: { id, createdAt: 0 } } : guess);
+      });
+    };
+    return lookFrom(0);
   };
 
-  const resolve = async (asked: string, context: ListingContext): Promise<ModelRoute> => {
+  const resolve = (asked: string, context: ListingContext): MaybePromise<ModelRoute> => {
     const alias = own(modelAliases, asked);
-    let found = await lookUp(alias ?? asked, context);
-    const catchAll = own(modelAliases, "*");
-    if (alias === undefined && catchAll !== undefined && (found === undefined || found.listError)) {
-      found = await lookUp(catchAll, context);
-    }
-    if (found === undefined) throw notFound(asked);
-    return found;
+    const catchAll = alias === undefined ? own(modelAliases, "*") : undefined;
+    const demand = (found: ModelRoute | undefined): ModelRoute => {
+      if (found === undefined) throw notFound(asked);
+      return found;
+    };
+    return andThen(lookUp(alias ?? asked, context), (found) =>
+      catchAll !== undefined && (found === undefined || found.listError)
+        ? andThen(lookUp(catchAll, context), demand)
+        : demand(found),
+    );
   };
 
   return {
@@ -158,16 +166,17 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
       return [...listed.values()];
     },
 
-    async find(asked, context) {
+    find(asked, context) {
       if (asked.length > maxNameChars) throw notFound(asked);
-      const route = await resolve(asked, context);
-      const { provider, model } = route;
-      const names =
-        own(modelFallbacks, asked) ??
-        own(modelFallbacks, `${provider.name}/${model.id}`) ??
-        own(modelFallbacks, model.id) ??
-        [];
-      return { route, fallbacks: names.map((name) => (later) => resolve(name, later)) };
+      return andThen(resolve(asked, context), (route) => {
+        const { provider, model } = route;
+        const names =
+          own(modelFallbacks, asked) ??
+          own(modelFallbacks, `${provider.name}/${model.id}`) ??
+          own(modelFallbacks, model.id) ??
+          [];
+        return { route, fallbacks: names.map((name) => (later) => resolve(name, later)) };
+      });
     },
   };
 }

@@ -28,12 +28,12 @@ async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): 
   return joined(chunks, length);
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
-  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
-  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
+  if (declared !== null) return request.arrayBuffer();
+  return request.body === null ? Promise.resolve(new Uint8Array()) : readBounded(request.body, maxBytes);
 }
 
 /** No request that means something comes near it. */
@@ -71,15 +71,16 @@ export async function readJson(
       "Compressed request bodies are not supported: send it without Content-Encoding.",
     );
   }
-  let bytes: Uint8Array;
+  let bytes: Uint8Array | ArrayBuffer;
   try {
     bytes = await withinLife(readBytes(request, maxBytes), lifetime);
   } catch (error) {
     if (error instanceof ApiError) throw error.code === "upstream_timeout" ? tooSlow() : error;
     throw new ApiError("client_closed_request", "The request body ended early.", { cause: error });
   }
-  if (bytes.length > maxBytes) throw tooLarge(maxBytes);
-  if (bytes.length === 0) throw new ApiError("invalid_json", "The request has no body: send a JSON object.");
+  if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+  if (bytes.byteLength === 0)
+    throw new ApiError("invalid_json", "The request has no body: send a JSON object.");
   let text: string;
   try {
     text = utf8.decode(bytes);

@@ -83,11 +83,14 @@ export function createRouter(
 
   const router = Router<Entering>({
     before: [
-      ({ request, respond }: Entering) =>
-        request.method === "OPTIONS" ? respond(204, null, cors.preflightHeaders(request.headers)) : undefined,
       (entering: Entering) => {
-        if (!publicPaths.has(entering.path)) entering.caller = authorize(entering.request.headers);
-        entering.record.key = entering.caller.name;
+        const { request, record, path } = entering;
+        if (request.method === "OPTIONS") {
+          return entering.respond(204, null, cors.preflightHeaders(request.headers));
+        }
+        if (!publicPaths.has(path)) entering.caller = authorize(request.headers);
+        record.key = entering.caller.name;
+        return undefined;
       },
     ],
     catch(error: unknown, request) {
@@ -126,6 +129,10 @@ export function createRouter(
   };
 
   const outlive = outliving();
+  const headersFor = (givenOrigin: string | null): Headers =>
+    new Headers({ ...securityHeaders, ...jsonHeaders, ...cors.headersFor(givenOrigin) });
+  // Most answers begin with the same headers, which the runtime copies in one go.
+  const headersWithoutOrigin = headersFor(null);
 
   return async (request, context) => {
     const isOver = outlive(context);
@@ -133,12 +140,9 @@ export function createRouter(
     const givenId = request.headers.get("x-request-id");
     const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
     const record: RequestRecord = { requestId, method: request.method, route: "none", status: 0, ms: 0 };
-    const answerHeaders: Record<string, string> = {
-      ...securityHeaders,
-      ...jsonHeaders,
-      ...cors.headersFor(request.headers.get("origin")),
-      "x-request-id": requestId,
-    };
+    const givenOrigin = request.headers.get("origin");
+    const commonHeaders = givenOrigin === null ? headersWithoutOrigin : headersFor(givenOrigin);
+    const answerHeaders: Record<string, string> = { "x-request-id": requestId };
     const path = normalizedPath(request.url);
     let isDeferred = false;
 
@@ -150,7 +154,10 @@ export function createRouter(
     };
     const respond: RoutedRequest["respond"] = (status, body, headers) => {
       record.status = status;
-      return new Response(body, { status, headers: { ...answerHeaders, ...headers } });
+      const response = new Response(body, { status, headers: commonHeaders });
+      for (const name in answerHeaders) response.headers.set(name, answerHeaders[name] as string);
+      for (const name in headers) response.headers.set(name, headers[name] as string);
+      return response;
     };
     const entering: Entering = {
       request,

@@ -4,7 +4,7 @@ import { ApiError, type ErrorCode, errorTable } from "./errors.ts";
 import { abortable } from "./lifetime.ts";
 import type { FindRoute, FoundModel, ModelRoute } from "./models.ts";
 import { type Slots, slots } from "./slots.ts";
-import type { ChatRequest, Clock, Provider, ProviderContext, StreamParts } from "./types.ts";
+import type { ChatRequest, Clock, Model, Provider, ProviderContext, StreamParts } from "./types.ts";
 
 export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
@@ -54,12 +54,16 @@ const maxBreakers = 1000;
 
 const isMendable = (code: ErrorCode): boolean => "mendable" in errorTable[code];
 
-/** An answer whose first parts are there. */
-interface BegunAnswer {
-  readonly first: IteratorResult<StreamParts, unknown>;
-  readonly rest: AsyncIterator<StreamParts, unknown>;
-  /** Releases the provider. */
-  readonly close: () => void;
+type PartIterator = AsyncIterator<StreamParts, unknown>;
+
+/** A call to a provider. */
+interface Attempt {
+  /** Its first parts. Whoever stops waiting for them calls `close`. */
+  readonly first: Promise<IteratorResult<StreamParts, unknown>>;
+  /** What comes after them. */
+  next(): Promise<IteratorResult<StreamParts, unknown>>;
+  /** Releases the provider; before the first parts `reason` tells why. */
+  close(reason?: unknown): void;
 }
 
 export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
@@ -83,7 +87,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     return state;
   };
 
-  const admit = ({ provider, model }: ModelRoute): Admission | undefined => {
+  const admit = (provider: Provider, model: Model): Admission | undefined => {
     if (!breaks) return undefined;
     const { breakers } = stateOf(provider);
     let breaker = breakers.get(model.id);
@@ -96,47 +100,62 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     return breaker.admit();
   };
 
-  /** One attempt, up to its first part. */
-  const attempt = async (
-    route: ModelRoute,
+  const attempt = (
+    { provider, model }: ModelRoute,
     request: Omit<ChatRequest, "model">,
     context: RequestContext,
-  ): Promise<BegunAnswer> => {
-    const { signal } = context;
-    const { provider } = route;
-    const asked: ChatRequest = { ...request, model: route.model.id };
+  ): Attempt => {
+    const asked: ChatRequest = { ...request, model: model.id };
     provider.check?.(asked);
     const state = stateOf(provider);
-    const admission = admit(route);
-    try {
-      await state.slots?.enter(signal);
-    } catch (error) {
-      admission?.abandoned();
-      throw error;
-    }
-    let hasPlace = state.slots !== undefined;
+    const admission = admit(provider, model);
+    let hasPlace = false;
+    let isBeginning = true;
+    let parts: PartIterator | undefined;
+
     const upstreamDone = () => {
       if (hasPlace) state.slots?.leave();
       hasPlace = false;
     };
-    const rest = provider.stream(asked, { ...context, upstreamDone })[Symbol.asyncIterator]();
-    const close = () => {
+    const close = (reason?: unknown) => {
       upstreamDone();
-      rest.return?.().catch(() => {});
+      parts?.return?.().catch(() => {});
+      if (!isBeginning) return;
+      isBeginning = false;
+      const isClient = reason instanceof ApiError && reason.code === "client_closed_request";
+      if (parts === undefined || isClient) admission?.abandoned();
+      else admission?.failed(reason);
     };
-    try {
-      const first = await abortable(rest.next(), signal);
+    const start = () => {
+      hasPlace = state.slots !== undefined;
+      if (!isBeginning) {
+        upstreamDone();
+        throw context.signal.reason;
+      }
+      parts = provider.stream(asked, { ...context, upstreamDone })[Symbol.asyncIterator]();
+      return parts.next();
+    };
+    const begun = (first: IteratorResult<StreamParts, unknown>) => {
+      if (!isBeginning) return first;
+      isBeginning = false;
       state.lastSuccessMs = clock.now();
       admission?.succeeded();
-      return { first, rest, close };
-    } catch (error) {
-      close();
-      if (error instanceof ApiError && error.code === "client_closed_request") admission?.abandoned();
-      else admission?.failed(error);
+      return first;
+    };
+    const failed = (error: unknown): never => {
+      close(error);
       throw error;
+    };
+    try {
+      const place = state.slots?.enter(context.signal);
+      const first = (place === undefined ? start() : place.then(start)).then(begun, failed);
+      return { first, close, next: () => (parts as PartIterator).next() };
+    } catch (error) {
+      return failed(error);
     }
   };
 
+  /** Asks one after the other, until one begins to answer. */
   const begin = async ({
     route: first,
     fallbacks,
@@ -144,7 +163,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     context,
     deadlineMs,
     onServed,
-  }: Question): Promise<BegunAnswer> => {
+  }: Question): Promise<Attempt> => {
     const { requestId, log, trace } = context;
     const failed: ModelRoute[] = [];
     let failure: unknown;
@@ -154,12 +173,15 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
         left > 1 ? shareOfTime(context.signal, (deadlineMs - clock.now()) / left, clock) : undefined;
       const shared = share ? { ...context, signal: share.signal } : context;
       let route = turn === 0 ? first : undefined;
+      let asked: Attempt | undefined;
       try {
         route ??= await (fallbacks[turn - 1] as FindRoute)(shared);
-        const begun = await attempt(route, request, shared);
+        asked = attempt(route, request, shared);
+        await abortable(asked.first, shared.signal);
         onServed({ route, failed });
-        return begun;
+        return asked;
       } catch (error) {
+        asked?.close(error);
         share?.release();
         if (context.signal.aborted || !(error instanceof ApiError)) throw error;
         const { code } = error;
@@ -187,20 +209,27 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
       return [...known.values()];
     },
     ask(question) {
-      let begun: BegunAnswer | undefined;
+      const { route, fallbacks, request, context, onServed } = question;
+      let asked: Attempt | undefined;
       let isClosed = false;
       const start = async () => {
-        begun = await begin(question);
-        if (isClosed) begun.close();
-        return begun.first;
+        if (fallbacks.length > 0) {
+          asked = await begin(question);
+          if (isClosed) asked.close();
+          return asked.first;
+        }
+        asked = attempt(route, request, context);
+        const first = await asked.first;
+        onServed({ route, failed: [] });
+        return first;
       };
       // Not a generator: after the first parts, what the provider gives is passed on as it is.
       const answer: AsyncIterableIterator<StreamParts, unknown> = {
         [Symbol.asyncIterator]: () => answer,
-        next: () => (begun === undefined ? start() : begun.rest.next()),
+        next: () => asked?.next() ?? start(),
         async return() {
           isClosed = true;
-          begun?.close();
+          asked?.close(context.signal.reason);
           return { done: true, value: undefined };
         },
       };

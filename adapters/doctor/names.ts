@@ -23,12 +23,12 @@ export async function* examineNames(config: Config, fetch: Fetch): AsyncGenerato
   const context = { signal: AbortSignal.timeout(timeoutMs), log: silentLogger };
   let lost = 0;
   for (const { name, setting } of names) {
-    const isThere = await models.find(name, context).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) continue;
-    lost++;
+    try {
+      await models.find(name, context);
+      continue;
+    } catch {
+      lost++;
+    }
     yield bad("names", `${setting} leads to ${name}, which no upstream has`, {
       means: "requests under that name are answered with 404 model_not_found, or have one fallback less",
       change: setting,

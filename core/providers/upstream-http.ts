@@ -64,15 +64,24 @@ const lengthOf = ({ headers }: Response): number => {
   return length === null || headers.has("content-encoding") ? Number.POSITIVE_INFINITY : Number(length);
 };
 
+const nothing: Promise<undefined> = Promise.resolve(undefined);
+
 /** Reads `response`; a body known to have at most `maxWholeBytes` comes in one piece, which is much faster. */
 export function bodyReader(response: Response, maxWholeBytes: number): BodyReader {
-  const decoder = new TextDecoder();
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  let decoder: TextDecoder | undefined;
   let isOver = false;
 
+  const decode = ({ done, value }: { done: boolean; value?: Uint8Array | undefined }): string => {
+    decoder ??= new TextDecoder();
+    if (!done) return decoder.decode(value, { stream: true });
+    isOver = true;
+    return decoder.decode();
+  };
+
   return {
-    async next() {
-      if (isOver) return undefined;
+    next() {
+      if (isOver) return nothing;
       if (reader === undefined) {
         // Before `body` is touched: in Bun that alone costs more than all the rest.
         if (lengthOf(response) <= maxWholeBytes) {
@@ -81,12 +90,9 @@ export function bodyReader(response: Response, maxWholeBytes: number): BodyReade
         }
         reader = response.body?.getReader();
         isOver = reader === undefined;
-        if (reader === undefined) return undefined;
+        if (reader === undefined) return nothing;
       }
-      const { done, value } = await reader.read();
-      if (!done) return decoder.decode(value, { stream: true });
-      isOver = true;
-      return decoder.decode();
+      return reader.read().then(decode);
     },
     release() {
       if (isOver) return;

@@ -114,7 +114,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     context: ProviderContext,
   ): Promise<string> {
     const { signal, log, trace } = context;
-    const post = async ({ nonce, cookie }: Credentials) => {
+    const post = ({ nonce, cookie }: Credentials) => {
       trace.attempts++;
       const headers = cookie === "" ? postHeaders : { ...postHeaders, cookie };
       const call: PostOptions = { fetch, url: ajaxUrl, headers, signal, nowMs: () => clock.now() };

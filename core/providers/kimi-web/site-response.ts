@@ -30,7 +30,8 @@ export async function callSite({ fetch, url, init, signal, maxChars }: SiteCall)
   }
   const { status, headers } = response;
   try {
-    return { status, headers, ...(await readText(response, maxChars)) };
+    const text = await readText(response, maxChars);
+    return { status, headers, text: text.slice(0, maxChars), isCut: text.length > maxChars };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     const message = "The connection to the chat site broke off in the middle of its answer.";
@@ -38,16 +39,15 @@ export async function callSite({ fetch, url, init, signal, maxChars }: SiteCall)
   }
 }
 
-async function readText(response: Response, maxChars: number): Promise<Pick<SiteResponse, "text" | "isCut">> {
+/** Ends soon after `maxChars`. */
+async function readText(response: Response, maxChars: number): Promise<string> {
   const body = bodyReader(response, maxChars);
   let text = "";
   for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {
     text += piece;
-    if (text.length <= maxChars) continue;
-    body.release();
-    return { text: text.slice(0, maxChars), isCut: true };
+    if (text.length > maxChars) body.release();
   }
-  return { text, isCut: false };
+  return text;
 }
 
 /** Codes and words of an error and its causes: each runtime hides the reason elsewhere. */
