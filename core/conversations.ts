@@ -119,8 +119,8 @@ const storeRetryAfterMs = 2_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
-/** How much of the conversations used last is held parsed, in characters of their records. */
-const recentRecordsLength = 2 * 1024 * 1024;
+/** How much of the conversations used last is held parsed, in characters of their records; parsed they take many times that. */
+const recentRecordsLength = 256 * 1024;
 
 /** What a conversation is stored under. The array's JSON keeps its parts apart, whatever they contain. */
 const storeKeyOf = ({ namespace, apiKey, value }: SessionKey): string =>

@@ -13,6 +13,12 @@ interface Entry {
   readonly expiresAtMs: number;
 }
 
+/**
+ * One text instead of the pieces it was put together from, which engines keep, at several times its size, until
+ * somebody reads a character.
+ */
+const flattened = (text: string): string => (text.charCodeAt(0) >= 0 ? text : "");
+
 /** Keeps values in this process, as long as it lives. */
 export function memoryStore({ maxEntries, clock }: MemoryStoreOptions): SessionStore {
   // Expiry is kept here: the cache's own lets an entry live on in the very millisecond in which it ends.
@@ -33,7 +39,7 @@ export function memoryStore({ maxEntries, clock }: MemoryStoreOptions): SessionS
     set(key, value, { ttlMs, ifVersion }) {
       if (ifVersion !== undefined && (live(key)?.version ?? null) !== ifVersion) return undefined;
       const version = String(++writes);
-      entries.set(key, { value, version, expiresAtMs: clock.now() + ttlMs });
+      entries.set(key, { value: flattened(value), version, expiresAtMs: clock.now() + ttlMs });
       return version;
     },
     delete(key) {
