@@ -38,7 +38,8 @@ const isReady = (port: number): Promise<boolean> =>
     const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
     socket.once("error", () => resolve(false));
     socket.once("data", (reply) => {
-      resolve(reply.toString().startsWith("+PONG"));
+      // It asks for a password when it is ready, and not before.
+      resolve(/^(\+PONG|-NOAUTH)/.test(reply.toString()));
       socket.destroy();
     });
   });
