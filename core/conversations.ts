@@ -206,6 +206,7 @@ export function conversations(options: ConversationsOptions): Conversations {
     opened: Found,
     plan: TurnPlan,
     answer: Answer,
+    isSame: (earlier: Identity) => boolean,
   ): Promise<"saved" | "deleted" | "too_long"> => {
     let found = opened;
     for (let writes = 1; writes <= maxWrites; writes++) {
@@ -220,6 +221,8 @@ export function conversations(options: ConversationsOptions): Conversations {
       found = await look(storeKey);
       // Deleted since the turn began: the deletion wins. What has merely expired is written anew.
       if (found.generation !== undefined && found.generation !== opened.generation) return "deleted";
+      // The same request, made once more at another instance, was faster: remembered twice it would be two turns.
+      if (found.record?.head.last && isSame(found.record.head.last)) return "saved";
     }
     throw new Error("Too many turns of one conversation at once");
   };
@@ -256,13 +259,13 @@ export function conversations(options: ConversationsOptions): Conversations {
 
   const openRemembered = async (key: SessionKey, call: ConversationCall): Promise<Turn> => {
     const identity = identify(call);
+    const isSame = (earlier: Identity) => repeats(identity, call.retryCount, earlier);
     const storeKey = storeKeyOf(key);
     const opened = await look(storeKey);
     const { record } = opened;
     const last = record?.head.last;
-    if (record && last && clock.now() - record.head.finishedAtMs < replayMs) {
-      if (repeats(identity, call.retryCount, last)) return replay(call, record, last);
-    }
+    if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
+      return replay(call, record, last);
 
     const { namespace } = key;
     const { messages } = call;
@@ -273,7 +276,7 @@ export function conversations(options: ConversationsOptions): Conversations {
     const save = async (answer: Answer): Promise<boolean> => {
       let outcome: string;
       try {
-        outcome = await write(storeKey, opened, plan, answer);
+        outcome = await write(storeKey, opened, plan, answer, isSame);
       } catch (error) {
         outcome = (error as Error).message;
       }
@@ -290,7 +293,7 @@ export function conversations(options: ConversationsOptions): Conversations {
       },
       answer(start, signal) {
         for (const other of running.get(storeKey) ?? []) {
-          if (!other.answer.isJoinable || !repeats(identity, call.retryCount, other.identity)) continue;
+          if (!other.answer.isJoinable || !isSame(other.identity)) continue;
           source = "running";
           turn = other;
           return other.answer.join(signal);

@@ -469,6 +469,18 @@ describe("a retry", () => {
     expect(asked).toHaveLength(2);
   });
 
+  test.each([
+    ["retry count", { retryCount: 1 }],
+    ["Idempotency-Key", { idempotencyKey: "k" }],
+  ])("of a request that another instance has under way is kept once, by its %s", async (_, again) => {
+    const { say, remembered } = setUp();
+    const meanwhile = () => say([user("one")], { ...key, ...again, retryCount: 0 });
+    const retry = await say([user("one")], { ...key, ...again, instance: 1, meanwhile });
+    expect(retry).toMatchObject({ source: "provider", isSaved: true });
+    expect(await remembered(key)).toHaveLength(2);
+    expect((await say([user("two")], key)).told).toHaveLength(3);
+  });
+
   test("of a request under way with another body and the same Idempotency-Key is refused", async () => {
     const { say, refusal } = setUp();
     const same = { ...key, idempotencyKey: "k", meanwhile: settle };
