@@ -388,7 +388,7 @@ export const errorGuide: Readonly<Record<ErrorCode, ErrorGuide>> = {
   },
   upstream_unreachable: {
     inStream: true,
-    operator: "Check UPSTREAM_URL, DNS, proxy and firewall from the gateway's machine.",
+    operator: "Run `npm run doctor` there: UPSTREAM_URL, DNS, HTTPS_PROXY or a firewall may be at fault.",
   },
   upstream_unavailable: {
     inStream: true,
@@ -404,7 +404,7 @@ export const errorGuide: Readonly<Record<ErrorCode, ErrorGuide>> = {
     inStream: true,
     retryAfter: "while the circuit breaker pauses",
     operator:
-      "Run the gateway from another address, ask the site to let it in, or pass the challenge in a browser at the same address and set its cookie and User-Agent in UPSTREAM_HEADERS. The gateway itself tries nothing.",
+      "Let requests leave from another network (HTTPS_PROXY, another machine), ask the site to let the address in, or pass the challenge in a browser at the same address and set its cookie and User-Agent in UPSTREAM_HEADERS; meanwhile MODEL_FALLBACKS. The gateway itself tries nothing.",
   },
   upstream_timeout: {
     inStream: true,

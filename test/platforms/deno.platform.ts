@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { gatewayContract } from "../contracts/gateway.ts";
 import { hostileRequests } from "../contracts/hostile-requests.ts";
 import { startServer } from "../support/start-server.ts";
-import { copyOfSources, deno, root, run } from "./support/built.ts";
+import { copyOfSources, deno, run } from "./support/built.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
 
 const environment = { DENO_KV_PATH: ":memory:", DENO_NO_UPDATE_CHECK: "1" };
