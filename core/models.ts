@@ -152,14 +152,18 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
         if (!(list instanceof ApiError)) had.set(providers[index] as Provider, list);
 
       const listed = new Map<string, ListedModel>();
+      const before: ReadonlyMap<string, Model>[] = [];
       for (const [provider, models] of had) {
         for (const model of models) {
           const { named, rest } = splitName(model.id);
           const owner = named && had.get(named);
-          const isTaken = listed.has(model.id) || (named !== provider && owner && indexOf(owner).has(rest));
+          const isTaken =
+            before.some((index) => index.has(model.id)) ||
+            (named !== provider && owner && indexOf(owner).has(rest));
           const id = isTaken ? `${provider.name}/${model.id}` : model.id;
           if (!listed.has(id)) listed.set(id, { id, provider, model });
         }
+        before.push(indexOf(models));
       }
       const failure = lists.find((list) => list instanceof ApiError);
       if (listed.size === 0 && failure !== undefined) throw failure;

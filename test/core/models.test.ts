@@ -91,6 +91,14 @@ describe("the list", () => {
     expect(await find("b/one")).toBe("b/one");
   });
 
+  test("has no id that is another's alias", async () => {
+    const aliased = { models: () => [{ id: "one", aliases: ["kimi"], createdAt: 1 }] };
+    const { list, find } = directory([offering("a", [], aliased), offering("b", ["kimi"])]);
+    expect(await list()).toEqual(["one of a", "b/kimi of b"]);
+    expect(await find("kimi")).toBe("a/one");
+    expect(await find("b/kimi")).toBe("b/kimi");
+  });
+
   test("leaves out who can't give one, and fails when nobody can", async () => {
     expect(await directory([silent("down"), offering("up", ["one"])]).list()).toEqual(["one of up"]);
     expect(await codeOf(directory([silent("down")]).list())).toBe("upstream_unreachable");
