@@ -227,6 +227,22 @@ export function conversations(options: ConversationsOptions): Conversations {
     throw new Error("Too many turns of one conversation at once");
   };
 
+  /** Drops the stored turns ahead of the new one, where the rules want that; resolves to what is there by then. */
+  const dropStored = async (storeKey: string, found: Found, plan: TurnPlan): Promise<Found> => {
+    if (plan.instead === undefined) return found;
+    const { record, text, ttlMs } = plan.instead(found.generation);
+    try {
+      const version = await store.set(storeKey, text, { ttlMs, ifVersion: found.version });
+      if (version === undefined) return found;
+      recent.keep(storeKey, { value: text, version }, record);
+      return { ...found, record, version };
+    } catch (error) {
+      // The turn itself will be written too, and says so where that fails.
+      log.warn("session.not_saved", { store: store.name, reason: (error as Error).message });
+      return found;
+    }
+  };
+
   const release = (storeKey: string, turn: RunningTurn) => {
     const others = running.get(storeKey)?.filter((other) => other !== turn) ?? [];
     if (others.length > 0) running.set(storeKey, others);
@@ -261,8 +277,8 @@ export function conversations(options: ConversationsOptions): Conversations {
     const identity = identify(call);
     const isSame = (earlier: Identity) => repeats(identity, call.retryCount, earlier);
     const storeKey = storeKeyOf(key);
-    const opened = await look(storeKey);
-    const { record } = opened;
+    const found = await look(storeKey);
+    const { record } = found;
     const last = record?.head.last;
     if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
       return replay(call, record, last);
@@ -270,6 +286,7 @@ export function conversations(options: ConversationsOptions): Conversations {
     const { namespace } = key;
     const { messages } = call;
     const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
+    const opened = await dropStored(storeKey, found, plan);
     let source: Turn["source"] = "provider";
     let turn: RunningTurn | undefined;
 

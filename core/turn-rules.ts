@@ -2,6 +2,7 @@
 import {
   type ConversationRecord,
   emptyRecord,
+  encodeRecord,
   encodeWithin,
   type LastTurn,
   type RecordHead,
@@ -39,6 +40,11 @@ export interface KeptTurn {
 export interface TurnPlan {
   readonly messages: readonly ChatMessage[];
   readonly conversation: ConversationRef;
+  /**
+   * What takes the place of the stored turns even if this one comes to nothing: else the next chat of a client that has
+   * just shown its own history would see them.
+   */
+  readonly instead: ((generation: string | undefined) => KeptTurn) | undefined;
   /** `found` is what is stored by now: another turn may have been faster. */
   keep(
     answer: Answer,
@@ -116,9 +122,24 @@ export function planTurn(
     ? { id: record.head.id, startedAtMs: record.head.startedAtMs }
     : newConversation(nowMs);
 
+  const dropsStored =
+    namespace === "user" && carriesHistory && record !== undefined && !record.head.keepsOwnHistory;
+  const marker = (generation: string | undefined): KeptTurn => {
+    const record = emptyRecord({
+      ...conversation,
+      finishedAtMs: nowMs,
+      expiresAtMs: nowMs + ownHistoryTtlMs,
+      droppedMessages: 0,
+      keepsOwnHistory: true,
+      generation,
+    });
+    return { record, text: encodeRecord(record), ttlMs: ownHistoryTtlMs, isWhole: true };
+  };
+
   return {
     messages: told(),
     conversation,
+    instead: dropsStored ? marker : undefined,
 
     keep(answer, found, generation, finishedAtMs) {
       const isMarker = isUnremembered(found);

@@ -83,7 +83,7 @@ interface Memory {
   id: string;
   finishedAtMs: number;
   expiresAtMs: number;
-  last: { body: string; idempotencyKey: string | undefined; reply: string };
+  last: { body: string; idempotencyKey: string | undefined; reply: string } | undefined;
 }
 
 /** What a client has seen of its chat, for those that send it along, and its last request. */
@@ -134,7 +134,7 @@ async function play(steps: readonly Step[]): Promise<void> {
     const turns = texts.filter((text) => !text.startsWith("s:"));
     const hasAssistant = turns.some((text) => text.startsWith("a:"));
     const replayed =
-      before !== undefined &&
+      before?.last !== undefined &&
       clock.now() - before.finishedAtMs < 5 * minuteMs &&
       before.last.body === request.body &&
       (retryCount > 0 ||
@@ -170,8 +170,14 @@ async function play(steps: readonly Step[]): Promise<void> {
 
     if (step.ending === "unread") return expect(outcome).toBe("session_store_unavailable");
     if (replayed) {
-      expect(outcome).toMatchObject({ told: undefined, reply: before.last.reply, source: "store" });
+      expect(outcome).toMatchObject({ told: undefined, reply: before.last?.reply, source: "store" });
       return;
+    }
+    if (isUser && hasAssistant && before && !before.keepsOwnHistory && step.ending !== "unwritten") {
+      // Whatever becomes of this turn, the client's next chat must not see the stored ones.
+      const marker = { systemTexts: [], turns: [], keepsOwnHistory: true, last: undefined };
+      const nowMs = clock.now();
+      model.set(step.key, { ...before, ...marker, finishedAtMs: nowMs, expiresAtMs: nowMs + markerMs });
     }
     if (step.ending === "failure") return expect(outcome).toBe("upstream_error");
     if (step.ending === "abort") return expect(outcome).toBe("client_closed_request");

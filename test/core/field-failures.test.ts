@@ -68,6 +68,15 @@ describe("two chats of one user in a client that keeps its history", () => {
     expect(told()).toEqual(["C1"]);
   });
 
+  test("never see each other where an answer failed or was stopped", async () => {
+    const { say, told, failNext } = setUp();
+    await say(["A1"], user);
+    failNext(1);
+    expect(await say(["A1", "re A1", "A2"], user)).toBe(503);
+    await say(["B1"], user);
+    expect(told()).toEqual(["B1"]);
+  });
+
   test("keep apart from the very first one, each under its X-Session-Id", async () => {
     const { say, told } = setUp();
     const chatA = { ...user, headers: { "x-session-id": "chat-a" } };
