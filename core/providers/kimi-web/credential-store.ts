@@ -13,7 +13,11 @@ export interface StoredCredentials {
 export interface CredentialStore {
   /** Undefined when there are none, and when the store fails: it only saves time. */
   read(log: Logger | undefined): Promise<StoredCredentials | undefined>;
+  /** Tells the others, and gives the claim back. */
   write(credentials: StoredCredentials, ttlMs: number, log: Logger | undefined): Promise<void>;
+  /** Whether this instance is the one that fetches: of those that need to, one, unless that can't be agreed on. */
+  claim(ttlMs: number, log: Logger | undefined): Promise<boolean>;
+  release(log: Logger | undefined): Promise<void>;
 }
 
 /** A store that hangs is not waited for. */
@@ -21,6 +25,7 @@ const patienceMs = 2_000;
 
 export function credentialStore(store: SessionStore, pageUrl: string, clock: Clock): CredentialStore {
   let key: Promise<string> | undefined;
+  let hasFailed = false;
 
   const patiently = async <Result>(
     operation: string,
@@ -33,8 +38,11 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
     });
     try {
       key ??= storeKey(pageUrl);
-      return await Promise.race([key.then(run), tooSlow]);
+      const result = await Promise.race([key.then(run), tooSlow]);
+      hasFailed = false;
+      return result;
     } catch (error) {
+      hasFailed = true;
       log?.warn("nonce not shared", { operation, store: store.name, error: String(error) });
       return undefined;
     } finally {
@@ -45,10 +53,25 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
   return {
     read: (log) => patiently("read", log, async (key) => parseStored((await store.get(key))?.value)),
     async write(credentials, ttlMs, log) {
-      await patiently("write", log, (key) => store.set(key, JSON.stringify(credentials), { ttlMs }));
+      await patiently("write", log, async (key) => {
+        await store.set(key, JSON.stringify(credentials), { ttlMs });
+        if (store.shared) await store.delete(claimKey(key));
+      });
+    },
+    async claim(ttlMs, log) {
+      if (!store.shared || hasFailed) return true;
+      const claimed = await patiently("claim", log, async (key) => {
+        return (await store.set(claimKey(key), "claimed", { ttlMs, ifVersion: null })) !== undefined;
+      });
+      return claimed ?? true;
+    },
+    async release(log) {
+      if (store.shared && !hasFailed) await patiently("release", log, (key) => store.delete(claimKey(key)));
     },
   };
 }
+
+const claimKey = (key: string): string => `${key}:claim`;
 
 async function storeKey(pageUrl: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pageUrl));

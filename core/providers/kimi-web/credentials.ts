@@ -54,6 +54,9 @@ export interface CredentialSourceOptions {
 /** WordPress's nonces live for 12 to 24 hours. */
 const maxAgeMs = 12 * 60 * 60 * 1000;
 const pageLimitMs = 15_000;
+/** How long an instance that fetches the page is relied on by the others, and how often they look. */
+const claimMs = 5_000;
+const lookMs = 200;
 
 /** What Cloudflare hands to every new visitor; a change of it says nothing of the site. */
 const edgeCookies = /(?:^|; )(?:__cf|_cf|cf_)[^;]*/g;
@@ -109,10 +112,18 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   function start(reason: Reason, refused: Credentials | undefined, log: Logger | undefined): Flight {
     const isForced = reason !== "none";
     const work = async (signal: AbortSignal) => {
-      const stored = store && (await readStored(refused, log));
-      if (stored !== undefined && !(refused && isSame(stored, refused))) return stored;
-      signal.throwIfAborted();
-      const fetched = await fetchFromPage(isForced, signal, log);
+      const untilMs = clock.now() + claimMs;
+      while (store) {
+        const stored = await readStored(refused, log);
+        if (stored !== undefined && !(refused && isSame(stored, refused))) return stored;
+        signal.throwIfAborted();
+        if (clock.now() >= untilMs || (await store.claim(claimMs, log))) break;
+        await new Promise<void>((resolve) => clock.schedule(resolve, lookMs));
+      }
+      const fetched = await fetchFromPage(isForced, signal, log).catch((error) => {
+        void store?.release(log);
+        throw error;
+      });
       if (isForced) renewedLast = fetched;
       return fetched;
     };
