@@ -34,6 +34,13 @@ export async function acrossProcesses(name: string, options: AcrossProcessesOpti
       await chat.check(count - 1);
     });
 
+    test("50 turns of one conversation at once are all kept", async () => {
+      const chat = conversation(group, count, "crowd");
+      await chat.say(0);
+      await Promise.all(Array.from({ length: 50 }, (_, each) => chat.say(each % count, each % 2 === 0)));
+      await chat.check();
+    });
+
     test(`${conversations} conversations side by side keep apart`, async () => {
       const chats = Array.from({ length: conversations }, (_, index) =>
         conversation(group, count, `side${index}`),

@@ -32,6 +32,7 @@ export interface GatewayGroup {
   ask(question: Question): Promise<Outcome>;
   /** What `gateway` remembers of a conversation, as "role: text". */
   remembered(session: string, gateway?: number): Promise<string[]>;
+  forget(session: string, gateway: number): Promise<void>;
   /** The messages that the site has answered, in order. */
   told(): Promise<string[]>;
   stop(): Promise<void>;
@@ -100,6 +101,9 @@ export async function gatewayGroup({ count, env, command }: GroupOptions): Promi
       const response = await fetch(`${urlOf(gateway)}/session`, { headers: { "x-session-id": session } });
       const { messages } = await response.json();
       return messages.map(({ role, content }: Record<string, string>) => `${role}: ${content}`);
+    },
+    async forget(session, gateway) {
+      await fetch(`${urlOf(gateway)}/session`, { method: "DELETE", headers: { "x-session-id": session } });
     },
     async told() {
       const { ajax } = await site.log();

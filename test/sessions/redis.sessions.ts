@@ -69,6 +69,32 @@ describe("when Redis is restarted", () => {
   });
 });
 
+test("when Redis hangs, requests fail after two seconds, and go on when it does", async () => {
+  const chats = Array.from({ length: count }, (_, gateway) => conversation(group, count, `hung${gateway}`));
+  await Promise.all(chats.map((chat, gateway) => chat.say(gateway)));
+  redis.pause();
+  const startedMs = performance.now();
+  for (const outcome of await Promise.all(chats.map((chat, gateway) => chat.attempt(gateway))))
+    expect(outcome).toMatchObject({ status: 503, code: "session_store_unavailable" });
+  expect(performance.now() - startedMs).toBeWithin(1_900, 4_000);
+  redis.resume();
+  await Promise.all(chats.map((chat, gateway) => chat.say(gateway)));
+  await Promise.all(chats.map((chat, gateway) => chat.check(gateway)));
+});
+
+test("a conversation that is forgotten at one gateway while another answers stays forgotten", async () => {
+  const chat = conversation(group, count, "forgotten");
+  await chat.say(0);
+  await group.site.set({ delay_ms: 200 });
+  const asked = (await group.site.status()).counts.ajax + 1;
+  const answering = chat.attempt(1);
+  while ((await group.site.status()).counts.ajax < asked) await Bun.sleep(5);
+  await group.forget("forgotten", 2);
+  expect(await answering).toMatchObject({ status: 200, isSaved: false });
+  await group.site.set({ delay_ms: 0 });
+  expect(await group.remembered("forgotten", 3)).toEqual([]);
+});
+
 test("when a gateway is killed, nothing is lost that was finished, and its clients go on at the others", async () => {
   const victim = count - 1;
   const chats = Array.from({ length: 20 }, (_, index) => conversation(group, count, `kill${index}`));
