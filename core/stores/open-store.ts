@@ -22,10 +22,13 @@ export interface StoreSettings {
   readonly denoKvPath?: string | undefined;
 }
 
+export type ConnectRedis = (url: string) => Promise<RedisConnection>;
+
 /** Clients of stores that need the platform's own, or an optional package; absent where there is none. */
 export interface StoreDrivers {
   readonly openKv?: ((path?: string) => Promise<DenoKv>) | undefined;
-  readonly connectRedis?: ((url: string) => Promise<RedisConnection>) | undefined;
+  /** Rejects where an optional package is missing: at the start, not at the first conversation. */
+  readonly loadRedis?: (() => Promise<ConnectRedis>) | undefined;
 }
 
 export interface OpenStoreOptions {
@@ -64,10 +67,10 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
       return redisRestStore({ ...redisRest, fetch, prefix });
     },
 
-    redis() {
+    async redis() {
       const { redisUrl } = settings;
-      const { connectRedis } = drivers;
       if (redisUrl === undefined) throw new Error("redis: set REDIS_URL");
+      const connectRedis = await drivers.loadRedis?.();
       if (connectRedis === undefined) throw new Error("redis: this platform has no TCP client for Redis");
       return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
     },

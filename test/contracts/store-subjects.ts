@@ -38,9 +38,12 @@ export function storeSubjects({ redisUrl, redisRest, denoKvUrl }: StoreServices)
       name: "redis",
       keepsTime: true,
       open(clock) {
-        const { connectRedis } = storeDrivers;
-        if (connectRedis === undefined) throw new Error("no driver for Redis");
-        return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
+        const connect = async () => {
+          const connectRedis = await storeDrivers.loadRedis?.();
+          if (connectRedis === undefined) throw new Error("no driver for Redis");
+          return connectRedis(redisUrl);
+        };
+        return redisStore({ connect, prefix, clock });
       },
     });
   }

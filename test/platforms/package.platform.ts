@@ -48,6 +48,16 @@ for (const [name, runtime] of [
   });
 }
 
+test.each([
+  ["redis", { REDIS_URL: "redis://127.0.0.1:1" }, "redis"],
+  ["deno-kv", { DENO_KV_PATH: ":memory:" }, "@deno/kv"],
+])("a store that needs an optional package says so at the start: %s", async (store, env, name) => {
+  const started = startServer({ command: ["node", bin], cwd: folder, env: { ...env, SESSION_STORE: store } });
+  expect(await started.catch((error: Error) => error.message)).toContain(
+    `SESSION_STORE=${store}: needs the package ${name} (npm install ${name})`,
+  );
+});
+
 test("`bunx kimi-ai-2api` has more calls open at once than Bun's own limit", () =>
   expectManyCallsAtOnce({ command: [process.execPath, bin], cwd: folder }));
 

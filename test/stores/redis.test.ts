@@ -20,7 +20,10 @@ const failure = async (task: unknown): Promise<string> => {
 };
 
 const openTcp = (url: string): SessionStore => {
-  const connect = () => storeDrivers.connectRedis?.(url) ?? Promise.reject(new Error("no driver"));
+  const connect = async () => {
+    const connectRedis = await storeDrivers.loadRedis?.();
+    return connectRedis?.(url) ?? Promise.reject(new Error("no driver"));
+  };
   return redisStore({ connect, prefix: "p:", clock: systemClock, timeoutMs });
 };
 
