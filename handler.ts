@@ -176,7 +176,8 @@ export async function configureHandler(
     preferred: preferredStore,
     hosted,
     clock: systemClock,
-    fetch: (url, init) => globalThis.fetch(url, init),
+    // A store may be sent the same twice, so Deno need not open a connection for each call of it.
+    fetch: options.fetch ?? ((url, init) => globalThis.fetch(url, init)),
     log,
   }).catch((error: Error) => {
     throw new ConfigError([error.message]);

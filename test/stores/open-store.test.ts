@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
 import { type OpenStoreOptions, openStore } from "../../core/stores/open-store.ts";
 import type { LogFields } from "../../core/types.ts";
+import { configureHandler } from "../../handler.ts";
 import { fakeClock } from "../support/fake-clock.ts";
 
 const setUp = (options: Partial<OpenStoreOptions>) => {
@@ -66,6 +67,24 @@ test.each([
 ] as const)("stops the start when %s is chosen and not configured, naming %s", async (store, variable) => {
   const { opening } = setUp({ drivers: storeDrivers, settings: { ...base, store } });
   expect(await opening.catch((error: Error) => error.message)).toContain(variable);
+});
+
+test("is reached by the platform's fetch, which knows its proxies", async () => {
+  const asked: string[] = [];
+  const { handler } = await configureHandler({
+    environment: {
+      LOG_LEVEL: "silent",
+      UPSTASH_REDIS_REST_URL: "https://redis.test",
+      UPSTASH_REDIS_REST_TOKEN: "t",
+    },
+    preferredStore: "redis-rest",
+    async fetch(url) {
+      asked.push(url);
+      return Response.json({ result: null });
+    },
+  });
+  expect(await handler.store.get("key")).toBeUndefined();
+  expect(asked.map((url) => new URL(url).host)).toEqual(["redis.test"]);
 });
 
 test("says that a database in memory is not shared", async () => {
