@@ -17,13 +17,22 @@ afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
 
-/** What `vercel build` makes, away from the sources and their node_modules. */
-async function build(): Promise<string> {
+const readJson = (path: string) => Bun.file(path).json();
+
+/** Has `vercel build` make its output in a copy of the sources, changed by `edit`; resolves to the copy. */
+async function buildCopy(edit: (sources: string) => unknown = () => {}): Promise<string> {
   const sources = await copyOfSources("vercel");
+  await edit(sources);
   // Who runs `vercel link` gets this file; without it the tool asks.
   const project = { projectId: "prj_local", orgId: "team_local", settings: { framework: null } };
   await Bun.write(join(sources, ".vercel/project.json"), JSON.stringify(project));
   await run([...tool("vercel"), "build", "--yes", "--token", "none"], { cwd: sources, env: environment });
+  return sources;
+}
+
+/** What `vercel build` makes, away from the sources and their node_modules. */
+async function build(): Promise<string> {
+  const sources = await buildCopy();
   const folder = await mkdtemp(join(tmpdir(), "kimi-ai-2api-output-"));
   folders.push(sources, folder);
   await cp(join(sources, ".vercel/output"), join(folder, "output"), { recursive: true });
@@ -85,6 +94,18 @@ if (missingTools !== undefined) {
       skips: { ...alwaysExposed, ...endsAtOnce },
     });
   }
+
+  test("Bun is chosen as the docs say", async () => {
+    const sources = await buildCopy(async (copy) => {
+      const settings = await readJson(join(copy, "vercel.json"));
+      await Bun.write(join(copy, "vercel.json"), JSON.stringify({ ...settings, bunVersion: "1.x" }));
+      const { engines: _, ...manifest } = await readJson(join(copy, "package.json"));
+      await Bun.write(join(copy, "package.json"), JSON.stringify(manifest));
+    });
+    folders.push(sources);
+    const config = join(sources, ".vercel/output/functions/api/index.func/.vc-config.json");
+    expect(await readJson(config)).toMatchObject({ runtime: "bun1.x", maxDuration: 300 });
+  }, 60_000);
 
   test("`vercel dev` serves the gateway", async () => {
     const sources = await copyOfSources("vercel-dev");
