@@ -17,6 +17,7 @@ import type {
   DialectCall,
   Logger,
   RequestRecord,
+  StreamParts,
   Trace,
   Usage,
 } from "./types.ts";
@@ -65,9 +66,11 @@ const textLength = (texts: readonly { readonly text: string }[]): number => {
   return length;
 };
 
+const isFinished = ({ replies }: Answer): boolean =>
+  replies.length > 0 && replies.every(({ finishReason }) => finishReason !== undefined);
+
 const requireFinish = (answer: Answer): void => {
-  if (answer.replies.length > 0 && answer.replies.every(({ finishReason }) => finishReason !== undefined))
-    return;
+  if (isFinished(answer)) return;
   throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
 };
 
@@ -223,7 +226,29 @@ export function chatExchange(
 
       // A failure before the first part keeps its status. When that takes long, the client gets a sign of life instead.
       const isEarly = await settlesWithin(first, options.stream.commitMs, clock);
-      if (isEarly) await first;
+      let text = encoder.open();
+      // Held back until the answer is known to be whole, and kept.
+      let ending = "";
+      const take = (parts: StreamParts | undefined): void => {
+        if (parts === undefined) return;
+        for (const part of listParts(parts)) {
+          addPart(answer, part);
+          if (part.type === "finish") ending += encoder.event(part);
+          else text += encoder.event(part);
+        }
+      };
+
+      if (isEarly) {
+        take(await first);
+        // All events are there, and no store is to be waited for: one text costs a fraction of a stream.
+        if (trace.upstreamDone && isFinished(answer) && record.session === undefined) {
+          for (let parts = await reader.next(); parts !== undefined; parts = await reader.next()) take(parts);
+          await keepTurn();
+          end();
+          const events = text + ending + encoder.close(usage());
+          return inbound.respond(200, events, { ...streamHeaders, ...answerHeaders() });
+        }
+      }
 
       const finished = inbound.defer();
       let isOver = false;
@@ -236,28 +261,23 @@ export function chatExchange(
       };
 
       async function* events(): AsyncGenerator<string, string> {
-        let text = encoder.open();
+        yield text;
+        text = "";
         if (!isEarly) {
-          yield text;
-          text = "";
+          const firstParts = await first;
+          if (served) text = encodeSseComment(headerLines(servedHeaders(served)));
+          take(firstParts);
         }
-        // Held back until the answer is known to be whole, and kept.
-        let ending = "";
-        const firstParts = await first;
-        if (!isEarly && served) text = encodeSseComment(headerLines(servedHeaders(served)));
-        for (let parts = firstParts; parts !== undefined; parts = await reader.next()) {
-          for (const part of listParts(parts)) {
-            addPart(answer, part);
-            if (part.type === "finish") ending += encoder.event(part);
-            else text += encoder.event(part);
-          }
-          if (text === "") continue;
-          yield text;
+        for (;;) {
+          if (text !== "") yield text;
           text = "";
+          const parts = await reader.next();
+          if (parts === undefined) break;
+          take(parts);
         }
         if (!(await keepTurn())) ending += encodeSseComment("x-session-saved: false");
         finish();
-        return text + ending + encoder.close(usage());
+        return ending + encoder.close(usage());
       }
 
       const stream = sseStream(events(), {

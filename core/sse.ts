@@ -50,19 +50,19 @@ export function sseStream(
         };
         cancelBeat = clock.schedule(beat, keepAliveMs);
       },
-      async pull(controller) {
+      pull(controller) {
+        const send = ({ value, done }: { readonly value: string; readonly done?: boolean | undefined }) => {
+          reading = false;
+          if (over) return;
+          lastBytesMs = clock.now();
+          if (value !== "") controller.enqueue(encoder.encode(value));
+          if (done) {
+            stop();
+            controller.close();
+          }
+        };
         reading = true;
-        const { value, done } = await texts
-          .next()
-          .catch((error) => ({ value: over ? "" : onError(error), done: true }));
-        reading = false;
-        if (over) return;
-        lastBytesMs = clock.now();
-        if (value !== "") controller.enqueue(encoder.encode(value));
-        if (done) {
-          stop();
-          controller.close();
-        }
+        return texts.next().then(send, (error) => send({ value: over ? "" : onError(error), done: true }));
       },
       cancel() {
         stop();

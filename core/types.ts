@@ -127,6 +127,8 @@ export interface Trace {
   upstreamMs: number;
   /** Messages left out so that the rest fits; set before the first part. */
   droppedMessages: number;
+  /** The upstream has given all that it will. */
+  upstreamDone?: boolean;
 }
 
 export interface ProviderContext {

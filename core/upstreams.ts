@@ -113,12 +113,16 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     let isBeginning = true;
     let parts: PartIterator | undefined;
 
-    const upstreamDone = () => {
+    const leavePlace = () => {
       if (hasPlace) state.slots?.leave();
       hasPlace = false;
     };
+    const upstreamDone = () => {
+      context.trace.upstreamDone = true;
+      leavePlace();
+    };
     const close = (reason?: unknown) => {
-      upstreamDone();
+      leavePlace();
       parts?.return?.().catch(() => {});
       if (!isBeginning) return;
       isBeginning = false;
@@ -129,7 +133,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     const start = () => {
       hasPlace = state.slots !== undefined;
       if (!isBeginning) {
-        upstreamDone();
+        leavePlace();
         throw context.signal.reason;
       }
       parts = provider.stream(asked, { ...context, upstreamDone })[Symbol.asyncIterator]();
@@ -196,6 +200,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
         if (isTheirs) failure = error;
         failed.push(route);
         trace.droppedMessages = 0;
+        trace.upstreamDone = false;
       } finally {
         // Once it has begun, an answer may take all the time that there is.
         share?.stopTimer();

@@ -199,6 +199,9 @@ function encoder(
     answerFields = "",
   ) =>
     `${head}${answerFields},"choices":[{"index":${choice},"delta":${delta},${choiceFields},"finish_reason":${finishReason}}]${tail}`;
+  // Nearly all events of a stream are texts of its one reply.
+  const textHead = `${head},"choices":[{"index":0,"delta":{"content":`;
+  const textTail = `},"logprobs":null,"finish_reason":null}]${tail}`;
   const fieldsOf = (fields: Readonly<Record<string, unknown>>) => JSON.stringify(fields).slice(1, -1);
 
   return {
@@ -214,7 +217,9 @@ function encoder(
     event(part) {
       switch (part.type) {
         case "text-delta":
-          return chunk(part.choice, `{"content":${JSON.stringify(part.delta)}}`);
+          return part.choice
+            ? chunk(part.choice, `{"content":${JSON.stringify(part.delta)}}`)
+            : textHead + JSON.stringify(part.delta) + textTail;
         case "reasoning-delta":
           return chunk(part.choice, `{"reasoning_content":${JSON.stringify(part.delta)}}`);
         case "refusal-delta":

@@ -205,7 +205,11 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
 
         for (let text: string | undefined = ""; text !== undefined && !reply.done; ) {
           // What was complete before the connection broke is an answer.
-          text = await body.next().catch((error) => (reply.complete ? undefined : failed(error)));
+          try {
+            text = await body.next();
+          } catch (error) {
+            text = reply.complete ? undefined : failed(error);
+          }
           signal.throwIfAborted();
           let failure: unknown;
           try {
