@@ -7,7 +7,7 @@ import { readParts, requestLifetime, settlesWithin } from "./lifetime.ts";
 import type { ModelDirectory, ModelRoute } from "./models.ts";
 import { readJson } from "./read-body.ts";
 import { sessionKey } from "./session-key.ts";
-import { encodeSseComment, encodeSseEvent, sseStream } from "./sse.ts";
+import { encodeSseComment, encodeSseEvent, sseBody, sseStream } from "./sse.ts";
 import { estimateTokens } from "./tokens.ts";
 import type {
   Answer,
@@ -245,7 +245,7 @@ export function chatExchange(
           for (let parts = await reader.next(); parts !== undefined; parts = await reader.next()) take(parts);
           await keepTurn();
           end();
-          const events = text + ending + encoder.close(usage());
+          const events = sseBody(text + ending + encoder.close(usage()));
           return inbound.respond(200, events, { ...streamHeaders, ...answerHeaders() });
         }
       }
