@@ -15,5 +15,6 @@ const hosted = Deno.env.get("DENO_DEPLOYMENT_ID") !== undefined;
 
 await startServer({ preferredStore: "deno-kv", hosted }, ({ hostname, port }, fetch) => {
   const server = Deno.serve({ hostname, port, onListen() {} }, (request) => fetch(request));
-  return { href: `http://${hostname}:${server.addr.port}`, drain: () => server.shutdown() };
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return { href: `http://${host}:${server.addr.port}`, drain: () => server.shutdown() };
 });

@@ -9,13 +9,9 @@ import { endOnSignal } from "./end-on-signal.ts";
 import { logOutput } from "./log-output.ts";
 import { storeDrivers } from "./store-drivers.ts";
 
-/** What Bun, Deno and Node call it when an address can't be had. */
-const listenFailures: ReadonlySet<unknown> = new Set(["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"]);
-
-const explain = (error: unknown): string | undefined => {
-  if (error instanceof ConfigError) return error.message;
-  const { code, message } = error as { code?: unknown; message?: string };
-  return listenFailures.has(code) ? `Can't listen: ${message} (settings HOST and PORT)` : undefined;
+const giveUp = (message: string): never => {
+  console.error(message);
+  process.exit(1);
 };
 
 export interface ServerPlatform {
@@ -49,15 +45,17 @@ export async function startServer(
       fetch,
       logOutput: logOutput(),
     });
-    const { href, drain } = await listen(config, (request) => handler.fetch(request));
+    const fetchHere = (request: Request) => handler.fetch(request);
+    // Each platform fails in its own way, at once or later: a taken port, an address that isn't here, no address at all.
+    const { href, drain } = await (async () => listen(config, fetchHere))().catch((error: Error) =>
+      giveUp(`Can't listen: ${error.message} (settings HOST and PORT)`),
+    );
     endOnSignal({ drain, close: () => handler.close() });
     announce(config, handler, href);
     void handler.warmUp();
   } catch (error) {
-    const explanation = explain(error);
-    if (explanation === undefined) throw error;
-    console.error(explanation);
-    process.exit(1);
+    if (!(error instanceof ConfigError)) throw error;
+    giveUp(error.message);
   }
 }
 

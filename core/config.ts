@@ -218,7 +218,11 @@ const schema = v.object({
   DESCRIPTION: text("An OpenAI-compatible API for the chat on kimi-ai.chat"),
   API_MASTER_KEY: custom("", readMasterKey),
   API_KEYS: custom("{}", readNamedKeys),
-  HOST: text("127.0.0.1"),
+  // A browser's way to write an IPv6 address has brackets, which no server can listen on.
+  HOST: v.pipe(
+    text("127.0.0.1"),
+    v.transform((host) => host.toLowerCase().replace(/^\[(.*)\]$/, "$1")),
+  ),
   PORT: v.optional(v.string()),
   NGINX_PORT: v.optional(v.string()),
   CORS_ORIGIN: custom("", readOrigins),
@@ -267,10 +271,7 @@ export const settingNames: readonly string[] = Object.keys(schema.entries);
 const portSchema = integer(8088, 0, 65_535, "a TCP port");
 
 const isLoopbackHostname = (hostname: string): boolean =>
-  hostname === "localhost" ||
-  hostname === "::1" ||
-  hostname === "[::1]" ||
-  /^127(\.\d{1,3}){3}$/.test(hostname);
+  hostname === "localhost" || hostname === "::1" || /^127(\.\d{1,3}){3}$/.test(hostname);
 
 /** Lets the default one of the site's models be called `kimi`. */
 const withShortName = (
@@ -291,10 +292,13 @@ export interface ConfigOptions {
 /** An answer or an error has to be out before the platform cuts the call, and its clock started before ours. */
 const platformMarginMs = 5000;
 
-/** Reads all settings at once; empty values count as not set. Throws ConfigError. */
+/** Reads all settings at once; blanks around a value mean nothing, empty ones count as not set. Throws ConfigError. */
 export function parseConfig(environment: Environment, options: ConfigOptions = {}): Config {
   const given = Object.fromEntries(
-    Object.entries(environment).filter(([, value]) => value !== undefined && value.trim() !== ""),
+    Object.entries(environment).flatMap(([name, value]) => {
+      const trimmed = value?.trim();
+      return trimmed ? [[name, trimmed]] : [];
+    }),
   );
   const problems: string[] = [];
   const report = (issues: readonly v.BaseIssue<unknown>[], name?: string) => {

@@ -46,4 +46,10 @@ describe("a server that can't start", () => {
     expect(message.trim().split("\n")).toHaveLength(2);
     await first.stop();
   });
+
+  test("says in one line that HOST is no address of this machine", async () => {
+    const message = await failureOf({ ...nowhere, HOST: "no such host" });
+    expect(message).toContain("(exit code 1):\nCan't listen: ");
+    expect(message.trim().split("\n")).toHaveLength(2);
+  });
 });

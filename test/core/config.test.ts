@@ -80,7 +80,9 @@ describe("settings", () => {
     [{ HOST: "0.0.0.0" }, "unconfigured"],
     [{ HOST: "0.0.0.0", API_MASTER_KEY: "1" }, "open"],
     [{ HOST: "::1" }, "loopback"],
+    [{ HOST: "[::1]" }, "loopback"],
     [{ HOST: "localhost" }, "loopback"],
+    [{ HOST: " LocalHost " }, "loopback"],
     [{ HOST: "192.168.1.4" }, "unconfigured"],
   ] as const)("%j give access %s", (environment, access) => {
     expect(parseConfig(environment).access).toBe(access);
