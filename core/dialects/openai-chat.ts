@@ -115,6 +115,15 @@ const readMessage = (native: MessageBody): ChatMessage => {
   return attachments.length > 0 ? { role, text, attachments, native } : { role, text, native };
 };
 
+type ToolChoice = NonNullable<RequestBody["tool_choice"]>;
+
+const readToolChoice = (choice: ToolChoice): NonNullable<ChatPrompt["toolChoice"]> => {
+  if (typeof choice === "string") return choice;
+  // A choice among some of the tools demands a call only in the mode "required".
+  const allowed = choice.type === "allowed_tools" ? choice.allowed_tools : undefined;
+  return (allowed as { mode?: unknown } | null | undefined)?.mode === "auto" ? "auto" : "named";
+};
+
 /** Throws ApiError invalid_request. */
 function parse(body: unknown): DialectCall {
   const result = v.safeParse(requestSchema, body, { abortEarly: true });
@@ -137,7 +146,7 @@ function parse(body: unknown): DialectCall {
     usage: request.stream !== true || includeUsage,
     native: request,
     ...(maxTokens != null && { maxTokens }),
-    ...(toolChoice != null && { toolChoice: typeof toolChoice === "string" ? toolChoice : "named" }),
+    ...(toolChoice != null && { toolChoice: readToolChoice(toolChoice) }),
     ...(request.response_format != null && { responseFormat: request.response_format.type }),
   };
   return {

@@ -525,6 +525,15 @@ describe("a request's body", () => {
     expect(request?.native.temperature).toBe(0.5);
   });
 
+  test.each([
+    ["auto", "auto"],
+    ["required", "named"],
+  ])("a choice among allowed tools in the mode %s is %s", async (mode, expected) => {
+    const { chat, provider } = testHandler();
+    await chat({ ...hello, tool_choice: { type: "allowed_tools", allowed_tools: { mode, tools: [] } } });
+    expect(provider.requests[0]?.request.toolChoice).toBe(expected as "auto" | "named");
+  });
+
   test("starts a conversation of its own each time", async () => {
     const { chat, provider } = testHandler();
     await chat(hello);
