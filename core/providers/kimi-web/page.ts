@@ -48,6 +48,7 @@ interface Literal {
 }
 
 const globalObject = /^(?:window|self|globalThis|top)\./;
+const merge = /^(?:Object\.assign|(?:jQuery|\$|_)\.extend)$/;
 const assignment = /^(?:\|\||\?\?)?=$/;
 
 /** Reads a script's assignments; true if it ends within a string of what may be the variable's value. */
@@ -62,6 +63,8 @@ function scanScript(code: string, findings: Findings): boolean {
   let subscript: string | undefined;
   /** What is assigned to, while only such tokens have come since as may precede the value. */
   let target: "variable" | "nonce" | undefined;
+  /** Open braces where the arguments stand whose properties are merged into the variable's value. */
+  let mergeDepth: number | undefined;
   let previous: Token | undefined;
 
   const setNonce = (nonce: string | undefined): void => {
@@ -99,6 +102,7 @@ function scanScript(code: string, findings: Findings): boolean {
       target = undefined;
       path = "";
     } else if (text === "(") {
+      mergeDepth = target === "variable" && merge.test(path) ? literals.length : undefined;
       pathBefore = path;
       path = "";
     } else if (text === "[") {
@@ -110,8 +114,9 @@ function scanScript(code: string, findings: Findings): boolean {
     } else if (text !== ".") {
       if (text === "}") setNonce(literals.pop()?.nonce);
       if (kind === "cut") return target !== undefined || literals.some((open) => open !== undefined);
+      if (text === ")") mergeDepth = undefined;
       path = "";
-      target = undefined;
+      target = text === "," && mergeDepth === literals.length ? "variable" : undefined;
     }
   }
   return false;

@@ -25,6 +25,8 @@ const lineEnd = /[\n\r\u2028\u2029]/g;
 /** After these words a slash begins a regular expression; after others it divides. */
 const wordBeforeOperand =
   /^(?:return|typeof|case|in|of|delete|void|throw|new|else|do|instanceof|yield|await)$/;
+/** Behind the parentheses after these words stands a statement, and so a slash begins a regular expression too. */
+const wordBeforeCondition = /^(?:if|while|for|with)$/;
 /** Real code stays far below; only nonsense comes near. */
 const deepestNesting = 1000;
 
@@ -34,6 +36,9 @@ export function tokenReader(code: string): () => Token | undefined {
   let previous: Token | undefined;
   /** For each open brace whether it is the one of `${` in a template. */
   const braces: boolean[] = [];
+  /** For each open parenthesis whether it is the one of `if (`, `while (` and the like. */
+  const parentheses: boolean[] = [];
+  let isBehindCondition = false;
 
   const match = (pattern: RegExp): string | undefined => {
     pattern.lastIndex = at;
@@ -74,7 +79,6 @@ export function tokenReader(code: string): () => Token | undefined {
   };
 
   /** Reads a template from its beginning, or on from behind a `${…}`. */
-  /** Reads a template from its beginning, or on from behind a `${…}`. */
   const template = (isBeginning: boolean): Token => {
     const start = at + 1;
     for (at = start; at < code.length; at += 1) {
@@ -109,18 +113,23 @@ export function tokenReader(code: string): () => Token | undefined {
 
   const isOperandNext = (): boolean => {
     if (previous?.kind === "word") return wordBeforeOperand.test(previous.text);
-    if (previous?.kind === "punctuator") return previous.text !== ")" && previous.text !== "]";
+    if (previous?.kind === "punctuator") {
+      return previous.text === ")" ? isBehindCondition : previous.text !== "]";
+    }
     return previous === undefined || previous.kind === "operator";
   };
 
   const read = (): Token | undefined => {
     skipBlanksAndComments();
-    if (at >= code.length || braces.length > deepestNesting) return undefined;
+    if (at >= code.length || Math.max(braces.length, parentheses.length) > deepestNesting) return undefined;
     const character = code.charAt(at);
     if (character === '"' || character === "'") return quoted(character);
     if (character === "`") return template(true);
     if (character === "/" && isOperandNext()) return regularExpression();
     if (character === "{") braces.push(false);
+    if (character === "(")
+      parentheses.push(previous?.kind === "word" && wordBeforeCondition.test(previous.text));
+    if (character === ")") isBehindCondition = parentheses.pop() === true;
     if (character === "}" && braces.pop()) return template(false);
     const punctuator = punctuators.get(character);
     if (punctuator !== undefined) {

@@ -98,6 +98,9 @@ describe("finds the nonce after an optimiser", () => {
     "run once the document is ready": script(
       `document.addEventListener("DOMContentLoaded",function(){window.kimi_ajax=${json};});`,
     ),
+    "joined with scripts that have regular expressions behind conditions": script(
+      `if(a(b))/'/.test(c)&&d();while(e)/["{]/g.exec(f);x=(g)/2;y="/";${declaration}`,
+    ),
     "joined with other scripts": script(
       `var a=b/c,d=/["'{]/g,e=a/2;function f(x){return/[/"]/.test(x)?\`}\${x+"{"+\`'\`}\`:'\\''}\n${declaration}f("}")`,
     ),
@@ -119,6 +122,8 @@ describe("finds the nonce however it is declared", () => {
     ),
     "unless it is there already": script(`var kimi_ajax = window.kimi_ajax || ${json};`),
     "in parentheses": script(`var kimi_ajax = (${json});`),
+    "merged with what is there": script(`window.kimi_ajax = Object.assign(window.kimi_ajax || {}, ${json});`),
+    "merged by jQuery": script(`var kimi_ajax = jQuery.extend({}, {a:{b:1},nonce:"a"}, ${json});`),
     frozen: script(`var kimi_ajax = Object.freeze(${json});`),
     "together with another name": script(`window.kimi_ajax = window.chat_ajax = ${json};`),
     "and a third, of which it is the last": script(`a = window.kimi_ajax = ${json};`),
@@ -220,6 +225,9 @@ describe("is not taken in by decoys", () => {
     ),
     "nonces of other things": script(
       `${declaration}kimi_ajax.strings.nonce="a";my.kimi_ajax.nonce="b";kimi_ajax.nonces="c";nonce="d";x=["kimi_ajax"]["nonce"]="e"`,
+    ),
+    "copies of it with another nonce": script(
+      `${declaration}var copy=Object.assign({},kimi_ajax,{nonce:"a"});x=$.extend(kimi_ajax,1),{nonce:"b"}`,
     ),
     comparisons: script(
       `${declaration}kimi_ajax=={nonce:"a"};kimi_ajax==={nonce:"b"};kimi_ajax.nonce!="c";kimi_ajax=>{nonce:"d"}`,
