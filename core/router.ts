@@ -61,6 +61,13 @@ const normalizedPath = (url: string): string => {
     : withoutVersion || "/";
 };
 
+/** A HEAD request's answer: servers would say of an empty body that it has no length at all. */
+const withoutBody = async (response: Response): Promise<Response> => {
+  const bodiless = new Response(null, response);
+  bodiless.headers.set("content-length", String((await response.arrayBuffer()).byteLength));
+  return bodiless;
+};
+
 /** What itty-router sees: a request whose path has been put in order. */
 interface Entering extends RoutedRequest {
   readonly method: string;
@@ -179,6 +186,6 @@ export function createRouter(
 
     const response: Response = await router.fetch(entering);
     if (!isDeferred) finished(entering.failure);
-    return request.method === "HEAD" ? new Response(null, response) : response;
+    return request.method === "HEAD" ? withoutBody(response) : response;
   };
 }

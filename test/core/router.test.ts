@@ -82,6 +82,8 @@ describe("routes", () => {
       expect(response.status).toBe(200);
       expect(response.headers.get("content-type")).toStartWith("application/json");
       expect(await response.text()).toBe("");
+      const whole = await (await send(path)).text();
+      expect(response.headers.get("content-length")).toBe(String(whole.length));
     }
   });
 
