@@ -10,7 +10,7 @@ const calls = 300;
 
 /** Checks that a server, started without any setting for it, has more calls open at once than Bun's own limit. */
 export async function expectManyCallsAtOnce(
-  options: Pick<ServerOptions, "command" | "cwd"> = {},
+  options: Pick<ServerOptions, "command" | "cwd" | "isLauncher"> = {},
 ): Promise<void> {
   const chatSite = startChatSite();
   const site = siteControl(chatSite.url);

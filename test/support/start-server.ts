@@ -11,6 +11,8 @@ export interface ServerOptions {
   /** For programs that can't take any free port and tell it: where they will listen. */
   readonly url?: string;
   readonly startTimeoutMs?: number;
+  /** Whether the program only starts the server, as npm does, and does not pass signals on: both are sent them then. */
+  readonly isLauncher?: boolean;
 }
 
 export interface Server {
@@ -47,13 +49,20 @@ const isHealthy = (url: string): Promise<boolean> =>
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const { command = [process.execPath, "--no-env-file", "adapters/bun.ts"], startTimeoutMs = 20_000 } =
     options;
+  const { isLauncher = false } = options;
   const child = Bun.spawn([...command], {
     cwd: options.cwd ?? root,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, HOST: "127.0.0.1", PORT: "0", ...options.env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
+    detached: isLauncher,
   });
+  const send = (signal: "SIGTERM" | "SIGKILL") => {
+    // A launcher is the head of a process group of its own.
+    if (isLauncher) process.kill(-child.pid, signal);
+    else child.kill(signal);
+  };
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     void (async () => {
@@ -69,8 +78,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     pid: child.pid,
     output: () => output,
     async stop() {
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), stopTimeoutMs);
+      send("SIGTERM");
+      const timer = setTimeout(() => send("SIGKILL"), stopTimeoutMs);
       const code = await child.exited;
       clearTimeout(timer);
       running.delete(server);
