@@ -200,7 +200,11 @@ export function selfConfiguring(options: (env: unknown, context: unknown) => Pla
   return {
     async fetch(request, env, context) {
       try {
-        configured ??= configure(env, context);
+        configured ??= configure(env, context).catch((error) => {
+          // What is wrong now may pass, such as a store that can't be reached.
+          configured = undefined;
+          throw error;
+        });
         return await (await configured).fetch(request, context ?? undefined);
       } catch (error) {
         console.error(error instanceof ConfigError ? error.message : error);
