@@ -292,6 +292,16 @@ export interface ConfigOptions {
 /** An answer or an error has to be out before the platform cuts the call, and its clock started before ours. */
 const platformMarginMs = 5000;
 
+/** Settings without whose value nothing can be said of others. */
+const othersDependOn = [
+  "KIMI_WEB",
+  "KNOWN_MODELS",
+  "MODEL_ALIASES",
+  "OPENAI_BASE_URL",
+  "UPSTASH_REDIS_REST_URL",
+  "KV_REST_API_URL",
+];
+
 /** Reads all settings at once; blanks around a value mean nothing, empty ones count as not set. Throws ConfigError. */
 export function parseConfig(environment: Environment, options: ConfigOptions = {}): Config {
   const given = Object.fromEntries(
@@ -305,14 +315,22 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     for (const issue of issues) problems.push(`${name ?? v.getDotPath(issue)} ${issue.message}`);
   };
 
-  const result = v.safeParse(schema, given);
-  if (!result.success) report(result.issues);
+  let result = v.safeParse(schema, given);
+  const bad = new Set(result.issues?.map((issue) => v.getDotPath(issue)));
+  if (!result.success) {
+    report(result.issues);
+    // What depends on others is looked at as if the bad ones were not set, unless that would be said of the wrong ones.
+    if (!othersDependOn.some((name) => bad.has(name))) {
+      const good = Object.entries(given).filter(([name]) => !bad.has(name));
+      result = v.safeParse(schema, Object.fromEntries(good));
+    }
+  }
 
   const portName = given.PORT === undefined && given.NGINX_PORT !== undefined ? "NGINX_PORT" : "PORT";
   const port = v.safeParse(portSchema, given[portName]);
   if (!port.success) report(port.issues, portName);
 
-  if (!result.success || !port.success) throw new ConfigError(problems);
+  if (!result.success) throw new ConfigError(problems);
   const env = result.output;
 
   const open = env.API_MASTER_KEY === "open";
@@ -360,7 +378,7 @@ export function parseConfig(environment: Environment, options: ConfigOptions = {
     return [];
   })[0];
 
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0 || !port.success) throw new ConfigError(problems);
 
   const { PLATFORM_TIME_LIMIT: limitSeconds } = env;
   const timeLimitMs = limitSeconds === undefined ? (options.timeLimitMs ?? Infinity) : limitSeconds * 1000;

@@ -66,6 +66,16 @@ describe("settings", () => {
     expect(problems.join("\n")).toContain("must be a number from 0 to 65535");
   });
 
+  test("that are bad are named together with those that only others make bad", () => {
+    expect(problemsOf({ PORT: "x", LOG_LEVEL: "loud", DEFAULT_MODEL: "nope" })).toEqual([
+      expect.stringMatching(/^LOG_LEVEL must/),
+      expect.stringMatching(/^PORT must/),
+      expect.stringMatching(/^DEFAULT_MODEL must/),
+    ]);
+    expect(problemsOf({ KNOWN_MODELS: ",", DEFAULT_MODEL: "a" })).toHaveLength(1);
+    expect(problemsOf({ OPENAI_BASE_URL: "x", OPENAI_API_KEY: "sk", KIMI_WEB: "off" })).toHaveLength(1);
+  });
+
   test("take NGINX_PORT when PORT is not set", () => {
     expect(parseConfig({ NGINX_PORT: "9000" }).port).toBe(9000);
     expect(parseConfig({ NGINX_PORT: "9000", PORT: "9001" }).port).toBe(9001);
