@@ -24,6 +24,10 @@ const maxPieceBytes = 8 * 1024;
 
 const enqueue = (controller: ReadableStreamDefaultController<Uint8Array>, text: string): void => {
   const bytes = encoder.encode(text);
+  if (bytes.length <= maxPieceBytes) {
+    controller.enqueue(bytes);
+    return;
+  }
   for (let at = 0; at < bytes.length; at += maxPieceBytes) {
     controller.enqueue(bytes.subarray(at, at + maxPieceBytes));
   }

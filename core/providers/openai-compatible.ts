@@ -161,7 +161,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
 
     async *stream(
       request: ChatRequest,
-      { signal, trace }: ProviderContext,
+      { signal, trace, upstreamDone }: ProviderContext,
     ): AsyncGenerator<readonly StreamPart[], void> {
       signal.throwIfAborted();
       const maxTokens = named.get(request.model)?.contextMaxTokens ?? options.contextMaxTokens;
@@ -220,6 +220,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
           }
           // Until something of the reply is there, a failure can still have its true status, or be mended.
           hasBegun ||= parts.some((part) => part.type !== "extension" || part.scope !== "answer");
+          if (reply.done) upstreamDone();
           if (hasBegun && parts.length > 0) yield parts.splice(0);
           if (failure !== undefined) throw failure;
         }
