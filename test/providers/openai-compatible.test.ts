@@ -408,6 +408,34 @@ describe("streams", () => {
     ]);
   });
 
+  test("may differ from event to event in one text alone, whatever that text is and whatever stands beside it later", async () => {
+    const texts = ["a", "b", '"', "\\", "\n", "", "é😀", "c", "a", "content", 'd","x":"', "e"];
+    const seen = { content: "echo", other: { content: "echo" } };
+    for (const spaced of [false, true]) {
+      const write = (event: string) =>
+        spaced ? event.replaceAll('":"', '": "').replace("data: {", 'data:{ "x_": null, ') : event;
+      upstream.script(
+        events(
+          write(chunk({ role: "assistant", content: "" })),
+          ...texts.map((content) => write(chunk({ content }))),
+          write(chunk({ content: "echo" }, null, { seen })),
+          write(chunk({ content: "f" }, null, { seen })),
+          write(chunk({ content: "g", reasoning_content: "hm" })),
+          write(chunk({ content: "h" }, "length")),
+          doneEvent,
+        ),
+      );
+      const { parts, text } = await ask("Hello");
+      expect(text).toBe(`${texts.join("")}echofgh`);
+      expect(kinds(parts).filter((kind) => kind !== "text-delta")).toEqual([
+        "extension",
+        "reasoning-delta",
+        "finish",
+      ]);
+      expect(parts.at(-1)).toEqual({ type: "finish", reason: "length" });
+    }
+  });
+
   test("may count tokens beside their finish, as Moonshot does, and put blanks around [DONE]", async () => {
     const choice = {
       index: 0,

@@ -82,6 +82,9 @@ interface Choice {
 const shallowChars = 10_000;
 const maxDepth = 1000;
 
+/** So many events are looked at for a frame: where each has something new, as OpenAI's padding, there is none. */
+const maxFramesTried = 8;
+
 /** OpenAI's own limit on `n`. */
 const maxChoices = 128;
 
@@ -99,6 +102,9 @@ export function replyReader(
   let sawEvent = false;
   let done = false;
   let usage: Usage | undefined;
+  /** What stands around the text in the last event that was a text alone: most events differ in that text only. */
+  let frame: { readonly before: string; readonly behind: string } | undefined;
+  let framesTried = 0;
 
   const invalid = (what: string) => new ApiError("upstream_invalid_response", `${upstream} ${what}.`);
   const tooLarge = () => invalid(`sent more than ${maxEventChars} characters at once`);
@@ -125,6 +131,11 @@ export function replyReader(
       done = true;
       return;
     }
+    const text = type === undefined ? framedText(data) : undefined;
+    if (text !== undefined) {
+      if (text !== "") parts.push({ type: "text-delta", delta: text });
+      return;
+    }
     let body: unknown;
     try {
       body = parseJson(data);
@@ -136,7 +147,29 @@ export function replyReader(
       });
     }
     if (type === "error") throw failure(body);
+    const before = parts.length;
     readBody(body);
+    if (parts.length === before + 1 && framesTried++ < maxFramesTried) findFrame(data, parts[before]);
+  }
+
+  function findFrame(data: string, part: StreamPart | undefined): void {
+    if (part?.type !== "text-delta" || part.choice !== undefined) return;
+    for (const key of ['"content":"', '"content": "']) {
+      const field = `${key}${part.delta}"`;
+      const at = data.indexOf(field);
+      if (at < 0 || data.indexOf(field, at + 1) >= 0) continue;
+      frame = { before: data.slice(0, at + key.length), behind: data.slice(at + field.length - 1) };
+    }
+  }
+
+  /** The text of an event in the frame; undefined where the event must be parsed. */
+  function framedText(data: string): string | undefined {
+    if (frame === undefined) return undefined;
+    const { before, behind } = frame;
+    const end = data.length - behind.length;
+    if (end < before.length || !data.startsWith(before) || !data.endsWith(behind)) return undefined;
+    const text = data.slice(before.length, end);
+    return text.includes('"') || text.includes("\\") ? undefined : text;
   }
 
   /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. */
