@@ -57,7 +57,7 @@ export const parsedJson = (value: string): unknown => {
   }
 };
 
-export const isStringRecord = (value: unknown): value is Record<string, string> =>
+const isStringRecord = (value: unknown): value is Record<string, string> =>
   typeof value === "object" &&
   value !== null &&
   !Array.isArray(value) &&

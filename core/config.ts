@@ -44,7 +44,7 @@ export interface PromptLabels {
   readonly tool: string;
 }
 
-export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
+const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 export interface SiteSettings {

@@ -245,8 +245,8 @@ export function chatExchange(
           for (let parts = await reader.next(); parts !== undefined; parts = await reader.next()) take(parts);
           await keepTurn();
           end();
-          const events = sseBody(text + ending + encoder.close(usage()));
-          return inbound.respond(200, events, { ...streamHeaders, ...answerHeaders() });
+          const whole = sseBody(text + ending + encoder.close(usage()));
+          return inbound.respond(200, whole, { ...streamHeaders, ...answerHeaders() });
         }
       }
 
