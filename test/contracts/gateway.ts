@@ -2,7 +2,9 @@
  * What every gateway must do over HTTP, whichever adapter and runtime serves it. Written once, run over a started
  * process of each: `gatewayContract("Bun", { start: (env) => startServer({ env }) })`.
  */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { arrivalTimes } from "../support/arrival-times.ts";
 import { type OpenAiSchema, schemaErrors } from "../support/openai-schema.ts";
 import type { Server } from "../support/start-server.ts";
 import { sseData } from "../support/test-handler.ts";
@@ -247,11 +249,7 @@ const cases = {
 
   "sends a stream's first text early, not everything at the end": async ({ chat }) => {
     const response = await chat({ ...say(`[[sim:text=${longReply}]]`), stream: true });
-    const startedMs = performance.now();
-    const arrivals: number[] = [];
-    for await (const _ of response.body as ReadableStream<Uint8Array>) {
-      arrivals.push(performance.now() - startedMs);
-    }
+    const arrivals = await arrivalTimes(response);
     const totalMs = arrivals.at(-1) ?? 0;
     expect(totalMs).toBeGreaterThan(500);
     expect(arrivals[0]).toBeLessThan(totalMs / 2);

@@ -18,6 +18,18 @@ const handlerOf = (provider: Provider, env = {}) => {
   return { ...testHandler(env, { providers: [provider], clock }), clock };
 };
 
+/** A handler with one place at its upstream, which answers once `open` is called. */
+const gatedHandler = () => {
+  const { open, opened } = gate();
+  const base = scriptedProvider({
+    async *answer() {
+      await opened;
+      yield* reply("x");
+    },
+  });
+  return { open, base, ...handlerOf({ ...base, maxConcurrency: 1 }) };
+};
+
 describe("an upstream with a bound on calls at once", () => {
   test("gets no more than that, and the next one as soon as it has given all", async () => {
     const gates = [gate(), gate(), gate()];
@@ -57,14 +69,7 @@ describe("an upstream with a bound on calls at once", () => {
   });
 
   test("refuses with overloaded when too many wait", async () => {
-    const { open, opened } = gate();
-    const base = scriptedProvider({
-      async *answer() {
-        await opened;
-        yield* reply("x");
-      },
-    });
-    const { chat } = handlerOf({ ...base, maxConcurrency: 1 });
+    const { open, chat } = gatedHandler();
     const waiting = Array.from({ length: 9 }, () => chat(hello));
     await settle();
     const refused = await chat(hello);
@@ -76,14 +81,7 @@ describe("an upstream with a bound on calls at once", () => {
   });
 
   test("is not asked for a client that left while it waited", async () => {
-    const { open, opened } = gate();
-    const base = scriptedProvider({
-      async *answer() {
-        await opened;
-        yield* reply("x");
-      },
-    });
-    const { chat } = handlerOf({ ...base, maxConcurrency: 1 });
+    const { open, base, chat } = gatedHandler();
     const first = chat(hello);
     const leaver = new AbortController();
     const left = chat(hello, { signal: leaver.signal });

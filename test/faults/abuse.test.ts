@@ -6,6 +6,7 @@ import { exposedHeaders } from "../../core/cors.ts";
 import { silentLogger } from "../../core/log.ts";
 import { createHandler } from "../../handler.ts";
 import { hostileRequests } from "../contracts/hostile-requests.ts";
+import { startForbiddenHost } from "../support/forbidden-host.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
 import { rawRequest } from "../support/raw-request.ts";
 import { reply, scriptedProvider } from "../support/scripted-provider.ts";
@@ -20,16 +21,7 @@ const key = "sk-abused";
 const chatSite = startChatSite();
 const site = siteControl(chatSite.url);
 let gateway: Server;
-/** Another host, which nobody may call. */
-let visits = 0;
-const elsewhere = Bun.serve({
-  port: 0,
-  hostname: "127.0.0.1",
-  fetch: () => {
-    visits++;
-    return new Response("here");
-  },
-});
+const elsewhere = startForbiddenHost();
 
 beforeAll(async () => {
   gateway = await startServer({
@@ -44,12 +36,12 @@ beforeAll(async () => {
 afterAll(async () => {
   await gateway.stop();
   await chatSite.stop();
-  await elsewhere.stop(true);
+  await elsewhere.stop();
 });
 beforeEach(() => site.reset());
 // Whatever came before, nobody else was called and the next client is served.
 afterEach(async () => {
-  expect(visits).toBe(0);
+  expect(elsewhere.visits()).toBe(0);
   expect((await fetch(`${gateway.url}/health`)).status).toBe(200);
 });
 
@@ -287,7 +279,7 @@ describe("a site that answers with", () => {
 });
 
 describe("no other host is called", () => {
-  const there = `127.0.0.1:${elsewhere.port}`;
+  const there = elsewhere.url.host;
 
   test("for what a request says", async () => {
     const body = JSON.stringify({

@@ -19,6 +19,7 @@ import type {
 } from "../../../core/types.ts";
 import { providerContext } from "../../support/chat-request.ts";
 import { type FakeClock, fakeClock, settle } from "../../support/fake-clock.ts";
+import { startForbiddenHost } from "../../support/forbidden-host.ts";
 import {
   furtherBrokenPageVariants,
   furtherPageVariants,
@@ -675,15 +676,7 @@ describe("a fault of the call", () => {
   });
 
   test("leads to no other host, whatever the site says", async () => {
-    let visits = 0;
-    const elsewhere = Bun.serve({
-      port: 0,
-      hostname: "127.0.0.1",
-      fetch: () => {
-        visits++;
-        return new Response("here");
-      },
-    });
+    const elsewhere = startForbiddenHost();
     try {
       const { ask, failure } = chat();
       await site.queue({ page: [`redirect=${elsewhere.url.href}`] });
@@ -691,9 +684,9 @@ describe("a fault of the call", () => {
       await ask("Hello");
       await site.queue({ ajax: [`redirect=${elsewhere.url.href}`] });
       await failure("Hello");
-      expect(visits).toBe(0);
+      expect(elsewhere.visits()).toBe(0);
     } finally {
-      await elsewhere.stop(true);
+      await elsewhere.stop();
     }
   });
 });
