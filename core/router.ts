@@ -1,6 +1,6 @@
 /** The one file that knows itty-router: routes, access, cross-origin rules, and every error's last stop. */
-import { Router } from "itty-router";
-import type { Caller } from "./access.ts";
+import { IttyRouter } from "itty-router";
+import { anyone, type Caller } from "./access.ts";
 import type { Cors } from "./cors.ts";
 import { ApiError } from "./errors.ts";
 import { type Inbound, toApiError } from "./exchange.ts";
@@ -68,60 +68,30 @@ const withoutBody = async (response: Response): Promise<Response> => {
   return bodiless;
 };
 
-/** What itty-router sees: a request whose path has been put in order. */
+/** A request on its way to its route. */
 interface Entering extends RoutedRequest {
-  readonly method: string;
-  readonly url: string;
-  readonly path: string;
   caller: Caller;
-  /** Further headers of the answer, whatever it will be. */
-  readonly answerHeaders: Record<string, string>;
-  /** The error that the answer tells of. */
-  failure: unknown;
+  params: RoutedRequest["params"];
 }
 
-const origin = "http://gateway";
+type RouteWithPattern = Route & { readonly pattern: RegExp };
+
+/** itty-router makes the patterns. Its own `fetch` would parse the URL anew, and wait after each step. */
+const withPatterns = (routes: readonly Route[]): readonly RouteWithPattern[] => {
+  const { routes: compiled, all } = IttyRouter();
+  for (const { path } of routes) all(path);
+  return routes.map((route, index) => ({ ...route, pattern: compiled[index]?.[1] as RegExp }));
+};
 
 export function createRouter(
   options: RouterOptions,
 ): (request: Request, context?: FetchContext) => Promise<Response> {
   const { routes, authorize, cors, rateLimit, clock, onRequest } = options;
   const publicPaths = new Set<string>(routes.filter(({ isPublic }) => isPublic).map(({ path }) => path));
+  const known = withPatterns(routes);
 
-  const router = Router<Entering>({
-    before: [
-      (entering: Entering) => {
-        const { request, record, path } = entering;
-        if (request.method === "OPTIONS") {
-          return entering.respond(204, null, cors.preflightHeaders(request.headers));
-        }
-        if (!publicPaths.has(path)) entering.caller = authorize(request.headers);
-        record.key = entering.caller.name;
-        return undefined;
-      },
-    ],
-    catch(error: unknown, request) {
-      // itty-router's type for this one hook knows no other requests than its own.
-      const entering = request as unknown as Entering;
-      const shown = toApiError(error);
-      entering.failure = error;
-      return entering.respond(shown.status, JSON.stringify(shown.toBody()), shown.toHeaders());
-    },
-    finally: [(response: Response | undefined, entering: Entering) => response ?? refuse(entering)],
-  });
-
-  for (const { method, path, handle, isLimited } of routes) {
-    router[method.toLowerCase()]?.(path, (entering: Entering) => {
-      entering.record.route = path;
-      if (isLimited && rateLimit) Object.assign(entering.answerHeaders, rateLimit.take(entering.caller.key));
-      return handle(entering);
-    });
-  }
-
-  const refuse = ({ path, method }: Entering): never => {
-    const allowed = router.routes
-      .filter(([, pattern]) => pattern.test(path))
-      .map(([allowedMethod]) => allowedMethod);
+  const refuse = (method: string, path: string): never => {
+    const allowed: string[] = known.filter(({ pattern }) => pattern.test(path)).map((route) => route.method);
     if (allowed.includes("GET")) allowed.push("HEAD");
     if (allowed.length > 0) {
       const allow = allowed.join(", ");
@@ -133,6 +103,26 @@ export function createRouter(
       .map((route) => `${route.method} ${route.path.replace(/:(\w+)\+?/, "{$1}")}`)
       .join(", ");
     throw new ApiError("not_found", `There is no such route. There are, each also under /v1: ${there}.`);
+  };
+
+  /** Lets in who may enter, and hands over to the route. */
+  const enter = (entering: Entering, path: string, answerHeaders: Record<string, string>) => {
+    const { request, record } = entering;
+    if (request.method === "OPTIONS") {
+      return entering.respond(204, null, cors.preflightHeaders(request.headers));
+    }
+    if (!publicPaths.has(path)) entering.caller = authorize(request.headers);
+    record.key = entering.caller.name;
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    for (const route of known) {
+      const match = route.method === method ? route.pattern.exec(path) : null;
+      if (match === null) continue;
+      record.route = route.path;
+      entering.params = match.groups ?? {};
+      if (route.isLimited && rateLimit) Object.assign(answerHeaders, rateLimit.take(entering.caller.key));
+      return route.handle(entering);
+    }
+    return refuse(method, path);
   };
 
   const outlive = outliving();
@@ -150,7 +140,6 @@ export function createRouter(
     const givenOrigin = request.headers.get("origin");
     const commonHeaders = givenOrigin === null ? headersWithoutOrigin : headersFor(givenOrigin);
     const answerHeaders: Record<string, string> = { "x-request-id": requestId };
-    const path = normalizedPath(request.url);
     let isDeferred = false;
 
     const finished = (error?: unknown) => {
@@ -169,13 +158,8 @@ export function createRouter(
     const entering: Entering = {
       request,
       record,
-      method: request.method === "HEAD" ? "GET" : request.method,
-      url: origin + path,
-      path,
       params: {},
-      caller: { name: "anyone", key: "" },
-      answerHeaders,
-      failure: undefined,
+      caller: anyone,
       respond,
       json: (body) => respond(200, JSON.stringify(body), {}),
       defer() {
@@ -184,8 +168,16 @@ export function createRouter(
       },
     };
 
-    const response: Response = await router.fetch(entering);
-    if (!isDeferred) finished(entering.failure);
+    let response: Response;
+    let failure: unknown;
+    try {
+      response = await enter(entering, normalizedPath(request.url), answerHeaders);
+    } catch (error) {
+      failure = error;
+      const shown = toApiError(error);
+      response = respond(shown.status, JSON.stringify(shown.toBody()), shown.toHeaders());
+    }
+    if (!isDeferred) finished(failure);
     return request.method === "HEAD" ? withoutBody(response) : response;
   };
 }
