@@ -9,14 +9,16 @@ export interface Lifetime {
   onAbort: (reason: unknown) => void;
   /** The client has left. */
   leave(): void;
-  /** Takes timer and listener away; what happens afterwards is no abort. */
+  /** Takes the timer away; what happens afterwards is no abort. */
   release(): void;
 }
 
 export function requestLifetime(clientSignal: AbortSignal, timeoutMs: number, clock: Clock): Lifetime {
   const controller = new AbortController();
+  let isOver = false;
   const abort = (reason: ApiError) => {
-    if (controller.signal.aborted) return;
+    if (isOver) return;
+    isOver = true;
     controller.abort(reason);
     lifetime.onAbort(reason);
   };
@@ -32,8 +34,9 @@ export function requestLifetime(clientSignal: AbortSignal, timeoutMs: number, cl
     leave,
     release() {
       cancelDeadline();
-      // Deno aborts a request's signal even after an answer that went well.
-      clientSignal.removeEventListener("abort", leave);
+      // The listener goes with the request; to take it away would cost more than to let it do nothing. Deno aborts a
+      // request's signal even after an answer that went well.
+      isOver = true;
     },
   };
   if (clientSignal.aborted) leave();

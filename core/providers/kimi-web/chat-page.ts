@@ -45,10 +45,14 @@ export async function fetchChatPage(
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
     const cookie = cookieHeader(new Map([...ownCookies, ...cookies]));
     const sent = isForced ? [cookie, pastCachesCookie].filter(Boolean).join("; ") : cookie;
-    const init = {
+    const response = await callSite({
+      fetch,
+      url: url.href,
+      method: "GET",
       headers: { ...headers, ...(isForced && pastCaches), ...(sent !== "" && { cookie: sent }) },
-    };
-    const response = await callSite({ fetch, url: url.href, init, signal, maxChars: maxPageChars });
+      signal,
+      maxChars: maxPageChars,
+    });
     collectCookies(cookies, response.headers, nowMs());
     const { status, text } = response;
 

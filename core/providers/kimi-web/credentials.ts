@@ -21,6 +21,8 @@ export interface CredentialContext {
 }
 
 export interface CredentialSource {
+  /** Those that can be used without waiting, if there are any. */
+  atHand(): Credentials | undefined;
   /** Those at hand, or those of the store or the page. */
   get(context: CredentialContext): Promise<Credentials>;
   /**
@@ -142,13 +144,16 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     if (clock.now() >= heldOffUntilMs) heldOffUntilMs = clock.now() + holdOffMs;
   };
 
+  // While one that was refused is renewed, nobody else needs to be refused.
+  const atHand = (): Credentials | undefined =>
+    current !== undefined && ageMs(current) < maxAgeMs && flight?.reason !== "certain" ? current : undefined;
+
   async function get({ signal, log }: CredentialContext): Promise<Credentials> {
-    // While one that was refused is renewed, nobody else needs to be refused.
-    if (current !== undefined && ageMs(current) < maxAgeMs && flight?.reason !== "certain") return current;
-    return (flight ?? start("none", undefined, log)).join(signal);
+    return atHand() ?? (flight ?? start("none", undefined, log)).join(signal);
   }
 
   return {
+    atHand,
     get,
 
     async renew(used, refusal, { signal, log }) {

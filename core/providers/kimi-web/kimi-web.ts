@@ -9,11 +9,11 @@ import type {
   ProviderContext,
   SessionStore,
   StreamPart,
-  StreamParts,
 } from "../../types.ts";
 import { type PostOptions, postMessage, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./credentials.ts";
 import { cutText } from "./cut-text.ts";
+import { inOnePiece } from "./in-one-piece.ts";
 import { limitReply } from "./limit-reply.ts";
 import { buildPrompt, defaultLabels, type PromptLabels } from "./prompt.ts";
 import { siteWords } from "./site-response.ts";
@@ -91,7 +91,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     store,
     holdOffMs,
   });
-  const postHeaders = {
+  const postHeaders = new Headers({
     ...browserHeaders,
     accept: "application/json, text/javascript, */*; q=0.01",
     "x-requested-with": "XMLHttpRequest",
@@ -99,6 +99,18 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     referer: pageUrl,
     ...ownHeaders,
     "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+  });
+  let headersWithCookie = postHeaders;
+  let cookieInHeaders = "";
+  /** The headers of a message. A `Headers` is copied in one go, so the last one with a cookie is kept. */
+  const headersFor = (cookie: string): Headers => {
+    if (cookie === "") return postHeaders;
+    if (cookie !== cookieInHeaders) {
+      headersWithCookie = new Headers(postHeaders);
+      headersWithCookie.set("cookie", cookie);
+      cookieInHeaders = cookie;
+    }
+    return headersWithCookie;
   };
 
   const siteNames = new Map(options.models.map(({ id, siteName }) => [id, siteName]));
@@ -116,12 +128,18 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     const { signal, log, trace } = context;
     const post = ({ nonce, cookie }: Credentials) => {
       trace.attempts++;
-      const headers = cookie === "" ? postHeaders : { ...postHeaders, cookie };
-      const call: PostOptions = { fetch, url: ajaxUrl, headers, signal, nowMs: () => clock.now() };
+      const call: PostOptions = {
+        fetch,
+        url: ajaxUrl,
+        headers: headersFor(cookie),
+        cookie,
+        signal,
+        nowMs: clock.now,
+      };
       return postMessage({ ...form, nonce }, call);
     };
 
-    const used = await credentials.get(context);
+    const used = credentials.atHand() ?? (await credentials.get(context));
     const answer = await post(used);
     if (answer.kind === "reply") return answer.text;
 
@@ -145,13 +163,14 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     throw staleNonce(second.text);
   }
 
-  async function* stream(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamParts, void> {
+  /** The whole reply, as parts: the pieces of its text, and its end. */
+  async function answer(request: ChatRequest, context: ProviderContext): Promise<StreamPart[]> {
     const model = siteNames.get(request.model);
     if (model === undefined) {
       throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
     }
     refuseUnsupported(request, name);
-    const { signal, trace } = context;
+    const { trace } = context;
     const prompt = buildPrompt(request.messages, { maxChars, labels, safeText });
     trace.droppedMessages = prompt.droppedMessages;
 
@@ -166,7 +185,6 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     } finally {
       trace.upstreamMs += clock.now() - startMs;
     }
-
     context.upstreamDone();
 
     const reply = limitReply(text, request);
@@ -174,9 +192,13 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     const parts: StreamPart[] = [];
     for (const delta of pieces) if (delta !== "") parts.push({ type: "text-delta", delta });
     parts.push({ type: "finish", reason: reply.reason });
-    if (!request.stream || chunkDelayMs === 0) return yield parts;
+    return parts;
+  }
+
+  async function* paced(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamPart, void> {
+    const parts = await answer(request, context);
     for (const [index, part] of parts.entries()) {
-      if (index > 0) await pause(chunkDelayMs, clock, signal);
+      if (index > 0) await pause(chunkDelayMs, clock, context.signal);
       yield part;
     }
   }
@@ -188,7 +210,10 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     sharesRateLimit: true,
     models: () => models,
     check: (request) => refuseUnsupported(request, name),
-    stream,
+    stream: (request, context) =>
+      request.stream && chunkDelayMs > 0
+        ? paced(request, context)
+        : inOnePiece(() => answer(request, context)),
     warmUp: credentials.warmUp,
   };
 }

@@ -15,39 +15,38 @@ export interface SiteResponse {
 export interface SiteCall {
   readonly fetch: Fetch;
   readonly url: string;
-  readonly init: RequestInit;
+  readonly method: "GET" | "POST";
+  readonly headers: HeadersInit;
+  readonly body?: string;
   readonly signal: AbortSignal;
   readonly maxChars: number;
 }
 
 /** Makes one call and reads its answer up to `maxChars`. Follows no redirect. */
-export async function callSite({ fetch, url, init, signal, maxChars }: SiteCall): Promise<SiteResponse> {
-  let response: Response;
+export async function callSite(call: SiteCall): Promise<SiteResponse> {
+  const { fetch, url, method, headers, body = null, signal, maxChars } = call;
+  let response: Response | undefined;
   try {
-    response = await fetch(url, { ...init, signal, redirect: "manual" });
-  } catch (error) {
-    throw signal.aborted ? signal.reason : connectionFault(error);
-  }
-  const { status, headers } = response;
-  try {
-    const text = await readText(response, maxChars);
-    return { status, headers, text: text.slice(0, maxChars), isCut: text.length > maxChars };
+    response = await fetch(url, { method, headers, body, signal, redirect: "manual" });
+    const reader = bodyReader(response, maxChars);
+    let text = "";
+    for (let piece = await reader.next(); piece !== undefined; piece = await reader.next()) {
+      text += piece;
+      if (text.length > maxChars) reader.release();
+    }
+    const isCut = text.length > maxChars;
+    return {
+      status: response.status,
+      headers: response.headers,
+      text: isCut ? text.slice(0, maxChars) : text,
+      isCut,
+    };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
+    if (response === undefined) throw connectionFault(error);
     const message = "The connection to the chat site broke off in the middle of its answer.";
     throw new ApiError("upstream_unreachable", message, { cause: error });
   }
-}
-
-/** Ends soon after `maxChars`. */
-async function readText(response: Response, maxChars: number): Promise<string> {
-  const body = bodyReader(response, maxChars);
-  let text = "";
-  for (let piece = await body.next(); piece !== undefined; piece = await body.next()) {
-    text += piece;
-    if (text.length > maxChars) body.release();
-  }
-  return text;
 }
 
 /** Codes and words of an error and its causes: each runtime hides the reason elsewhere. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../../core/errors.ts";
-import { readAnswer, type SiteAnswer } from "../../../core/providers/kimi-web/ajax.ts";
+import { postMessage, readAnswer, type SiteAnswer } from "../../../core/providers/kimi-web/ajax.ts";
 
 const nowMs = Date.parse("2026-03-01T00:00:00Z");
 
@@ -218,4 +218,36 @@ test("what was sent in secret is not shown, whoever repeats it", () => {
   for (const fault of [faultOf(failed(words)), faultOf(() => read(`<title>${words}</title>`, 500))]) {
     expect(fault.message).toContain("AI: bad *** with *** 1");
   }
+});
+
+describe("the form", () => {
+  test.each([
+    "a&b=c+d %20 100% é 中 😀",
+    "line\nbreak\r\n\ttab \u2028 \0",
+    "!'()*~-._;/?:@,",
+    "half a pair \ud83d, the other \ude00",
+  ])("carries %j as URLSearchParams would", async (message) => {
+    let body = "";
+    const fetch = (_url: string, init: RequestInit) => {
+      body = String(init.body);
+      return Promise.resolve(Response.json({ success: true, data: { message: "Hi" } }));
+    };
+    const form = { message, model: "moonshotai/Kimi", sessionId: "session_1_abc", nonce: "f3749c0f5f" };
+    const { signal } = new AbortController();
+    const options = { fetch, url: "http://site.test/", headers: new Headers(), cookie: "", signal };
+    expect(await postMessage(form, { ...options, nowMs: () => nowMs })).toEqual({
+      kind: "reply",
+      text: "Hi",
+    });
+    const expected = {
+      action: "kimi_send_message",
+      nonce: form.nonce,
+      message,
+      model: form.model,
+      session_id: form.sessionId,
+    };
+    expect([...new URLSearchParams(body)]).toEqual([
+      ...new URLSearchParams(new URLSearchParams(expected).toString()),
+    ]);
+  });
 });

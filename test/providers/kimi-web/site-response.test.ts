@@ -47,7 +47,7 @@ afterAll(() => {
 });
 
 const call = (url: string, { signal = new AbortController().signal, maxChars = 1_000_000 } = {}) =>
-  callSite({ fetch, url, init: {}, signal, maxChars });
+  callSite({ fetch, url, method: "GET", headers: {}, signal, maxChars });
 
 const faultOf = async (promise: Promise<unknown>): Promise<ApiError> => {
   const fault = await promise.then(
@@ -170,7 +170,8 @@ test("is told apart in the words of Bun, Deno and Node", async () => {
     const failing = callSite({
       fetch: () => Promise.reject(error),
       url: "http://site.test/",
-      init: {},
+      method: "GET",
+      headers: {},
       signal: new AbortController().signal,
       maxChars: 1,
     });
