@@ -56,7 +56,7 @@ export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions
     error.code === "upstream_challenge" ||
     (error.code === "upstream_rate_limited" && sharesRateLimit && error.retryAfterMs !== undefined);
 
-  const admission = (isProbe: boolean): Admission => {
+  const admissionOf = (isProbe: boolean): Admission => {
     const ended = () => {
       if (isProbe) isProbing = false;
     };
@@ -82,9 +82,12 @@ export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions
     };
   };
 
+  const ordinary = admissionOf(false);
+  const probe = admissionOf(true);
+
   return {
     admit() {
-      if (reason === undefined) return admission(false);
+      if (reason === undefined) return ordinary;
       const waitMs = openUntilMs - clock.now();
       if (waitMs > 0 || isProbing) {
         const retryAfterMs = Math.max(waitMs, 1000);
@@ -97,7 +100,7 @@ export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions
         );
       }
       isProbing = true;
-      return admission(true);
+      return probe;
     },
     get state() {
       if (reason === undefined) return "closed";

@@ -3,8 +3,8 @@ import type { Caller } from "./access.ts";
 import { addPart, emptyAnswer, listParts } from "./answer.ts";
 import type { Conversations, Turn } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
-import { readParts, requestLifetime, settlesWithin } from "./lifetime.ts";
-import type { ModelDirectory, ModelRoute } from "./models.ts";
+import { Lifetime, PartReader, settlesWithin } from "./lifetime.ts";
+import type { FoundModel, ModelDirectory, ModelRoute } from "./models.ts";
 import { readJson } from "./read-body.ts";
 import { sessionKey } from "./session-key.ts";
 import { encodeSseComment, encodeSseEvent, sseBody, sseStream } from "./sse.ts";
@@ -16,7 +16,10 @@ import type {
   Dialect,
   DialectCall,
   Logger,
+  MaybePromise,
   RequestRecord,
+  Shown,
+  StreamEncoder,
   StreamParts,
   Trace,
   Usage,
@@ -48,10 +51,11 @@ export interface Inbound {
   respond(
     status: number,
     body: string | ReadableStream<Uint8Array> | null,
-    headers: Record<string, string>,
+    headers?: Record<string, string>,
   ): Response;
-  /** The answer goes on after the response has been returned: what this returns is to be called when it is over. */
-  defer(): (error?: unknown) => void;
+  /** The answer goes on after the response has been returned: `finish` is to be called when it is over. */
+  defer(): void;
+  finish(error?: unknown): void;
 }
 
 /** Any thrown value as an error for the client; what is not ours is not shown. */
@@ -75,15 +79,13 @@ const requireFinish = (answer: Answer): void => {
 };
 
 /** What of a chat was sent: not what was left out, the oldest messages but for system texts. */
-function* sentMessages(messages: readonly ChatMessage[], droppedMessages: number): Iterable<ChatMessage> {
+const sentMessages = (messages: readonly ChatMessage[], droppedMessages: number): readonly ChatMessage[] => {
+  if (droppedMessages === 0) return messages;
   let toSkip = droppedMessages;
-  for (const message of messages) {
-    if (toSkip > 0 && message.role !== "system" && message.role !== "developer") toSkip--;
-    else yield message;
-  }
-}
+  return messages.filter(({ role }) => role === "system" || role === "developer" || toSkip-- <= 0);
+};
 
-const estimateUsage = (messages: Iterable<ChatMessage>, { replies }: Answer): Usage => {
+const estimateUsage = (messages: readonly ChatMessage[], { replies }: Answer): Usage => {
   let promptTokens = 0;
   for (const { text } of messages) promptTokens += estimateTokens(text);
   let completionTokens = 0;
@@ -119,183 +121,277 @@ const streamHeaders = {
 export function chatExchange(
   options: ExchangeOptions,
 ): (inbound: Inbound, dialect: Dialect) => Promise<Response> {
-  const { models, upstreams, conversations, clock, log } = options;
+  return (inbound, dialect) => new Exchange(options, inbound, dialect).respond();
+}
 
-  const openTurn = async (
-    { request, caller, record }: Inbound,
-    call: DialectCall,
-    body: string,
-  ): Promise<Turn> => {
+class Exchange {
+  readonly #options: ExchangeOptions;
+  readonly #inbound: Inbound;
+  readonly #dialect: Dialect;
+  readonly #startedMs: number;
+  readonly #lifetime: Lifetime;
+  readonly #trace: Trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
+  readonly #answer: Answer = emptyAnswer();
+  #reader: PartReader | undefined;
+  #served: Served | undefined;
+
+  constructor(options: ExchangeOptions, inbound: Inbound, dialect: Dialect) {
+    this.#options = options;
+    this.#inbound = inbound;
+    this.#dialect = dialect;
+    this.#startedMs = options.clock.now();
+    this.#lifetime = new Lifetime(inbound.request.signal, options.requestTimeoutMs, options.clock);
+  }
+
+  async respond(): Promise<Response> {
+    const { models, defaultModel, maxBodyBytes, log } = this.#options;
+    const { record, request } = this.#inbound;
+    const { signal } = this.#lifetime;
+    try {
+      const body = await readJson(request, maxBodyBytes, this.#lifetime);
+      const call = this.#dialect.parse(body.value);
+      const model = call.model ?? defaultModel ?? (await models.list({ signal, log }))[0]?.id;
+      if (model === undefined)
+        throw new ApiError("invalid_request", "model is required.", { param: "model" });
+      const finding = models.find(model, { signal, log });
+      const found = finding instanceof Promise ? await finding : finding;
+      record.model = found.route.model.id;
+      record.provider = found.route.provider.name;
+      record.stream = call.prompt.stream;
+      record.charsIn = textLength(call.prompt.messages);
+
+      const opening = this.#openTurn(call, body.text);
+      const turn = opening instanceof Promise ? await opening : opening;
+      const answer = turn.answer((askSignal) => this.#ask(found, call, turn, askSignal), signal);
+      this.#reader = new PartReader(answer, this.#lifetime);
+      record.replayed = turn.source !== "provider";
+
+      const shown = { model, createdAtMs: this.#startedMs };
+      const first = this.#reader.next();
+      return await (call.prompt.stream
+        ? this.#stream(turn, first, this.#dialect.streamEncoder(call, shown))
+        : this.#whole(turn, first, shown));
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  #openTurn(call: DialectCall, body: string): MaybePromise<Turn> {
+    const { conversations, clock } = this.#options;
+    const { request, caller, record } = this.#inbound;
     const { headers } = request;
     const key = sessionKey({ sessionId: headers.get("x-session-id"), user: call.user, apiKey: caller.key });
     if (key !== undefined) record.session = key.namespace;
     const openedMs = clock.now();
-    const turn = await conversations.open({
+    const opening = conversations.open({
       key,
       messages: call.prompt.messages,
       body,
       idempotencyKey: headers.get("idempotency-key") ?? undefined,
       retryCount: Number(headers.get("x-stainless-retry-count")) || 0,
     });
-    if (key !== undefined) record.storeMs = clock.now() - openedMs;
-    return turn;
-  };
-
-  return async (inbound, dialect) => {
-    const { record } = inbound;
-    const startedMs = clock.now();
-    const lifetime = requestLifetime(inbound.request.signal, options.requestTimeoutMs, clock);
-    const { signal } = lifetime;
-    const trace: Trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
-    const answer = emptyAnswer();
-    let closeReader = () => {};
-    const end = () => {
-      lifetime.release();
-      closeReader();
-      record.attempts = trace.attempts;
-      record.upstreamMs = trace.upstreamMs;
-      record.droppedMessages = trace.droppedMessages;
-      record.charsOut = textLength(answer.replies);
+    if (key === undefined) return opening;
+    const opened = (turn: Turn) => {
+      record.storeMs = clock.now() - openedMs;
+      return turn;
     };
+    return opening instanceof Promise ? opening.then(opened) : opened(opening);
+  }
 
-    try {
-      const body = await readJson(inbound.request, options.maxBodyBytes, lifetime);
-      const call = dialect.parse(body.value);
-      const shownModel = call.model ?? options.defaultModel ?? (await models.list({ signal, log }))[0]?.id;
-      if (shownModel === undefined)
-        throw new ApiError("invalid_request", "model is required.", { param: "model" });
-      const found = await models.find(shownModel, { signal, log });
-      record.model = found.route.model.id;
-      record.provider = found.route.provider.name;
-      record.stream = call.prompt.stream;
-      record.charsIn = textLength(call.prompt.messages);
+  #ask(found: FoundModel, call: DialectCall, turn: Turn, signal: AbortSignal): AsyncIterable<StreamParts> {
+    const { upstreams, requestTimeoutMs, clock, log } = this.#options;
+    const { record } = this.#inbound;
+    return upstreams.ask({
+      found,
+      prompt: call.prompt,
+      messages: turn.messages,
+      conversation: turn.conversation,
+      context: { signal, requestId: record.requestId, log, trace: this.#trace },
+      deadlineMs: this.#startedMs + requestTimeoutMs,
+      onServed: (by) => {
+        this.#served = by;
+        record.firstPartMs = clock.now() - this.#startedMs;
+        record.provider = by.route.provider.name;
+        record.model = by.route.model.id;
+        if (by.failed[0]) record.fallbackFrom = routeName(by.failed[0]);
+      },
+    });
+  }
 
-      const turn = await openTurn(inbound, call, body.text);
-      const request = { ...call.prompt, messages: turn.messages, conversation: turn.conversation };
-      let served: Served | undefined;
-      const ask = (askSignal: AbortSignal) =>
-        upstreams.ask({
-          ...found,
-          request,
-          context: { signal: askSignal, requestId: record.requestId, log, trace },
-          deadlineMs: startedMs + options.requestTimeoutMs,
-          onServed(by) {
-            served = by;
-            record.firstPartMs = clock.now() - startedMs;
-            record.provider = by.route.provider.name;
-            record.model = by.route.model.id;
-            if (by.failed[0]) record.fallbackFrom = routeName(by.failed[0]);
-          },
-        });
-      const reader = readParts(turn.answer(ask, signal), lifetime);
-      closeReader = reader.close;
-      record.replayed = turn.source !== "provider";
+  async #whole(turn: Turn, first: Promise<StreamParts | undefined>, shown: Shown): Promise<Response> {
+    for (let parts = await first; parts !== undefined; parts = await this.#nextParts()) {
+      for (const part of listParts(parts)) addPart(this.#answer, part);
+    }
+    const keeping = this.#keep(turn);
+    const isKept = keeping instanceof Promise ? await keeping : keeping;
+    this.#end();
+    const headers = this.#headers();
+    if (!isKept) headers["x-session-saved"] = "false";
+    return this.#inbound.respond(200, this.#dialect.encode(this.#answer, this.#usage(turn), shown), headers);
+  }
 
-      const first = reader.next();
-      const encoder = dialect.encoder(call, { model: shownModel, createdAtMs: startedMs });
-      const usage = () =>
-        answer.usage ?? estimateUsage(sentMessages(turn.messages, trace.droppedMessages), answer);
-
-      /** Keeps the finished turn; resolves to false if that failed. */
-      const keepTurn = async (): Promise<boolean> => {
-        requireFinish(answer);
-        const finishedMs = clock.now();
-        const isSaved = await turn.finish(answer);
-        record.storeMs = (record.storeMs ?? 0) + clock.now() - finishedMs;
-        return isSaved;
-      };
-
-      const answerHeaders = (): Record<string, string> => {
-        const headers: Record<string, string> = {};
-        if (trace.droppedMessages > 0) headers["x-context-dropped-messages"] = String(trace.droppedMessages);
-        if (served) Object.assign(headers, servedHeaders(served));
-        if (record.session && options.isMemoryUnshared) headers["x-session-shared"] = "false";
-        return headers;
-      };
-
-      if (!request.stream) {
-        for (let parts = await first; parts !== undefined; parts = await reader.next()) {
-          for (const part of listParts(parts)) addPart(answer, part);
-        }
-        const isSaved = await keepTurn();
-        end();
-        const headers = answerHeaders();
-        if (!isSaved) headers["x-session-saved"] = "false";
-        return inbound.respond(200, encoder.body(answer, usage()), headers);
+  async #stream(
+    turn: Turn,
+    first: Promise<StreamParts | undefined>,
+    encoder: StreamEncoder,
+  ): Promise<Response> {
+    const { stream, clock } = this.#options;
+    const events = new Events(encoder, this.#answer);
+    // A failure before the first part keeps its status. When that takes long, the client gets a sign of life instead.
+    const isEarly = await settlesWithin(first, stream.commitMs, clock);
+    if (isEarly) {
+      events.add(await first);
+      // All events are there, and no store is to be waited for: one text costs a fraction of a stream.
+      if (this.#isWhole() && this.#inbound.record.session === undefined) {
+        await this.#keep(turn);
+        this.#end();
+        return this.#respondStream(sseBody(events.take() + events.close(this.#usage(turn))));
       }
+    }
 
-      // A failure before the first part keeps its status. When that takes long, the client gets a sign of life instead.
-      const isEarly = await settlesWithin(first, options.stream.commitMs, clock);
-      let text = encoder.open();
-      // Held back until the answer is known to be whole, and kept.
-      let ending = "";
-      const take = (parts: StreamParts | undefined): void => {
-        if (parts === undefined) return;
-        for (const part of listParts(parts)) {
-          addPart(answer, part);
-          if (part.type === "finish") ending += encoder.event(part);
-          else text += encoder.event(part);
-        }
-      };
-
-      if (isEarly) {
-        take(await first);
-        // All events are there, and no store is to be waited for: one text costs a fraction of a stream.
-        if (trace.upstreamDone && isFinished(answer) && record.session === undefined) {
-          for (let parts = await reader.next(); parts !== undefined; parts = await reader.next()) take(parts);
-          await keepTurn();
-          end();
-          const whole = sseBody(text + ending + encoder.close(usage()));
-          return inbound.respond(200, whole, { ...streamHeaders, ...answerHeaders() });
-        }
-      }
-
-      const finished = inbound.defer();
-      let isOver = false;
-      const finish = (error?: unknown) => {
-        // A client may leave while the turn is being kept.
-        if (isOver) return;
-        isOver = true;
-        end();
-        finished(error);
-      };
-
-      async function* events(): AsyncGenerator<string, string> {
-        yield text;
-        text = "";
-        if (!isEarly) {
-          const firstParts = await first;
-          if (served) text = encodeSseComment(headerLines(servedHeaders(served)));
-          take(firstParts);
-        }
-        for (;;) {
-          if (text !== "") yield text;
-          text = "";
-          const parts = await reader.next();
-          if (parts === undefined) break;
-          take(parts);
-        }
-        if (!(await keepTurn())) ending += encodeSseComment("x-session-saved: false");
-        finish();
-        return ending + encoder.close(usage());
-      }
-
-      const stream = sseStream(events(), {
+    this.#inbound.defer();
+    let isOver = false;
+    const finish = (error?: unknown) => {
+      // A client may leave while the turn is being kept.
+      if (isOver) return;
+      isOver = true;
+      this.#end();
+      this.#inbound.finish(error);
+    };
+    const texts = this.#streamedTexts(turn, isEarly ? undefined : first, events, finish);
+    return this.#respondStream(
+      sseStream(texts, {
         clock,
-        keepAliveMs: options.stream.keepAliveMs,
+        keepAliveMs: stream.keepAliveMs,
         onError(error) {
           finish(error);
           return encodeSseEvent(JSON.stringify(toApiError(error).toBody()));
         },
-        onCancel() {
-          lifetime.leave();
-          finish(signal.reason);
+        onCancel: () => {
+          this.#lifetime.leave();
+          finish(this.#lifetime.signal.reason);
         },
-      });
-      return inbound.respond(200, stream, { ...streamHeaders, ...answerHeaders() });
-    } catch (error) {
-      end();
-      throw error;
+      }),
+    );
+  }
+
+  /** `first` is what is still to be waited for when the stream has been opened without it. */
+  async *#streamedTexts(
+    turn: Turn,
+    first: Promise<StreamParts | undefined> | undefined,
+    events: Events,
+    finish: () => void,
+  ): AsyncGenerator<string, string> {
+    if (first !== undefined) {
+      yield events.take();
+      const parts = await first;
+      if (this.#served) events.addComment(headerLines(servedHeaders(this.#served)));
+      events.add(parts);
     }
-  };
+    while (true) {
+      const text = events.take();
+      if (text !== "") yield text;
+      const parts = await this.#nextParts();
+      if (parts === undefined) break;
+      events.add(parts);
+    }
+    const isKept = await this.#keep(turn);
+    finish();
+    return events.close(this.#usage(turn), isKept ? "" : encodeSseComment("x-session-saved: false"));
+  }
+
+  #respondStream(body: string | ReadableStream<Uint8Array>): Response {
+    return this.#inbound.respond(200, body, { ...streamHeaders, ...this.#headers() });
+  }
+
+  /** Whether the answer has all its parts. */
+  #isWhole(): boolean {
+    return this.#trace.upstreamDone === true && isFinished(this.#answer);
+  }
+
+  /** The parts that follow, without asking for them where there can't be any. */
+  #nextParts(): Promise<StreamParts | undefined> | undefined {
+    return this.#isWhole() ? undefined : this.#reader?.next();
+  }
+
+  /** Keeps the finished turn; false if that failed. */
+  #keep(turn: Turn): MaybePromise<boolean> {
+    requireFinish(this.#answer);
+    const { clock } = this.#options;
+    const { record } = this.#inbound;
+    const finishedMs = clock.now();
+    const kept = (isSaved: boolean) => {
+      record.storeMs = (record.storeMs ?? 0) + clock.now() - finishedMs;
+      return isSaved;
+    };
+    const keeping = turn.finish(this.#answer);
+    return keeping instanceof Promise ? keeping.then(kept) : kept(keeping);
+  }
+
+  #usage(turn: Turn): Usage {
+    const { usage } = this.#answer;
+    return usage ?? estimateUsage(sentMessages(turn.messages, this.#trace.droppedMessages), this.#answer);
+  }
+
+  #headers(): Record<string, string> {
+    const headers: Record<string, string> = {};
+    const { droppedMessages } = this.#trace;
+    if (droppedMessages > 0) headers["x-context-dropped-messages"] = String(droppedMessages);
+    if (this.#served) Object.assign(headers, servedHeaders(this.#served));
+    if (this.#inbound.record.session && this.#options.isMemoryUnshared) headers["x-session-shared"] = "false";
+    return headers;
+  }
+
+  #end(): void {
+    this.#lifetime.release();
+    this.#reader?.close();
+    const { record } = this.#inbound;
+    const { attempts, upstreamMs, droppedMessages } = this.#trace;
+    record.attempts = attempts;
+    record.upstreamMs = upstreamMs;
+    record.droppedMessages = droppedMessages;
+    record.charsOut = textLength(this.#answer.replies);
+  }
+}
+
+/** The events of a stream that are yet to go out. */
+class Events {
+  readonly #encoder: StreamEncoder;
+  readonly #answer: Answer;
+  #text: string;
+  /** Held back until the answer is known to be whole, and kept. */
+  #ending = "";
+
+  constructor(encoder: StreamEncoder, answer: Answer) {
+    this.#encoder = encoder;
+    this.#answer = answer;
+    this.#text = encoder.open();
+  }
+
+  /** Adds parts to the answer too. */
+  add(parts: StreamParts | undefined): void {
+    if (parts === undefined) return;
+    for (const part of listParts(parts)) {
+      addPart(this.#answer, part);
+      if (part.type === "finish") this.#ending += this.#encoder.event(part);
+      else this.#text += this.#encoder.event(part);
+    }
+  }
+
+  addComment(comment: string): void {
+    this.#text += encodeSseComment(comment);
+  }
+
+  /** What can go out now. */
+  take(): string {
+    const text = this.#text;
+    this.#text = "";
+    return text;
+  }
+
+  /** The last events, with `comment` before what closes the stream. */
+  close(usage: Usage, comment = ""): string {
+    return this.#ending + comment + this.#encoder.close(usage);
+  }
 }

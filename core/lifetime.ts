@@ -2,79 +2,86 @@
 import { ApiError } from "./errors.ts";
 import type { Clock, StreamParts } from "./types.ts";
 
-export interface Lifetime {
+/** The life of one request: it ends with its answer, when the client leaves, or when time is up. */
+export class Lifetime {
   /** Aborts with the ApiError to throw, when the client leaves or time is up. */
   readonly signal: AbortSignal;
   /** Called with the reason when the signal aborts; a plain call costs less than an event. */
-  onAbort: (reason: unknown) => void;
+  onAbort: (reason: unknown) => void = () => {};
+  readonly #controller = new AbortController();
+  readonly #cancelDeadline: () => void;
+  #isOver = false;
+
+  constructor(clientSignal: AbortSignal, timeoutMs: number, clock: Clock) {
+    this.signal = this.#controller.signal;
+    this.#cancelDeadline = clock.schedule(() => {
+      const message = `The upstream did not answer within ${timeoutMs / 1000} s.`;
+      this.#abort(new ApiError("upstream_timeout", message));
+    }, timeoutMs);
+    if (clientSignal.aborted) this.leave();
+    else clientSignal.addEventListener("abort", this);
+  }
+
+  /** The client's signal has aborted. */
+  handleEvent(): void {
+    this.leave();
+  }
+
   /** The client has left. */
-  leave(): void;
-  /** Takes the timer away; what happens afterwards is no abort. */
-  release(): void;
+  leave(): void {
+    if (!this.#isOver)
+      this.#abort(new ApiError("client_closed_request", "The client closed the connection."));
+  }
+
+  /** The answer is over: what happens from now on is no abort. */
+  release(): void {
+    this.#cancelDeadline();
+    // The listener goes with the request; to take it away would cost more than to let it do nothing. It may well be
+    // called: Deno aborts a request's signal even after an answer that went well.
+    this.#isOver = true;
+  }
+
+  #abort(reason: ApiError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#controller.abort(reason);
+    this.onAbort(reason);
+  }
 }
 
-export function requestLifetime(clientSignal: AbortSignal, timeoutMs: number, clock: Clock): Lifetime {
-  const controller = new AbortController();
-  let isOver = false;
-  const abort = (reason: ApiError) => {
-    if (isOver) return;
-    isOver = true;
-    controller.abort(reason);
-    lifetime.onAbort(reason);
-  };
-  const leave = () => abort(new ApiError("client_closed_request", "The client closed the connection."));
-  const cancelDeadline = clock.schedule(
-    () =>
-      abort(new ApiError("upstream_timeout", `The upstream did not answer within ${timeoutMs / 1000} s.`)),
-    timeoutMs,
-  );
-  const lifetime: Lifetime = {
-    signal: controller.signal,
-    onAbort() {},
-    leave,
-    release() {
-      cancelDeadline();
-      // The listener goes with the request; to take it away would cost more than to let it do nothing. Deno aborts a
-      // request's signal even after an answer that went well.
-      isOver = true;
-    },
-  };
-  if (clientSignal.aborted) leave();
-  else clientSignal.addEventListener("abort", leave, { once: true });
-  return lifetime;
-}
+/** Reads an answer's parts while its request lives. */
+export class PartReader {
+  readonly #iterator: AsyncIterator<StreamParts, unknown>;
+  readonly #signal: AbortSignal;
+  #rejectNext: ((reason: unknown) => void) | undefined;
+  #isOpen = true;
 
-export interface PartReader {
+  constructor(answer: AsyncIterable<StreamParts, unknown>, lifetime: Lifetime) {
+    this.#iterator = answer[Symbol.asyncIterator]();
+    this.#signal = lifetime.signal;
+    lifetime.onAbort = (reason) => {
+      this.#rejectNext?.(reason);
+      this.close();
+    };
+  }
+
   /** What comes next; undefined at the end. Rejects at once when the request's life ends, whatever the provider does. */
-  next(): Promise<StreamParts | undefined>;
-  /** Releases the provider. */
-  close(): void;
-}
+  next(): Promise<StreamParts | undefined> {
+    if (this.#signal.aborted) return Promise.reject(this.#signal.reason);
+    return new Promise((resolve, reject) => {
+      this.#rejectNext = reject;
+      this.#iterator
+        .next()
+        .then(({ done, value }) => resolve(done ? undefined : (value as StreamParts)), reject);
+    });
+  }
 
-export function readParts(answer: AsyncIterable<StreamParts>, lifetime: Lifetime): PartReader {
-  const { signal } = lifetime;
-  const iterator = answer[Symbol.asyncIterator]();
-  let rejectNext: (reason: unknown) => void = () => {};
-  let isOpen = true;
-  const close = () => {
-    if (!isOpen) return;
-    isOpen = false;
-    iterator.return?.().catch(() => {});
-  };
-  lifetime.onAbort = (reason) => {
-    rejectNext(reason);
-    close();
-  };
-  return {
-    next() {
-      if (signal.aborted) return Promise.reject(signal.reason);
-      return new Promise((resolve, reject) => {
-        rejectNext = reject;
-        iterator.next().then(({ done, value }) => resolve(done ? undefined : value), reject);
-      });
-    },
-    close,
-  };
+  /** Releases the provider. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#iterator.return?.().then(undefined, () => {});
+  }
 }
 
 /** Rejects with the signal's reason if that aborts before `promise` settles. */

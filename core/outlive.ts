@@ -10,21 +10,28 @@ export interface FetchContext {
 export function outliving(): (context: FetchContext | undefined) => (clientHasLeft: boolean) => void {
   let running = 0;
   let waiting: (() => void)[] = [];
+
+  const isOver = () => {
+    running--;
+    if (running > 0 || waiting.length === 0) return;
+    for (const end of waiting) end();
+    waiting = [];
+  };
+
   return (context) => {
+    running++;
+    // Most platforms have no such thing, and the same function does for all their requests.
+    if (context?.waitUntil === undefined) return isOver;
     let end = () => {};
-    context?.waitUntil?.(
+    context.waitUntil(
       new Promise<void>((resolve) => {
         end = resolve;
       }),
     );
-    running++;
     return (clientHasLeft) => {
-      running--;
       if (clientHasLeft) waiting.push(end);
       else end();
-      if (running > 0) return;
-      for (const endOther of waiting) endOther();
-      waiting = [];
+      isOver();
     };
   };
 }

@@ -68,10 +68,59 @@ const withoutBody = async (response: Response): Promise<Response> => {
   return bodiless;
 };
 
-/** A request on its way to its route. */
-interface Entering extends RoutedRequest {
-  caller: Caller;
-  params: RoutedRequest["params"];
+/**
+ * A request on its way through the gateway. A class, as is all that is made for every request: its methods are there
+ * already, where each closure would be made anew.
+ */
+class Entering implements RoutedRequest {
+  readonly request: Request;
+  readonly record: RequestRecord;
+  /** Further headers of the answer, whatever it will be. */
+  readonly answerHeaders: Record<string, string>;
+  caller = anyone;
+  params: RoutedRequest["params"] = {};
+  /** Whether the answer goes on after the response has been returned. */
+  isDeferred = false;
+  readonly #commonHeaders: Headers;
+  readonly #onOver: (error: unknown) => void;
+
+  constructor(
+    request: Request,
+    record: RequestRecord,
+    commonHeaders: Headers,
+    onOver: (error: unknown) => void,
+  ) {
+    this.request = request;
+    this.record = record;
+    this.answerHeaders = { "x-request-id": record.requestId };
+    this.#commonHeaders = commonHeaders;
+    this.#onOver = onOver;
+  }
+
+  respond(
+    status: number,
+    body: string | ReadableStream<Uint8Array> | null,
+    further: Record<string, string> = {},
+  ): Response {
+    this.record.status = status;
+    const response = new Response(body, { status, headers: this.#commonHeaders });
+    const { headers } = response;
+    for (const name in this.answerHeaders) headers.set(name, this.answerHeaders[name] as string);
+    for (const name in further) headers.set(name, further[name] as string);
+    return response;
+  }
+
+  json(body: unknown): Response {
+    return this.respond(200, JSON.stringify(body));
+  }
+
+  defer(): void {
+    this.isDeferred = true;
+  }
+
+  finish(error?: unknown): void {
+    this.#onOver(error);
+  }
 }
 
 type RouteWithPattern = Route & { readonly pattern: RegExp };
@@ -106,7 +155,7 @@ export function createRouter(
   };
 
   /** Lets in who may enter, and hands over to the route. */
-  const enter = (entering: Entering, path: string, answerHeaders: Record<string, string>) => {
+  const enter = (entering: Entering, path: string): MaybePromise<Response> => {
     const { request, record } = entering;
     if (request.method === "OPTIONS") {
       return entering.respond(204, null, cors.preflightHeaders(request.headers));
@@ -119,7 +168,8 @@ export function createRouter(
       if (match === null) continue;
       record.route = route.path;
       entering.params = match.groups ?? {};
-      if (route.isLimited && rateLimit) Object.assign(answerHeaders, rateLimit.take(entering.caller.key));
+      if (route.isLimited && rateLimit)
+        Object.assign(entering.answerHeaders, rateLimit.take(entering.caller.key));
       return route.handle(entering);
     }
     return refuse(method, path);
@@ -139,45 +189,23 @@ export function createRouter(
     const record: RequestRecord = { requestId, method: request.method, route: "none", status: 0, ms: 0 };
     const givenOrigin = request.headers.get("origin");
     const commonHeaders = givenOrigin === null ? headersWithoutOrigin : headersFor(givenOrigin);
-    const answerHeaders: Record<string, string> = { "x-request-id": requestId };
-    let isDeferred = false;
-
-    const finished = (error?: unknown) => {
+    const entering = new Entering(request, record, commonHeaders, (error) => {
       record.ms = clock.now() - startedMs;
       if (error !== undefined) record.code = toApiError(error).code;
       isOver(record.code === "client_closed_request");
       onRequest(record, error);
-    };
-    const respond: RoutedRequest["respond"] = (status, body, headers) => {
-      record.status = status;
-      const response = new Response(body, { status, headers: commonHeaders });
-      for (const name in answerHeaders) response.headers.set(name, answerHeaders[name] as string);
-      for (const name in headers) response.headers.set(name, headers[name] as string);
-      return response;
-    };
-    const entering: Entering = {
-      request,
-      record,
-      params: {},
-      caller: anyone,
-      respond,
-      json: (body) => respond(200, JSON.stringify(body), {}),
-      defer() {
-        isDeferred = true;
-        return finished;
-      },
-    };
+    });
 
     let response: Response;
     let failure: unknown;
     try {
-      response = await enter(entering, normalizedPath(request.url), answerHeaders);
+      response = await enter(entering, normalizedPath(request.url));
     } catch (error) {
       failure = error;
       const shown = toApiError(error);
-      response = respond(shown.status, JSON.stringify(shown.toBody()), shown.toHeaders());
+      response = entering.respond(shown.status, JSON.stringify(shown.toBody()), shown.toHeaders());
     }
-    if (!isDeferred) finished(failure);
+    if (!entering.isDeferred) entering.finish(failure);
     return request.method === "HEAD" ? withoutBody(response) : response;
   };
 }

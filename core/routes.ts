@@ -115,15 +115,18 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       method: "GET",
       path: "/",
       isPublic: true,
-      handle: ({ json }) =>
-        json({ ...app, links: { models: "/v1/models", chat: "/v1/chat/completions", health: "/health" } }),
+      handle: (routed) =>
+        routed.json({
+          ...app,
+          links: { models: "/v1/models", chat: "/v1/chat/completions", health: "/health" },
+        }),
     },
     {
       method: "GET",
       path: "/health",
       isPublic: true,
-      handle: ({ json }) =>
-        json({
+      handle: (routed) =>
+        routed.json({
           status: "ok",
           version: app.version,
           sessions,
@@ -133,25 +136,28 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
     {
       method: "GET",
       path: "/metrics",
-      handle: ({ respond }) =>
-        respond(200, metrics.render(gauges(upstreams)), {
+      handle: (routed) =>
+        routed.respond(200, metrics.render(gauges(upstreams)), {
           "content-type": "text/plain; version=0.0.4; charset=utf-8",
         }),
     },
     {
       method: "GET",
       path: "/models",
-      handle: async ({ json, request: { signal } }) =>
-        json({ object: "list", data: (await models.list({ signal, log })).map(encodeModel) }),
+      handle: async (routed) => {
+        const { signal } = routed.request;
+        return routed.json({ object: "list", data: (await models.list({ signal, log })).map(encodeModel) });
+      },
     },
     {
       method: "GET",
       path: "/models/:id+",
-      handle: async ({ json, params, request: { signal } }) => {
-        const id = decodePath(params.id);
+      handle: async (routed) => {
+        const id = decodePath(routed.params.id);
+        const { signal } = routed.request;
         const { route } = await models.find(id, { signal, log });
         if (route.listError) throw route.listError;
-        return json(encodeModel({ id, ...route }));
+        return routed.json(encodeModel({ id, ...route }));
       },
     },
     {
@@ -168,7 +174,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       handle: async (routed) => {
         requireOwner();
         await conversations.forget(namedSession(routed));
-        return routed.respond(204, null, {});
+        return routed.respond(204, null);
       },
     },
     ...dialects.map(

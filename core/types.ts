@@ -139,7 +139,8 @@ export interface ProviderContext {
   readonly trace: Trace;
   /**
    * The upstream has given all that it will: another call may take its place while the rest of the answer goes out.
-   * Counts as called when the iterator ends.
+   * Nothing may come after the part, or list of parts, that ends the answer's last choice. Counts as called when the
+   * iterator ends.
    */
   upstreamDone(): void;
 }
@@ -239,16 +240,22 @@ export interface Answer {
   usage: Usage | undefined;
 }
 
-/** Turns the parts of one answer into what the client reads. */
-export interface AnswerEncoder {
+/** What the client is shown of an answer beside its parts. */
+export interface Shown {
+  /** The model's id: the one that was asked for. */
+  readonly model: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAtMs: number;
+}
+
+/** Turns the parts of one answer into the events of a stream. */
+export interface StreamEncoder {
   /** The events that open a stream. */
   open(): string;
   /** The events of one part; "" when it has none. */
   event(part: StreamPart): string;
   /** The events that end a stream that went well. */
   close(usage: Usage): string;
-  /** The body of a whole answer. */
-  body(answer: Answer, usage: Usage): string;
 }
 
 /** A wire format that clients speak. */
@@ -258,8 +265,9 @@ export interface Dialect {
   readonly path: `/${string}`;
   /** Throws ApiError that names the `param`. */
   parse(body: unknown): DialectCall;
-  /** `model` is the id to show: the one that was asked for. */
-  encoder(call: DialectCall, answer: { readonly model: string; readonly createdAtMs: number }): AnswerEncoder;
+  /** The body of a whole answer. */
+  encode(answer: Answer, usage: Usage, shown: Shown): string;
+  streamEncoder(call: DialectCall, shown: Shown): StreamEncoder;
 }
 
 /** The facts of one request, for the log, metrics and hooks. Never a key or the text of a message. */

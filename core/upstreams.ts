@@ -4,7 +4,19 @@ import { ApiError, type ErrorCode, errorTable } from "./errors.ts";
 import { abortable } from "./lifetime.ts";
 import type { FindRoute, FoundModel, ModelRoute } from "./models.ts";
 import { type Slots, slots } from "./slots.ts";
-import type { ChatRequest, Clock, Model, Provider, ProviderContext, StreamParts } from "./types.ts";
+import type {
+  ChatMessage,
+  ChatPrompt,
+  ChatRequest,
+  Clock,
+  ConversationRef,
+  Logger,
+  Model,
+  Provider,
+  ProviderContext,
+  StreamParts,
+  Trace,
+} from "./types.ts";
 
 export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
@@ -21,8 +33,16 @@ export interface Served {
   readonly failed: readonly ModelRoute[];
 }
 
-export interface Question extends FoundModel {
-  readonly request: Omit<ChatRequest, "model">;
+/** What is asked, but for the model. */
+export interface Asked {
+  readonly prompt: ChatPrompt;
+  /** What the model is told: the prompt's messages, and what is remembered of earlier ones. */
+  readonly messages: readonly ChatMessage[];
+  readonly conversation: ConversationRef;
+}
+
+export interface Question extends Asked {
+  readonly found: FoundModel;
   readonly context: RequestContext;
   /** Milliseconds since the epoch; what is left until then is shared evenly between those still to be asked. */
   readonly deadlineMs: number;
@@ -55,24 +75,122 @@ const maxBreakers = 1000;
 const isMendable = (code: ErrorCode): boolean => "mendable" in errorTable[code];
 
 type PartIterator = AsyncIterator<StreamParts, unknown>;
+type FirstParts = IteratorResult<StreamParts, unknown>;
 
-/** A call to a provider. */
-interface Attempt {
-  /** Its first parts. Whoever stops waiting for them calls `close`. */
-  readonly first: Promise<IteratorResult<StreamParts, unknown>>;
-  /** What comes after them. */
-  next(): Promise<IteratorResult<StreamParts, unknown>>;
-  /** Releases the provider; before the first parts `reason` tells why. */
-  close(reason?: unknown): void;
+interface State {
+  readonly provider: Provider;
+  readonly slots: Slots | undefined;
+  readonly breakers: Map<string, CircuitBreaker>;
+  lastSuccessMs: number | undefined;
 }
 
-export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
-  const known = new Map<
-    Provider,
-    { -readonly [Key in keyof Upstream]: Upstream[Key] } & { breakers: Map<string, CircuitBreaker> }
-  >();
+/** A call to a provider. */
+class Attempt implements ProviderContext {
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+  readonly log: Logger;
+  readonly trace: Trace;
+  /** Its first parts. Whoever stops waiting for them calls `close`. */
+  readonly first: Promise<FirstParts>;
+  readonly #request: ChatRequest;
+  readonly #state: State;
+  readonly #admission: Admission | undefined;
+  readonly #clock: Pick<Clock, "now">;
+  #hasPlace = false;
+  #isBeginning = true;
+  #parts: PartIterator | undefined;
 
-  const stateOf = (provider: Provider) => {
+  constructor(
+    request: ChatRequest,
+    { signal, requestId, log, trace }: RequestContext,
+    state: State,
+    admission: Admission | undefined,
+    clock: Pick<Clock, "now">,
+  ) {
+    this.signal = signal;
+    this.requestId = requestId;
+    this.log = log;
+    this.trace = trace;
+    this.#request = request;
+    this.#state = state;
+    this.#admission = admission;
+    this.#clock = clock;
+    this.first = this.#begin();
+  }
+
+  /** What comes after the first parts. */
+  next(): Promise<FirstParts> {
+    return (this.#parts as PartIterator).next();
+  }
+
+  /** A function of its own, as providers take their context apart. */
+  readonly upstreamDone = (): void => {
+    this.trace.upstreamDone = true;
+    this.#leavePlace();
+  };
+
+  /** Releases the provider; before the first parts `reason` tells why. */
+  close(reason?: unknown): void {
+    this.#leavePlace();
+    this.#parts?.return?.().then(undefined, () => {});
+    if (!this.#isBeginning) return;
+    this.#isBeginning = false;
+    const isClient = reason instanceof ApiError && reason.code === "client_closed_request";
+    if (this.#parts === undefined || isClient) this.#admission?.abandoned();
+    else this.#admission?.failed(reason);
+  }
+
+  #begin(): Promise<FirstParts> {
+    try {
+      const place = this.#state.slots?.enter(this.signal);
+      const first = place === undefined ? this.#start() : place.then(() => this.#start());
+      return first.then(
+        (parts) => this.#begun(parts),
+        (error) => this.#failed(error),
+      );
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  #start(): Promise<FirstParts> {
+    this.#hasPlace = this.#state.slots !== undefined;
+    if (!this.#isBeginning) {
+      this.#leavePlace();
+      throw this.signal.reason;
+    }
+    this.#parts = this.#state.provider.stream(this.#request, this)[Symbol.asyncIterator]();
+    return this.#parts.next();
+  }
+
+  #begun(first: FirstParts): FirstParts {
+    if (!this.#isBeginning) return first;
+    this.#isBeginning = false;
+    this.#state.lastSuccessMs = this.#clock.now();
+    this.#admission?.succeeded();
+    return first;
+  }
+
+  #failed(error: unknown): never {
+    this.close(error);
+    throw error;
+  }
+
+  #leavePlace(): void {
+    if (this.#hasPlace) this.#state.slots?.leave();
+    this.#hasPlace = false;
+  }
+}
+
+const ended: Promise<IteratorResult<StreamParts, unknown>> = Promise.resolve({
+  done: true,
+  value: undefined,
+});
+
+export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
+  const known = new Map<Provider, State>();
+
+  const stateOf = (provider: Provider): State => {
     let state = known.get(provider);
     if (state === undefined) {
       const { maxConcurrency: limit = 0 } = provider;
@@ -87,9 +205,8 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     return state;
   };
 
-  const admit = (provider: Provider, model: Model): Admission | undefined => {
+  const admit = ({ provider, breakers }: State, model: Model): Admission | undefined => {
     if (!breaks) return undefined;
-    const { breakers } = stateOf(provider);
     let breaker = breakers.get(model.id);
     if (breaker === undefined) {
       const [oldest = ""] = breakers.keys();
@@ -102,72 +219,19 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
 
   const attempt = (
     { provider, model }: ModelRoute,
-    request: Omit<ChatRequest, "model">,
+    { prompt, messages, conversation }: Asked,
     context: RequestContext,
   ): Attempt => {
-    const asked: ChatRequest = { ...request, model: model.id };
-    provider.check?.(asked);
+    const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
+    provider.check?.(request);
     const state = stateOf(provider);
-    const admission = admit(provider, model);
-    let hasPlace = false;
-    let isBeginning = true;
-    let parts: PartIterator | undefined;
-
-    const leavePlace = () => {
-      if (hasPlace) state.slots?.leave();
-      hasPlace = false;
-    };
-    const upstreamDone = () => {
-      context.trace.upstreamDone = true;
-      leavePlace();
-    };
-    const close = (reason?: unknown) => {
-      leavePlace();
-      parts?.return?.().catch(() => {});
-      if (!isBeginning) return;
-      isBeginning = false;
-      const isClient = reason instanceof ApiError && reason.code === "client_closed_request";
-      if (parts === undefined || isClient) admission?.abandoned();
-      else admission?.failed(reason);
-    };
-    const start = () => {
-      hasPlace = state.slots !== undefined;
-      if (!isBeginning) {
-        leavePlace();
-        throw context.signal.reason;
-      }
-      parts = provider.stream(asked, { ...context, upstreamDone })[Symbol.asyncIterator]();
-      return parts.next();
-    };
-    const begun = (first: IteratorResult<StreamParts, unknown>) => {
-      if (!isBeginning) return first;
-      isBeginning = false;
-      state.lastSuccessMs = clock.now();
-      admission?.succeeded();
-      return first;
-    };
-    const failed = (error: unknown): never => {
-      close(error);
-      throw error;
-    };
-    try {
-      const place = state.slots?.enter(context.signal);
-      const first = (place === undefined ? start() : place.then(start)).then(begun, failed);
-      return { first, close, next: () => (parts as PartIterator).next() };
-    } catch (error) {
-      return failed(error);
-    }
+    return new Attempt(request, context, state, admit(state, model), clock);
   };
 
   /** Asks one after the other, until one begins to answer. */
-  const begin = async ({
-    route: first,
-    fallbacks,
-    request,
-    context,
-    deadlineMs,
-    onServed,
-  }: Question): Promise<Attempt> => {
+  const begin = async (question: Question): Promise<Attempt> => {
+    const { context, deadlineMs, onServed } = question;
+    const { route: first, fallbacks } = question.found;
     const { requestId, log, trace } = context;
     const failed: ModelRoute[] = [];
     let failure: unknown;
@@ -180,7 +244,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
       let asked: Attempt | undefined;
       try {
         route ??= await (fallbacks[turn - 1] as FindRoute)(shared);
-        asked = attempt(route, request, shared);
+        asked = attempt(route, question, shared);
         await abortable(asked.first, shared.signal);
         onServed({ route, failed });
         return asked;
@@ -213,34 +277,55 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     get known() {
       return [...known.values()];
     },
-    ask(question) {
-      const { route, fallbacks, request, context, onServed } = question;
-      let asked: Attempt | undefined;
-      let isClosed = false;
-      const start = async () => {
-        if (fallbacks.length > 0) {
-          asked = await begin(question);
-          if (isClosed) asked.close();
-          return asked.first;
-        }
-        asked = attempt(route, request, context);
-        const first = await asked.first;
-        onServed({ route, failed: [] });
-        return first;
-      };
-      // Not a generator: after the first parts, what the provider gives is passed on as it is.
-      const answer: AsyncIterableIterator<StreamParts, unknown> = {
-        [Symbol.asyncIterator]: () => answer,
-        next: () => asked?.next() ?? start(),
-        async return() {
-          isClosed = true;
-          asked?.close(context.signal.reason);
-          return { done: true, value: undefined };
-        },
-      };
-      return answer;
-    },
+    ask: (question) => new Asking(question, attempt, begin),
   };
+}
+
+/** The parts of an answer, asked for with the first `next`. */
+class Asking implements AsyncIterableIterator<StreamParts, unknown> {
+  readonly #question: Question;
+  readonly #attempt: (route: ModelRoute, asked: Asked, context: RequestContext) => Attempt;
+  readonly #begin: (question: Question) => Promise<Attempt>;
+  #asked: Attempt | undefined;
+  #isClosed = false;
+
+  constructor(
+    question: Question,
+    attempt: (route: ModelRoute, asked: Asked, context: RequestContext) => Attempt,
+    begin: (question: Question) => Promise<Attempt>,
+  ) {
+    this.#question = question;
+    this.#attempt = attempt;
+    this.#begin = begin;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<FirstParts> {
+    return this.#asked?.next() ?? this.#start();
+  }
+
+  return(): Promise<IteratorResult<StreamParts, unknown>> {
+    this.#isClosed = true;
+    this.#asked?.close(this.#question.context.signal.reason);
+    return ended;
+  }
+
+  async #start(): Promise<FirstParts> {
+    const { found, context, onServed } = this.#question;
+    const { route, fallbacks } = found;
+    if (fallbacks.length > 0) {
+      this.#asked = await this.#begin(this.#question);
+      if (this.#isClosed) this.#asked.close();
+      return this.#asked.first;
+    }
+    this.#asked = this.#attempt(route, this.#question, context);
+    const first = await this.#asked.first;
+    onServed({ route, failed: [] });
+    return first;
+  }
 }
 
 /** A signal that follows `parent`, and aborts by itself after `ms` unless the timer is stopped. */

@@ -1,7 +1,7 @@
 /** One short message to a provider, as the gateway would send it. */
 import { listParts } from "../../core/answer.ts";
 import { systemClock } from "../../core/clock.ts";
-import { requestLifetime } from "../../core/lifetime.ts";
+import { Lifetime } from "../../core/lifetime.ts";
 import { silentLogger } from "../../core/log.ts";
 import type { ChatRequest, Provider } from "../../core/types.ts";
 
@@ -17,7 +17,7 @@ export interface Reply {
 /** Throws the provider's ApiError. */
 export async function askOnce(provider: Provider, model: string, timeoutMs: number): Promise<Reply> {
   const startedMs = performance.now();
-  const lifetime = requestLifetime(new AbortController().signal, timeoutMs, systemClock);
+  const lifetime = new Lifetime(new AbortController().signal, timeoutMs, systemClock);
   const trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
   const native = { role: "user", content: question };
   const request: ChatRequest = {

@@ -6,12 +6,14 @@ import * as v from "valibot";
 import { ApiError } from "../errors.ts";
 import { encodeSseEvent } from "../sse.ts";
 import type {
-  AnswerEncoder,
+  Answer,
   ChatMessage,
   ChatPrompt,
   Dialect,
   DialectCall,
   Reply,
+  Shown,
+  StreamEncoder,
   ToolCall,
   Usage,
 } from "../types.ts";
@@ -75,6 +77,8 @@ const requestSchema = v.looseObject({
   response_format: v.nullish(v.looseObject({ type: v.picklist(["text", "json_object", "json_schema"]) })),
 });
 
+type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
 type RequestBody = v.InferOutput<typeof requestSchema>;
 type MessageBody = RequestBody["messages"][number];
 
@@ -115,6 +119,11 @@ const readMessage = (native: MessageBody): ChatMessage => {
   return attachments.length > 0 ? { role, text, attachments, native } : { role, text, native };
 };
 
+const readStops = (stop: RequestBody["stop"]): readonly string[] => {
+  if (stop == null) return [];
+  return (typeof stop === "string" ? [stop] : stop).filter((text) => text !== "");
+};
+
 type ToolChoice = NonNullable<RequestBody["tool_choice"]>;
 
 const readToolChoice = (choice: ToolChoice): NonNullable<ChatPrompt["toolChoice"]> => {
@@ -138,22 +147,21 @@ function parse(body: unknown): DialectCall {
   const { stop, tool_choice: toolChoice } = request;
   const includeUsage = request.stream_options?.include_usage === true;
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
-  const prompt: ChatPrompt = {
+  const prompt: Mutable<ChatPrompt> = {
     messages: request.messages.map(readMessage),
     stream: request.stream === true,
-    stop: (typeof stop === "string" ? [stop] : (stop ?? [])).filter((text) => text !== ""),
+    stop: readStops(stop),
     choices: request.n ?? 1,
     usage: request.stream !== true || includeUsage,
     native: request,
-    ...(maxTokens != null && { maxTokens }),
-    ...(toolChoice != null && { toolChoice: readToolChoice(toolChoice) }),
-    ...(request.response_format != null && { responseFormat: request.response_format.type }),
   };
-  return {
-    prompt,
-    ...(request.model && { model: request.model }),
-    ...(request.user && { user: request.user }),
-  };
+  if (maxTokens != null) prompt.maxTokens = maxTokens;
+  if (toolChoice != null) prompt.toolChoice = readToolChoice(toolChoice);
+  if (request.response_format != null) prompt.responseFormat = request.response_format.type;
+  const call: Mutable<DialectCall> = { prompt };
+  if (request.model) call.model = request.model;
+  if (request.user) call.user = request.user;
+  return call;
 }
 
 const encodeUsage = (usage: Usage) => ({
@@ -189,13 +197,24 @@ const encodeToolCall = ({ id, name, arguments: json, fields }: ToolCall) => ({
   function: { name, arguments: json },
 });
 
-function encoder(
-  call: DialectCall,
-  answer: { readonly model: string; readonly createdAtMs: number },
-): AnswerEncoder {
-  const id = `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
-  const created = Math.floor(answer.createdAtMs / 1000);
-  const model = JSON.stringify(answer.model);
+const newId = () => `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
+const createdSeconds = ({ createdAtMs }: Shown) => Math.floor(createdAtMs / 1000);
+
+const encode = (answer: Answer, usage: Usage, shown: Shown): string =>
+  JSON.stringify({
+    id: newId(),
+    object: "chat.completion",
+    created: createdSeconds(shown),
+    model: shown.model,
+    ...answer.fields,
+    choices: answer.replies.map(encodeReply),
+    usage: encodeUsage(usage),
+  });
+
+function streamEncoder(call: DialectCall, shown: Shown): StreamEncoder {
+  const id = newId();
+  const created = createdSeconds(shown);
+  const model = JSON.stringify(shown.model);
   // What all chunks share is serialised once.
   const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":${model}`;
   const tail = call.prompt.usage ? ',"usage":null}\n\n' : "}\n\n";
@@ -266,19 +285,13 @@ function encoder(
         : "";
       return usageChunk + encodeSseEvent("[DONE]");
     },
-
-    body(whole, usage) {
-      return JSON.stringify({
-        id,
-        object: "chat.completion",
-        created,
-        model: answer.model,
-        ...whole.fields,
-        choices: whole.replies.map(encodeReply),
-        usage: encodeUsage(usage),
-      });
-    },
   };
 }
 
-export const openAiChat: Dialect = { name: "openai-chat", path: "/chat/completions", parse, encoder };
+export const openAiChat: Dialect = {
+  name: "openai-chat",
+  path: "/chat/completions",
+  parse,
+  encode,
+  streamEncoder,
+};

@@ -24,6 +24,7 @@ test("fits on one screen", () => {
 test("is well-typed without any platform's types", () => {
   const config = { extends: join(root, "core/tsconfig.json"), files: [file], include: [] };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   const { stdout, success } = Bun.spawnSync([join(root, "node_modules/.bin/tsc"), "-p", folder]);
   expect(stdout.toString()).toBe("");
   expect(success).toBe(true);
