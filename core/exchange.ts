@@ -4,7 +4,7 @@ import { addPart, emptyAnswer, listParts } from "./answer.ts";
 import type { Conversations, Turn } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import { Lifetime, PartReader, settlesWithin } from "./lifetime.ts";
-import type { FoundModel, ModelDirectory, ModelRoute } from "./models.ts";
+import type { FoundModel, ModelDirectory } from "./models.ts";
 import { readJson } from "./read-body.ts";
 import { sessionKey } from "./session-key.ts";
 import { encodeSseComment, encodeSseEvent, sseBody, sseStream } from "./sse.ts";
@@ -97,13 +97,9 @@ const estimateUsage = (messages: readonly ChatMessage[], { replies }: Answer): U
   return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
 };
 
-/** As a header can have it: an id may hold anything. */
-const routeName = ({ provider, model }: ModelRoute): string =>
-  encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
-
 const servedHeaders = ({ route, failed }: Served): Record<string, string> => ({
-  "x-served-by": routeName(route),
-  ...(failed.length > 0 && { "x-fallback-from": failed.map(routeName).join(", ") }),
+  "x-served-by": route.name,
+  ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
 });
 
 const headerLines = (headers: Readonly<Record<string, string>>): string =>
@@ -214,7 +210,7 @@ class Exchange {
         record.firstPartMs = clock.now() - this.#startedMs;
         record.provider = by.route.provider.name;
         record.model = by.route.model.id;
-        if (by.failed[0]) record.fallbackFrom = routeName(by.failed[0]);
+        if (by.failed[0]) record.fallbackFrom = by.failed[0].name;
       },
     });
   }

@@ -73,8 +73,9 @@ const histogram = (name: string, help: string, labelNames: readonly string[]) =>
     observe(ms: number, key: string) {
       const entry = series.at(key);
       const seconds = ms / 1000;
-      const index = bounds.findIndex((bound) => seconds <= bound);
-      if (index >= 0) entry.counts[index] = (entry.counts[index] ?? 0) + 1;
+      let index = 0;
+      while (index < bounds.length && seconds > (bounds[index] as number)) index++;
+      if (index < bounds.length) entry.counts[index] = (entry.counts[index] ?? 0) + 1;
       entry.sum += seconds;
       entry.count++;
     },

@@ -6,13 +6,17 @@ import type { MaybePromise, Model, Provider, ProviderContext } from "./types.ts"
 export interface ModelRoute {
   readonly provider: Provider;
   readonly model: Model;
+  /** `provider/model`, as a header can have it. */
+  readonly name: string;
   /** Why the provider's list could not be had, so that it is unknown whether it has the model. */
   readonly listError?: ApiError;
 }
 
 /** A model, and the id that leads to it. */
-export interface ListedModel extends ModelRoute {
+export interface ListedModel {
   readonly id: string;
+  readonly provider: Provider;
+  readonly model: Model;
 }
 
 export type ListingContext = Pick<ProviderContext, "signal" | "log">;
@@ -52,6 +56,38 @@ const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefine
 /** Names end up in headers, in the log and among the circuits, and those of unlisted models are the client's. */
 const maxNameChars = 256;
 
+/** Names whose routes are remembered. */
+const maxRemembered = 1000;
+
+const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelRoute => {
+  // An id may hold anything.
+  const name = encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
+  return { provider, model, name, ...(listError && { listError }) };
+};
+
+/** The lists that a search has looked at. */
+interface Consulted {
+  readonly lists: { readonly provider: Provider; readonly models: readonly Model[] }[];
+  /** Whether one could not be had. */
+  isLacking: boolean;
+}
+
+/** Whether providers still hand out the very lists that they did. */
+const isCurrent = ({ lists }: Consulted, context: ListingContext): boolean => {
+  try {
+    for (const { provider, models } of lists) {
+      const now = provider.models(context);
+      if (now === models) continue;
+      // Whoever looks the name up anew is told what becomes of it.
+      if (now instanceof Promise) now.catch(() => {});
+      return false;
+    }
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 const notFound = (asked: string): ApiError =>
   new ApiError(
     "model_not_found",
@@ -65,6 +101,9 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
   const { providers, modelAliases = {}, modelFallbacks = {} } = options;
   /** An index for each list: a provider that hands out the same list again is not indexed again. */
   const indexes = new WeakMap<readonly Model[], Map<string, Model>>();
+
+  /** Where names have led to, and what was looked at: while that is current, they lead there again. */
+  const remembered = new Map<string, { readonly found: FoundModel; readonly consulted: Consulted }>();
 
   const indexOf = (models: readonly Model[]): Map<string, Model> => {
     let index = indexes.get(models);
@@ -107,7 +146,11 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
    * The operator's name for a provider comes before whatever ids upstreams list. What nobody lists is still asked of an
    * upstream that is named, or whose list can't be had: upstreams have models that they don't list.
    */
-  const lookUp = (asked: string, context: ListingContext): MaybePromise<ModelRoute | undefined> => {
+  const lookUp = (
+    asked: string,
+    context: ListingContext,
+    consulted: Consulted,
+  ): MaybePromise<ModelRoute | undefined> => {
     const { named, rest } = splitName(asked);
     const order = named ? [named, ...providers.filter((other) => other !== named)] : providers;
 
@@ -118,28 +161,35 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
       const isUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
       return andThen(modelsOf(provider, context), (list) => {
         if (list instanceof ApiError) {
-          const route = { provider, model: { id, createdAt: 0 } };
-          return isUnlisted ? route : lookFrom(position + 1, guess ?? { ...route, listError: list });
+          consulted.isLacking = true;
+          const unlisted = { id, createdAt: 0 };
+          if (isUnlisted) return routeTo(provider, unlisted);
+          return lookFrom(position + 1, guess ?? routeTo(provider, unlisted, list));
         }
+        consulted.lists.push({ provider, models: list });
         const index = indexOf(list);
         const model = index.get(asked) ?? index.get(id);
-        if (model !== undefined) return { provider, model };
-        return lookFrom(position + 1, isUnlisted ? { provider, model: { id, createdAt: 0 } } : guess);
+        if (model !== undefined) return routeTo(provider, model);
+        return lookFrom(position + 1, isUnlisted ? routeTo(provider, { id, createdAt: 0 }) : guess);
       });
     };
     return lookFrom(0);
   };
 
-  const resolve = (asked: string, context: ListingContext): MaybePromise<ModelRoute> => {
+  const resolve = (
+    asked: string,
+    context: ListingContext,
+    consulted: Consulted = { lists: [], isLacking: false },
+  ): MaybePromise<ModelRoute> => {
     const alias = own(modelAliases, asked);
     const catchAll = alias === undefined ? own(modelAliases, "*") : undefined;
     const demand = (found: ModelRoute | undefined): ModelRoute => {
       if (found === undefined) throw notFound(asked);
       return found;
     };
-    return andThen(lookUp(alias ?? asked, context), (found) =>
+    return andThen(lookUp(alias ?? asked, context, consulted), (found) =>
       catchAll !== undefined && (found === undefined || found.listError)
-        ? andThen(lookUp(catchAll, context), demand)
+        ? andThen(lookUp(catchAll, context, consulted), demand)
         : demand(found),
     );
   };
@@ -172,14 +222,25 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
 
     find(asked, context) {
       if (asked.length > maxNameChars) throw notFound(asked);
-      return andThen(resolve(asked, context), (route) => {
+      const known = remembered.get(asked);
+      if (known !== undefined && isCurrent(known.consulted, context)) return known.found;
+      const consulted: Consulted = { lists: [], isLacking: false };
+      return andThen(resolve(asked, context, consulted), (route) => {
         const { provider, model } = route;
         const names =
           own(modelFallbacks, asked) ??
           own(modelFallbacks, `${provider.name}/${model.id}`) ??
           own(modelFallbacks, model.id) ??
           [];
-        return { route, fallbacks: names.map((name) => (later) => resolve(name, later)) };
+        const found: FoundModel = {
+          route,
+          fallbacks: names.map((name) => (later) => resolve(name, later)),
+        };
+        if (!consulted.isLacking) {
+          if (remembered.size >= maxRemembered) remembered.clear();
+          remembered.set(asked, { found, consulted });
+        }
+        return found;
       });
     },
   };

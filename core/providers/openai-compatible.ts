@@ -10,8 +10,7 @@ import { listedModels, modelOf, type NamedModel, readModelList } from "./openai-
 import { replyReader } from "./openai-compatible/reply.ts";
 import { upstreamError } from "./openai-compatible/upstream-error.ts";
 import {
-  type BodyReader,
-  bodyReader,
+  BodyReader,
   connectionError,
   isClosedConnection,
   readRetryAfterMs,
@@ -119,7 +118,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const loadModels = async (signal: AbortSignal) => {
     const failed = failedBy(signal);
     const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
-    const body = bodyReader(response, maxModelsChars);
+    const body = new BodyReader(response, maxModelsChars);
     if (!response.ok) throw await readFailure(response, body, signal);
     return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
   };
@@ -145,7 +144,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
 
   /** The connection can be used again once its response has ended, which is nearly always at once. */
   const linger = (body: BodyReader): void => {
-    const cancelTimer = clock.schedule(body.release, lingerMs);
+    if (body.isOver) return;
+    const cancelTimer = clock.schedule(() => body.release(), lingerMs);
     const end = () => {
       cancelTimer();
       body.release();
@@ -200,7 +200,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         hasAnswered = true;
         trace.upstreamMs = earlierMs + clock.now() - startedMs;
         const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-        body = bodyReader(response, isStream ? 0 : maxEventChars);
+        body = new BodyReader(response, isStream ? 0 : maxEventChars);
         if (!response.ok) throw await readFailure(response, body, signal);
 
         for (let text: string | undefined = ""; text !== undefined && !reply.done; ) {

@@ -50,14 +50,6 @@ export function connectionError(upstream: string, error: unknown): ApiError {
   });
 }
 
-/** A response's body as text. */
-export interface BodyReader {
-  /** The next piece, as it arrives; undefined at the end. */
-  next(): Promise<string | undefined>;
-  /** Lets go of a body that has not been read to its end, and of its connection. */
-  release(): void;
-}
-
 const lengthOf = ({ headers }: Response): number => {
   const length = headers.get("content-length");
   // A compressed body's length says nothing.
@@ -66,40 +58,53 @@ const lengthOf = ({ headers }: Response): number => {
 
 const nothing: Promise<undefined> = Promise.resolve(undefined);
 
-/** Reads `response`; a body known to have at most `maxWholeBytes` comes in one piece, which is much faster. */
-export function bodyReader(response: Response, maxWholeBytes: number): BodyReader {
-  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  let decoder: TextDecoder | undefined;
-  let isOver = false;
+/** A response's body as text; one known to have at most `maxWholeBytes` comes in one piece, which is much faster. */
+export class BodyReader {
+  readonly #response: Response;
+  readonly #maxWholeBytes: number;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #decoder: TextDecoder | undefined;
+  #isOver = false;
 
-  const decode = ({ done, value }: { done: boolean; value?: Uint8Array | undefined }): string => {
-    decoder ??= new TextDecoder();
-    if (!done) return decoder.decode(value, { stream: true });
-    isOver = true;
-    return decoder.decode();
-  };
+  constructor(response: Response, maxWholeBytes: number) {
+    this.#response = response;
+    this.#maxWholeBytes = maxWholeBytes;
+  }
 
-  return {
-    next() {
-      if (isOver) return nothing;
-      if (reader === undefined) {
-        // Before `body` is touched: in Bun that alone costs more than all the rest.
-        if (lengthOf(response) <= maxWholeBytes) {
-          isOver = true;
-          return response.text();
-        }
-        reader = response.body?.getReader();
-        isOver = reader === undefined;
-        if (reader === undefined) return nothing;
+  /** The next piece, as it arrives; undefined at the end. */
+  next(): Promise<string | undefined> {
+    if (this.#isOver) return nothing;
+    if (this.#reader === undefined) {
+      // Before `body` is touched: in Bun that alone costs more than all the rest.
+      if (lengthOf(this.#response) <= this.#maxWholeBytes) {
+        this.#isOver = true;
+        return this.#response.text();
       }
-      return reader.read().then(decode);
-    },
-    release() {
-      if (isOver) return;
-      isOver = true;
-      (reader ?? response.body)?.cancel().catch(() => {});
-    },
-  };
+      this.#reader = this.#response.body?.getReader();
+      this.#isOver = this.#reader === undefined;
+      if (this.#reader === undefined) return nothing;
+    }
+    return this.#reader.read().then(({ done, value }) => this.#decode(done ? undefined : value));
+  }
+
+  /** Whether there is nothing left to be read. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Lets go of a body that has not been read to its end, and of its connection. */
+  release(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    (this.#reader ?? this.#response.body)?.cancel().catch(() => {});
+  }
+
+  #decode(bytes: Uint8Array | undefined): string {
+    this.#decoder ??= new TextDecoder();
+    if (bytes !== undefined) return this.#decoder.decode(bytes, { stream: true });
+    this.#isOver = true;
+    return this.#decoder.decode();
+  }
 }
 
 /** All of a body; undefined, and let go of, when it has more than `maxChars` characters. */

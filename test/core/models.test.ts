@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
 import { type ModelDirectoryOptions, modelDirectory } from "../../core/models.ts";
-import type { Provider } from "../../core/types.ts";
+import type { Model, Provider } from "../../core/types.ts";
 import { providerContext } from "../support/chat-request.ts";
 import { scriptedProvider } from "../support/scripted-provider.ts";
 
@@ -171,5 +171,36 @@ describe("fallbacks", () => {
     expect(asked).toBe(0);
     expect(await fallbacks("one")).toEqual(["slow/x"]);
     expect(asked).toBe(1);
+  });
+});
+
+describe("a name that has been looked up before", () => {
+  const changing = (name: string) => {
+    let models: Model[] | Promise<Model[]> = [];
+    return {
+      provider: offering(name, [], { models: () => models }),
+      offer: (next: typeof models) => (models = next),
+    };
+  };
+  const one = [{ id: "one", createdAt: 1 }];
+
+  test("leads elsewhere once a list has changed", async () => {
+    const { provider, offer } = changing("a");
+    const { find } = directory([provider, offering("b", ["one"])]);
+    expect([await find("one"), await find("one")]).toEqual(["b/one", "b/one"]);
+    offer(one);
+    expect(await find("one")).toBe("a/one");
+    offer([]);
+    expect(await find("one")).toBe("b/one");
+  });
+
+  test("is looked up again while a list is being fetched, and when it could not be had", async () => {
+    const { provider, offer } = changing("a");
+    const { find } = directory([provider, offering("b", ["one"])]);
+    expect(await find("one")).toBe("b/one");
+    offer(Promise.reject(new ApiError("upstream_unreachable", "No connection.")));
+    expect(await find("one")).toBe("b/one");
+    offer(Promise.resolve(one));
+    expect(await find("one")).toBe("a/one");
   });
 });

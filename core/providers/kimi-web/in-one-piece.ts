@@ -1,21 +1,30 @@
 import type { StreamParts } from "../../types.ts";
 
-const end: Promise<IteratorResult<StreamParts, void>> = Promise.resolve({ done: true, value: undefined });
+type Step = Promise<IteratorResult<StreamParts, void>>;
 
-/** An answer that comes all at once, when it is first asked for; a generator would cost several promises more. */
-export function inOnePiece(load: () => Promise<StreamParts>): AsyncIterableIterator<StreamParts, void> {
-  let isAsked = false;
-  const answer: AsyncIterableIterator<StreamParts, void> = {
-    [Symbol.asyncIterator]: () => answer,
-    next() {
-      if (isAsked) return end;
-      isAsked = true;
-      return load().then((value) => ({ done: false, value }));
-    },
-    return() {
-      isAsked = true;
-      return end;
-    },
-  };
-  return answer;
+const end: Step = Promise.resolve({ done: true, value: undefined });
+
+/** An answer that comes all at once, loaded when it is first asked for. A generator would cost several promises more. */
+export class InOnePiece implements AsyncIterableIterator<StreamParts, void> {
+  #load: (() => Promise<StreamParts>) | undefined;
+
+  constructor(load: () => Promise<StreamParts>) {
+    this.#load = load;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Step {
+    const load = this.#load;
+    if (load === undefined) return end;
+    this.#load = undefined;
+    return load().then((value) => ({ done: false, value }));
+  }
+
+  return(): Step {
+    this.#load = undefined;
+    return end;
+  }
 }

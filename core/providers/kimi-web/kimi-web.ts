@@ -13,7 +13,7 @@ import type {
 import { type PostOptions, postMessage, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./credentials.ts";
 import { cutText } from "./cut-text.ts";
-import { inOnePiece } from "./in-one-piece.ts";
+import { InOnePiece } from "./in-one-piece.ts";
 import { limitReply } from "./limit-reply.ts";
 import { buildPrompt, defaultLabels, type PromptLabels } from "./prompt.ts";
 import { siteWords } from "./site-response.ts";
@@ -213,7 +213,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     stream: (request, context) =>
       request.stream && chunkDelayMs > 0
         ? paced(request, context)
-        : inOnePiece(() => answer(request, context)),
+        : new InOnePiece(() => answer(request, context)),
     warmUp: credentials.warmUp,
   };
 }

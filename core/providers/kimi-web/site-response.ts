@@ -1,7 +1,7 @@
 /** What the site's web server says, whoever it was asked for: reading it whole, and the faults of host and edge. */
 import { ApiError } from "../../errors.ts";
 import type { Fetch } from "../../types.ts";
-import { bodyReader, cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
+import { BodyReader, cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
 
 /** A response that has been read. */
 export interface SiteResponse {
@@ -28,10 +28,10 @@ export async function callSite(call: SiteCall): Promise<SiteResponse> {
   let response: Response | undefined;
   try {
     response = await fetch(url, { method, headers, body, signal, redirect: "manual" });
-    const reader = bodyReader(response, maxChars);
+    const reader = new BodyReader(response, maxChars);
     let text = "";
-    for (let piece = await reader.next(); piece !== undefined; piece = await reader.next()) {
-      text += piece;
+    while (!reader.isOver) {
+      text += (await reader.next()) ?? "";
       if (text.length > maxChars) reader.release();
     }
     const isCut = text.length > maxChars;
