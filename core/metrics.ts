@@ -30,14 +30,28 @@ const encodeLabels = (labels: Labels): string => {
 const header = (name: string, help: string, type: string): string =>
   `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
 
-/** Series by the values of their labels. `key` is those joined by line breaks: who has several series joins them once. */
+/** A sum, and the labels that it is shown with. */
+interface Counted {
+  readonly labels: string;
+  value: number;
+}
+
+/** Times, counted by the bound that they stay below. */
+interface Observed {
+  readonly labels: Labels;
+  readonly counts: number[];
+  sum: number;
+  count: number;
+}
+
+/** Series by the values of their labels. Who needs one often looks it up once. */
 const seriesOf = <Series>(names: readonly string[], create: (labels: Labels) => Series) => {
   const found = new Map<string, Series>();
   return {
-    at(key: string): Series {
+    of(...values: string[]): Series {
+      const key = values.join("\n");
       let series = found.get(key);
       if (series === undefined) {
-        const values = key.split("\n");
         series = create(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""])));
         found.set(key, series);
       }
@@ -48,51 +62,52 @@ const seriesOf = <Series>(names: readonly string[], create: (labels: Labels) => 
 };
 
 const counter = (name: string, help: string, labelNames: readonly string[]) => {
-  const series = seriesOf(labelNames, (labels) => ({ labels: encodeLabels(labels), value: 0 }));
+  const series = seriesOf(labelNames, (labels): Counted => ({ labels: encodeLabels(labels), value: 0 }));
   return {
-    add(amount: number, key: string) {
-      series.at(key).value += amount;
-    },
+    of: series.of,
     render: () =>
       header(name, help, "counter") +
       series
         .all()
+        .filter(({ value }) => value > 0)
         .map(({ labels, value }) => `${name}${labels} ${value}\n`)
         .join(""),
   };
 };
 
 const histogram = (name: string, help: string, labelNames: readonly string[]) => {
-  const series = seriesOf(labelNames, (labels) => ({
-    labels,
-    counts: bounds.map(() => 0),
-    sum: 0,
-    count: 0,
-  }));
+  const series = seriesOf(
+    labelNames,
+    (labels): Observed => ({ labels, counts: bounds.map(() => 0), sum: 0, count: 0 }),
+  );
   return {
-    observe(ms: number, key: string) {
-      const entry = series.at(key);
-      const seconds = ms / 1000;
-      let index = 0;
-      while (index < bounds.length && seconds > (bounds[index] as number)) index++;
-      if (index < bounds.length) entry.counts[index] = (entry.counts[index] ?? 0) + 1;
-      entry.sum += seconds;
-      entry.count++;
-    },
+    of: series.of,
     render() {
-      const lines = series.all().map(({ labels, counts, sum, count }) => {
-        let below = 0;
-        const buckets = bounds.map((bound, index) => {
-          below += counts[index] ?? 0;
-          return `${name}_bucket${encodeLabels({ ...labels, le: String(bound) })} ${below}\n`;
+      const lines = series
+        .all()
+        .filter(({ count }) => count > 0)
+        .map(({ labels, counts, sum, count }) => {
+          let below = 0;
+          const buckets = bounds.map((bound, index) => {
+            below += counts[index] ?? 0;
+            return `${name}_bucket${encodeLabels({ ...labels, le: String(bound) })} ${below}\n`;
+          });
+          const infinite = `${name}_bucket${encodeLabels({ ...labels, le: "+Inf" })} ${count}\n`;
+          const all = encodeLabels(labels);
+          return `${buckets.join("")}${infinite}${name}_sum${all} ${sum}\n${name}_count${all} ${count}\n`;
         });
-        const infinite = `${name}_bucket${encodeLabels({ ...labels, le: "+Inf" })} ${count}\n`;
-        const all = encodeLabels(labels);
-        return `${buckets.join("")}${infinite}${name}_sum${all} ${sum}\n${name}_count${all} ${count}\n`;
-      });
       return header(name, help, "histogram") + lines.join("");
     },
   };
+};
+
+const observe = (entry: Observed, ms: number): void => {
+  const seconds = ms / 1000;
+  let index = 0;
+  while (index < bounds.length && seconds > (bounds[index] as number)) index++;
+  if (index < bounds.length) entry.counts[index] = (entry.counts[index] ?? 0) + 1;
+  entry.sum += seconds;
+  entry.count++;
 };
 
 /** Methods that are told apart: some servers let any word through. */
@@ -100,6 +115,7 @@ const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "DELET
 
 /** Models that are told apart: of upstreams that are asked for their list, clients may ask for any name. */
 const maxModels = 1000;
+const others = "others";
 
 /** Labels hold only what the configuration names and what the code knows, so that their number stays bounded. */
 export function metrics(): Metrics {
@@ -134,27 +150,52 @@ export function metrics(): Metrics {
     "Answers that took no call to an upstream.",
     served,
   );
-  const models = new Set<string>();
+  const stored = store.of();
+
+  const seriesOfModel = (provider: string, model: string) => ({
+    firstPart: firstPart.of(provider, model),
+    upstream: upstream.of(provider, model),
+    attempts: attempts.of(provider, model),
+    charsIn: chars.of(provider, model, "in"),
+    charsOut: chars.of(provider, model, "out"),
+    dropped: dropped.of(provider, model),
+    replayed: replayed.of(provider, model),
+  });
+  type ModelSeries = ReturnType<typeof seriesOfModel>;
+  const known = new Map<string, Map<string, ModelSeries>>();
+  let knownModels = 0;
+
+  /** The series of a model, or of all that came after the bound. */
+  const modelSeries = (provider: string, model: string): ModelSeries => {
+    const models = known.get(provider) ?? new Map<string, ModelSeries>();
+    known.set(provider, models);
+    let series = models.get(model) ?? (knownModels < maxModels ? undefined : models.get(others));
+    if (series === undefined) {
+      const shown = knownModels < maxModels ? model : others;
+      knownModels++;
+      // A client's name for a model may hold anything.
+      series = seriesOfModel(provider, shown.replaceAll("\n", " "));
+      models.set(shown, series);
+    }
+    return series;
+  };
 
   return {
     observe(record) {
       const { route, status, code = "", key = "", provider } = record;
       const method = knownMethods.has(record.method) ? record.method : "other";
-      requests.add(1, `${route}\n${method}\n${status}\n${code}\n${key}`);
-      seconds.observe(record.ms, route);
-      if (record.storeMs !== undefined) store.observe(record.storeMs, "");
+      requests.of(route, method, String(status), code, key).value++;
+      observe(seconds.of(route), record.ms);
+      if (record.storeMs !== undefined) observe(stored, record.storeMs);
       if (provider === undefined || record.model === undefined) return;
-      if (models.size < maxModels) models.add(record.model);
-      const model = models.has(record.model) ? record.model : "others";
-      // A client's name for a model may hold anything.
-      const way = `${provider}\n${model.replaceAll("\n", " ")}`;
-      if (record.firstPartMs !== undefined) firstPart.observe(record.firstPartMs, way);
-      if (record.upstreamMs !== undefined) upstream.observe(record.upstreamMs, way);
-      if (record.replayed) replayed.add(1, way);
-      if (record.attempts) attempts.add(record.attempts, way);
-      if (record.charsIn) chars.add(record.charsIn, `${way}\nin`);
-      if (record.charsOut) chars.add(record.charsOut, `${way}\nout`);
-      if (record.droppedMessages) dropped.add(record.droppedMessages, way);
+      const series = modelSeries(provider, record.model);
+      if (record.firstPartMs !== undefined) observe(series.firstPart, record.firstPartMs);
+      if (record.upstreamMs !== undefined) observe(series.upstream, record.upstreamMs);
+      if (record.replayed) series.replayed.value++;
+      series.attempts.value += record.attempts ?? 0;
+      series.charsIn.value += record.charsIn ?? 0;
+      series.charsOut.value += record.charsOut ?? 0;
+      series.dropped.value += record.droppedMessages ?? 0;
     },
     render(gauges) {
       const counted = [requests, seconds, firstPart, upstream, store, attempts, replayed, chars, dropped].map(

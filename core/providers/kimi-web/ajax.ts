@@ -21,10 +21,10 @@ export interface ChatMessageForm {
   /** The model's name at the site. */
   readonly model: string;
   readonly sessionId: string;
-  readonly nonce: string;
 }
 
 export interface PostOptions {
+  readonly nonce: string;
   readonly fetch: Fetch;
   readonly url: string;
   readonly headers: Headers;
@@ -43,26 +43,17 @@ export type SiteAnswer =
   | { readonly kind: "unclear-refusal"; readonly text: string };
 
 /**
- * A form as a body's text. URLSearchParams would do, at three times the cost; PHP reads `%20` as it reads `+`. Half a
- * surrogate pair, which UTF-8 does not have, becomes U+FFFD in both.
+ * A form's value. URLSearchParams would do for the form as a whole, at three times the cost; PHP reads `%20` as it reads
+ * `+`. Half a surrogate pair, which UTF-8 does not have, becomes U+FFFD in both.
  */
-const encodeForm = (fields: Readonly<Record<string, string>>): string => {
-  let form = "";
-  for (const name in fields) {
-    form += `${form === "" ? "" : "&"}${name}=${encodeURIComponent((fields[name] as string).toWellFormed())}`;
-  }
-  return form;
-};
+const encodeValue = (value: string): string =>
+  /[^\w.-]/.test(value) ? encodeURIComponent(value.toWellFormed()) : value;
 
 /** Sends one message, once. */
 export async function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
-  const body = encodeForm({
-    action: "kimi_send_message",
-    nonce: form.nonce,
-    message: form.message,
-    model: form.model,
-    session_id: form.sessionId,
-  });
+  const [nonce, message] = [encodeValue(options.nonce), encodeValue(form.message)];
+  const [model, sessionId] = [encodeValue(form.model), encodeValue(form.sessionId)];
+  const body = `action=kimi_send_message&nonce=${nonce}&message=${message}&model=${model}&session_id=${sessionId}`;
   const { fetch, url, headers, cookie, signal, nowMs } = options;
   const response = await callSite({
     fetch,
@@ -73,7 +64,7 @@ export async function postMessage(form: ChatMessageForm, options: PostOptions): 
     signal,
     maxChars: maxReplyChars,
   });
-  return readAnswer(response, { nowMs: nowMs(), nonce: form.nonce, cookie });
+  return readAnswer(response, { nowMs: nowMs(), nonce: options.nonce, cookie });
 }
 
 export interface AnswerContext {

@@ -10,7 +10,7 @@ import type {
   SessionStore,
   StreamPart,
 } from "../../types.ts";
-import { type PostOptions, postMessage, siteRefusal } from "./ajax.ts";
+import { type ChatMessageForm, postMessage, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./credentials.ts";
 import { cutText } from "./cut-text.ts";
 import { InOnePiece } from "./in-one-piece.ts";
@@ -121,22 +121,12 @@ export function kimiWeb(options: KimiWebOptions): Provider {
   }));
 
   /** Sends the message, once more if the site has refused it for its nonce alone, and waits for the reply. */
-  async function converse(
-    form: { readonly message: string; readonly model: string; readonly sessionId: string },
-    context: ProviderContext,
-  ): Promise<string> {
+  async function converse(form: ChatMessageForm, context: ProviderContext): Promise<string> {
     const { signal, log, trace } = context;
     const post = ({ nonce, cookie }: Credentials) => {
       trace.attempts++;
-      const call: PostOptions = {
-        fetch,
-        url: ajaxUrl,
-        headers: headersFor(cookie),
-        cookie,
-        signal,
-        nowMs: clock.now,
-      };
-      return postMessage({ ...form, nonce }, call);
+      const headers = headersFor(cookie);
+      return postMessage(form, { fetch, url: ajaxUrl, headers, nonce, cookie, signal, nowMs: clock.now });
     };
 
     const used = credentials.atHand() ?? (await credentials.get(context));

@@ -232,16 +232,17 @@ describe("the form", () => {
       body = String(init.body);
       return Promise.resolve(Response.json({ success: true, data: { message: "Hi" } }));
     };
-    const form = { message, model: "moonshotai/Kimi", sessionId: "session_1_abc", nonce: "f3749c0f5f" };
+    const form = { message, model: "moonshotai/Kimi", sessionId: "session_1_abc" };
+    const nonce = "f3749c0f5f";
     const { signal } = new AbortController();
-    const options = { fetch, url: "http://site.test/", headers: new Headers(), cookie: "", signal };
+    const options = { fetch, url: "http://site.test/", headers: new Headers(), nonce, cookie: "", signal };
     expect(await postMessage(form, { ...options, nowMs: () => nowMs })).toEqual({
       kind: "reply",
       text: "Hi",
     });
     const expected = {
       action: "kimi_send_message",
-      nonce: form.nonce,
+      nonce,
       message,
       model: form.model,
       session_id: form.sessionId,
