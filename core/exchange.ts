@@ -18,7 +18,6 @@ import type {
   Logger,
   MaybePromise,
   RequestRecord,
-  Shown,
   StreamEncoder,
   StreamParts,
   Trace,
@@ -164,9 +163,23 @@ class Exchange {
 
       const shown = { model, createdAtMs: this.#startedMs };
       const first = this.#reader.next();
-      return await (call.prompt.stream
-        ? this.#stream(turn, first, this.#dialect.streamEncoder(call, shown))
-        : this.#whole(turn, first, shown));
+      if (call.prompt.stream)
+        return await this.#stream(turn, first, this.#dialect.streamEncoder(call, shown));
+
+      for (let parts = await first; parts !== undefined; ) {
+        for (const part of listParts(parts)) addPart(this.#answer, part);
+        parts = this.#isWhole() ? undefined : await this.#reader.next();
+      }
+      const keeping = this.#keep(turn);
+      const isKept = keeping instanceof Promise ? await keeping : keeping;
+      this.#end();
+      const headers = this.#headers();
+      if (!isKept) headers["x-session-saved"] = "false";
+      return this.#inbound.respond(
+        200,
+        this.#dialect.encode(this.#answer, this.#usage(turn), shown),
+        headers,
+      );
     } catch (error) {
       this.#end();
       throw error;
@@ -213,18 +226,6 @@ class Exchange {
         if (by.failed[0]) record.fallbackFrom = by.failed[0].name;
       },
     });
-  }
-
-  async #whole(turn: Turn, first: Promise<StreamParts | undefined>, shown: Shown): Promise<Response> {
-    for (let parts = await first; parts !== undefined; parts = await this.#nextParts()) {
-      for (const part of listParts(parts)) addPart(this.#answer, part);
-    }
-    const keeping = this.#keep(turn);
-    const isKept = keeping instanceof Promise ? await keeping : keeping;
-    this.#end();
-    const headers = this.#headers();
-    if (!isKept) headers["x-session-saved"] = "false";
-    return this.#inbound.respond(200, this.#dialect.encode(this.#answer, this.#usage(turn), shown), headers);
   }
 
   async #stream(
@@ -288,7 +289,7 @@ class Exchange {
     while (true) {
       const text = events.take();
       if (text !== "") yield text;
-      const parts = await this.#nextParts();
+      const parts = this.#isWhole() ? undefined : await this.#reader?.next();
       if (parts === undefined) break;
       events.add(parts);
     }
@@ -301,14 +302,9 @@ class Exchange {
     return this.#inbound.respond(200, body, { ...streamHeaders, ...this.#headers() });
   }
 
-  /** Whether the answer has all its parts. */
+  /** Whether the answer has all its parts, so that no more need to be asked for. */
   #isWhole(): boolean {
     return this.#trace.upstreamDone === true && isFinished(this.#answer);
-  }
-
-  /** The parts that follow, without asking for them where there can't be any. */
-  #nextParts(): Promise<StreamParts | undefined> | undefined {
-    return this.#isWhole() ? undefined : this.#reader?.next();
   }
 
   /** Keeps the finished turn; false if that failed. */
@@ -316,6 +312,7 @@ class Exchange {
     requireFinish(this.#answer);
     const { clock } = this.#options;
     const { record } = this.#inbound;
+    if (record.session === undefined) return turn.finish(this.#answer);
     const finishedMs = clock.now();
     const kept = (isSaved: boolean) => {
       record.storeMs = (record.storeMs ?? 0) + clock.now() - finishedMs;

@@ -96,6 +96,7 @@ class Attempt implements ProviderContext {
   readonly #state: State;
   readonly #admission: Admission | undefined;
   readonly #clock: Pick<Clock, "now">;
+  readonly #onBegun: (() => void) | undefined;
   #hasPlace = false;
   #isBeginning = true;
   #parts: PartIterator | undefined;
@@ -106,6 +107,7 @@ class Attempt implements ProviderContext {
     state: State,
     admission: Admission | undefined,
     clock: Pick<Clock, "now">,
+    onBegun: (() => void) | undefined,
   ) {
     this.signal = signal;
     this.requestId = requestId;
@@ -115,6 +117,7 @@ class Attempt implements ProviderContext {
     this.#state = state;
     this.#admission = admission;
     this.#clock = clock;
+    this.#onBegun = onBegun;
     this.first = this.#begin();
   }
 
@@ -168,6 +171,7 @@ class Attempt implements ProviderContext {
     this.#isBeginning = false;
     this.#state.lastSuccessMs = this.#clock.now();
     this.#admission?.succeeded();
+    this.#onBegun?.();
     return first;
   }
 
@@ -221,11 +225,12 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     { provider, model }: ModelRoute,
     { prompt, messages, conversation }: Asked,
     context: RequestContext,
+    onBegun?: () => void,
   ): Attempt => {
     const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
     provider.check?.(request);
     const state = stateOf(provider);
-    return new Attempt(request, context, state, admit(state, model), clock);
+    return new Attempt(request, context, state, admit(state, model), clock, onBegun);
   };
 
   /** Asks one after the other, until one begins to answer. */
@@ -281,19 +286,17 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
   };
 }
 
+type Ask = (route: ModelRoute, asked: Asked, context: RequestContext, onBegun?: () => void) => Attempt;
+
 /** The parts of an answer, asked for with the first `next`. */
 class Asking implements AsyncIterableIterator<StreamParts, unknown> {
   readonly #question: Question;
-  readonly #attempt: (route: ModelRoute, asked: Asked, context: RequestContext) => Attempt;
+  readonly #attempt: Ask;
   readonly #begin: (question: Question) => Promise<Attempt>;
   #asked: Attempt | undefined;
   #isClosed = false;
 
-  constructor(
-    question: Question,
-    attempt: (route: ModelRoute, asked: Asked, context: RequestContext) => Attempt,
-    begin: (question: Question) => Promise<Attempt>,
-  ) {
+  constructor(question: Question, attempt: Ask, begin: (question: Question) => Promise<Attempt>) {
     this.#question = question;
     this.#attempt = attempt;
     this.#begin = begin;
@@ -313,18 +316,22 @@ class Asking implements AsyncIterableIterator<StreamParts, unknown> {
     return ended;
   }
 
-  async #start(): Promise<FirstParts> {
+  #start(): Promise<FirstParts> {
     const { found, context, onServed } = this.#question;
     const { route, fallbacks } = found;
-    if (fallbacks.length > 0) {
-      this.#asked = await this.#begin(this.#question);
-      if (this.#isClosed) this.#asked.close();
+    if (fallbacks.length > 0) return this.#startOneOf();
+    try {
+      this.#asked = this.#attempt(route, this.#question, context, () => onServed({ route, failed: [] }));
       return this.#asked.first;
+    } catch (error) {
+      return Promise.reject(error);
     }
-    this.#asked = this.#attempt(route, this.#question, context);
-    const first = await this.#asked.first;
-    onServed({ route, failed: [] });
-    return first;
+  }
+
+  async #startOneOf(): Promise<FirstParts> {
+    this.#asked = await this.#begin(this.#question);
+    if (this.#isClosed) this.#asked.close();
+    return this.#asked.first;
   }
 }
 
