@@ -199,6 +199,18 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
   });
 });
 
+/** Texts are joined where they happen to arrive together. */
+const withTextsJoined = (parts: readonly StreamPart[]): StreamPart[] => {
+  const joined: StreamPart[] = [];
+  for (const part of parts) {
+    const last = joined.at(-1);
+    if (part.type === "text-delta" && last?.type === "text-delta" && last.choice === part.choice) {
+      joined[joined.length - 1] = { ...last, delta: last.delta + part.delta };
+    } else joined.push(part);
+  }
+  return joined;
+};
+
 describe("streams", () => {
   const text = 'Grüße 👩‍👩‍👧 \u2028 "quoted"\r\n';
   const stream = [
@@ -217,8 +229,7 @@ describe("streams", () => {
     doneEvent,
   ].join("");
   const expected: StreamPart[] = [
-    { type: "text-delta", delta: text.slice(0, 7) },
-    { type: "text-delta", delta: text.slice(7) },
+    { type: "text-delta", delta: text },
     { type: "reasoning-delta", delta: "hm" },
     { type: "tool-call-delta", index: 0, id: "call_1", name: "f", delta: "" },
     { type: "tool-call-delta", index: 0, delta: '{"ü":1}' },
@@ -244,15 +255,31 @@ describe("streams", () => {
       const fetch = piecewise([bytes.subarray(0, at), bytes.subarray(at)]);
       const { parts, error } = await ask("Hello", { fetch });
       expect(error).toBeUndefined();
-      expect(parts).toEqual(expected);
+      expect(withTextsJoined(parts)).toEqual(expected);
     }
   });
 
   test("are the same byte by byte, and over HTTP", async () => {
     const single = Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
-    expect((await ask("Hello", { fetch: piecewise(single) })).parts).toEqual(expected);
+    expect(withTextsJoined((await ask("Hello", { fetch: piecewise(single) })).parts)).toEqual(expected);
     upstream.script(events(...single.flatMap((byte) => [byte, settle])));
-    expect((await ask("Hello")).parts).toEqual(expected);
+    expect(withTextsJoined((await ask("Hello")).parts)).toEqual(expected);
+  });
+
+  test("that arrive together go on with their texts joined, and those of other kinds and choices apart", async () => {
+    const other = (content: string) => chunk({ content }).replace('"index":0', '"index":1');
+    const pieces = ["Once", " upon", " a", " time"].map((content) => chunk({ content }));
+    const reasons = ["hm", ", yes"].map((reasoning) => chunk({ reasoning }));
+    const whole = [...pieces, other("Twice"), other("!"), ...reasons, chunk({ content: "End" }), doneEvent];
+    const fetch = piecewise([new TextEncoder().encode(whole.join(""))]);
+    expect((await ask("Hello", { fetch })).parts).toEqual([
+      { type: "text-delta", delta: "Once upon a time" },
+      { type: "text-delta", choice: 1, delta: "Twice!" },
+      { type: "reasoning-delta", delta: "hm, yes" },
+      { type: "text-delta", delta: "End" },
+      { type: "finish", reason: "stop" },
+      { type: "finish", choice: 1, reason: "stop" },
+    ]);
   });
 
   test("have not begun with their bookkeeping alone", async () => {
@@ -401,8 +428,7 @@ describe("streams", () => {
     );
     expect((await ask("Hello")).parts).toEqual([
       { type: "extension", scope: "answer", fields: { citations } },
-      { type: "text-delta", delta: "a" },
-      { type: "text-delta", delta: "b" },
+      { type: "text-delta", delta: "ab" },
       { type: "finish", reason: "stop" },
       { type: "usage", usage: { promptTokens: 1, completionTokens: 2, totalTokens: 3 } },
     ]);

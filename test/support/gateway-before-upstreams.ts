@@ -13,8 +13,8 @@ export interface UpstreamGateway {
 }
 
 /** A stand-in upstream that ends with the test file. */
-export async function testUpstream(apiKey?: string): Promise<OpenAiUpstream> {
-  const upstream = await startOpenAiUpstream(apiKey === undefined ? {} : { apiKey });
+export async function testUpstream(apiKey?: string, gapMs = 0): Promise<OpenAiUpstream> {
+  const upstream = await startOpenAiUpstream(apiKey === undefined ? { gapMs } : { apiKey, gapMs });
   afterAll(() => upstream.close());
   return upstream;
 }

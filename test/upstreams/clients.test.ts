@@ -7,7 +7,8 @@ import OpenAI from "openai";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
 
 const apiKey = "sk-client";
-const upstream = await testUpstream("sk-upstream");
+// With a gap, as texts that arrive together would go on as one.
+const upstream = await testUpstream("sk-upstream", 2);
 const { baseURL } = await gatewayBeforeUpstreams({
   API_MASTER_KEY: apiKey,
   OPENAI_BASE_URL: upstream.baseUrl,

@@ -105,6 +105,9 @@ export function replyReader(
   /** What stands around the text in the last event that was a text alone: most events differ in that text only. */
   let frame: { readonly before: string; readonly behind: string } | undefined;
   let framesTried = 0;
+  /** Texts that were joined to the part before them, and the last text of all as it came. */
+  let joined = 0;
+  let lastText = "";
 
   const invalid = (what: string) => new ApiError("upstream_invalid_response", `${upstream} ${what}.`);
   const tooLarge = () => invalid(`sent more than ${maxEventChars} characters at once`);
@@ -133,7 +136,7 @@ export function replyReader(
     }
     const text = type === undefined ? framedText(data) : undefined;
     if (text !== undefined) {
-      if (text !== "") parts.push({ type: "text-delta", delta: text });
+      if (text !== "") pushText("text-delta", undefined, text);
       return;
     }
     let body: unknown;
@@ -147,15 +150,32 @@ export function replyReader(
       });
     }
     if (type === "error") throw failure(body);
-    const before = parts.length;
+    const before = parts.length + joined;
     readBody(body);
-    if (parts.length === before + 1 && framesTried++ < maxFramesTried) findFrame(data, parts[before]);
+    const isAlone = parts.length + joined === before + 1;
+    if (isAlone && framesTried++ < maxFramesTried) findFrame(data, parts.at(-1));
+  }
+
+  /** What has arrived together goes on together: an event for each piece would cost a client and us ten times as much. */
+  function pushText(
+    type: "text-delta" | "reasoning-delta",
+    at: { choice: number } | undefined,
+    delta: string,
+  ): void {
+    const last = parts.at(-1);
+    if (last?.type === type && last.choice === at?.choice) {
+      parts[parts.length - 1] = { type, ...at, delta: last.delta + delta };
+      joined++;
+    } else {
+      parts.push({ type, ...at, delta });
+    }
+    lastText = delta;
   }
 
   function findFrame(data: string, part: StreamPart | undefined): void {
     if (part?.type !== "text-delta" || part.choice !== undefined) return;
     for (const key of ['"content":"', '"content": "']) {
-      const field = `${key}${part.delta}"`;
+      const field = `${key}${lastText}"`;
       const at = data.indexOf(field);
       if (at < 0 || data.indexOf(field, at + 1) >= 0) continue;
       frame = { before: data.slice(0, at + key.length), behind: data.slice(at + field.length - 1) };
@@ -253,10 +273,10 @@ export function replyReader(
     // `reasoning` is OpenRouter's and Ollama's name; some send both with the same text.
     const reasoning = message.reasoning_content ?? message.reasoning ?? readText(message.content, "thinking");
     if (typeof reasoning === "string" && reasoning !== "") {
-      parts.push({ type: "reasoning-delta", ...at, delta: reasoning });
+      pushText("reasoning-delta", at, reasoning);
     }
     const text = readText(message.content, "text");
-    if (text !== "") parts.push({ type: "text-delta", ...at, delta: text });
+    if (text !== "") pushText("text-delta", at, text);
     let extra: Fields | undefined;
     for (const name in message) {
       const value = message[name];
