@@ -5,9 +5,10 @@
 import { systemClock } from "../clock.ts";
 import { ApiError } from "../errors.ts";
 import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, StreamPart } from "../types.ts";
+import { InOnePiece } from "./in-one-piece.ts";
 import { fitHistory } from "./openai-compatible/history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./openai-compatible/listed-models.ts";
-import { replyReader } from "./openai-compatible/reply.ts";
+import { ReplyReader, type ReplyReaderOptions } from "./openai-compatible/reply.ts";
 import { upstreamError } from "./openai-compatible/upstream-error.ts";
 import {
   BodyReader,
@@ -84,6 +85,12 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     named.set(entry.id, entry);
   }
 
+  const replyOptions: ReplyReaderOptions = {
+    upstream: name,
+    maxEventChars,
+    failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
+  };
+
   const readFailure = async (
     response: Response,
     body: BodyReader,
@@ -125,6 +132,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const askForModels = listedModels({ upstream: name, load: loadModels, clock });
   const namedModels = [...named.values()].map(modelOf);
 
+  const sentHeaders = new Headers(headers);
   /** Whether there can be a connection that was kept. */
   let hasAnswered = false;
 
@@ -153,82 +161,147 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     body.next().then(end, end);
   };
 
+  /** One request of a client, with the calls that it takes and the answer as far as it has been read. */
+  class Call {
+    /** What has been read and not yet been taken. */
+    readonly parts: StreamPart[] = [];
+    /** What has put an end to the answer after these parts. */
+    failure: unknown;
+    readonly #request: ChatRequest;
+    readonly #context: ProviderContext;
+    readonly #reply: ReplyReader;
+    readonly #startedMs = clock.now();
+    readonly #earlierMs: number;
+    #body: BodyReader | undefined;
+    #isOver = false;
+
+    constructor(request: ChatRequest, context: ProviderContext) {
+      this.#request = request;
+      this.#context = context;
+      this.#earlierMs = context.trace.upstreamMs;
+      this.#reply = new ReplyReader(this.parts, replyOptions);
+    }
+
+    /** Whether the answer has been read to its end. */
+    get isOver(): boolean {
+      return this.#isOver;
+    }
+
+    /** Sends the request and waits for the head of its answer. */
+    async open(): Promise<void> {
+      const { signal, trace } = this.#context;
+      const { model, messages } = this.#request;
+      signal.throwIfAborted();
+      const maxTokens = named.get(model)?.contextMaxTokens ?? options.contextMaxTokens;
+      const sent = maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
+      trace.droppedMessages = messages.length - sent.length;
+      const init: RequestInit = {
+        method: "POST",
+        headers: sentHeaders,
+        body: encodeRequest(this.#request, sent),
+        // No answer can make the gateway call another host.
+        redirect: "manual",
+        signal,
+      };
+      const response = await this.#send(init);
+      hasAnswered = true;
+      this.#stopWatch();
+      const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+      this.#body = new BodyReader(response, isStream ? 0 : maxEventChars);
+      if (!response.ok) throw await readFailure(response, this.#body, signal);
+    }
+
+    /** Reads the next piece of the answer into `parts`. */
+    async read(): Promise<void> {
+      const { signal, upstreamDone } = this.#context;
+      let text: string | undefined;
+      try {
+        text = await this.#body?.next();
+      } catch (error) {
+        // What was complete before the connection broke is an answer.
+        if (!this.#reply.complete) this.#fail(error);
+      }
+      signal.throwIfAborted();
+      try {
+        if (text === undefined) this.#reply.end();
+        else this.#reply.feed(text);
+      } catch (error) {
+        this.failure = error;
+      }
+      this.#isOver = text === undefined || this.#reply.done || this.failure !== undefined;
+      if (this.#reply.done) upstreamDone();
+    }
+
+    release(): void {
+      this.#stopWatch();
+      if (this.#body !== undefined && this.#reply.done) linger(this.#body);
+      else this.#body?.release();
+    }
+
+    #stopWatch(): void {
+      this.#context.trace.upstreamMs = this.#earlierMs + clock.now() - this.#startedMs;
+    }
+
+    async #send(init: RequestInit): Promise<Response> {
+      const { signal, trace } = this.#context;
+      trace.attempts += 1;
+      try {
+        return await send(chatUrl, init);
+      } catch (error) {
+        const isStale = hasAnswered && clock.now() - this.#startedMs < staleConnectionMs;
+        if (!isStale || !isClosedConnection(error) || signal.aborted) return this.#fail(error);
+        trace.attempts += 1;
+        return send(chatUrl, init).catch((again) => this.#fail(again));
+      }
+    }
+
+    #fail(error: unknown): never {
+      this.#context.signal.throwIfAborted();
+      throw connectionError(name, error);
+    }
+  }
+
+  /** All parts at once: whoever waits for the whole answer has no use for the first ones. */
+  const whole = async (request: ChatRequest, context: ProviderContext): Promise<readonly StreamPart[]> => {
+    const call = new Call(request, context);
+    try {
+      await call.open();
+      while (!call.isOver) await call.read();
+      if (call.failure !== undefined) throw call.failure;
+      context.upstreamDone();
+      return call.parts;
+    } finally {
+      call.release();
+    }
+  };
+
+  async function* streamed(
+    request: ChatRequest,
+    context: ProviderContext,
+  ): AsyncGenerator<readonly StreamPart[], void> {
+    const call = new Call(request, context);
+    let hasBegun = false;
+    try {
+      await call.open();
+      while (!call.isOver) {
+        await call.read();
+        const { parts, failure } = call;
+        // Until something of the reply is there, a failure can still have its true status, or be mended.
+        hasBegun ||= parts.some((part) => part.type !== "extension" || part.scope !== "answer");
+        if (hasBegun && parts.length > 0) yield parts.splice(0);
+        if (failure !== undefined) throw failure;
+      }
+    } finally {
+      call.release();
+    }
+  }
+
   return {
     name,
     maxConcurrency: options.maxConcurrency ?? 0,
     takesUnlistedModels: models === "*",
     models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
-
-    async *stream(
-      request: ChatRequest,
-      { signal, trace, upstreamDone }: ProviderContext,
-    ): AsyncGenerator<readonly StreamPart[], void> {
-      signal.throwIfAborted();
-      const maxTokens = named.get(request.model)?.contextMaxTokens ?? options.contextMaxTokens;
-      const messages = maxTokens === undefined ? request.messages : fitHistory(request.messages, maxTokens);
-      trace.droppedMessages = request.messages.length - messages.length;
-      trace.attempts += 1;
-
-      const failed = failedBy(signal);
-      const parts: StreamPart[] = [];
-      const reply = replyReader(parts, {
-        upstream: name,
-        maxEventChars,
-        failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
-      });
-      let body: BodyReader | undefined;
-      let hasBegun = false;
-      const earlierMs = trace.upstreamMs;
-      const startedMs = clock.now();
-      try {
-        const call: RequestInit = {
-          method: "POST",
-          headers,
-          body: encodeRequest(request, messages),
-          // No answer can make the gateway call another host.
-          redirect: "manual",
-          signal,
-        };
-        const response = await send(chatUrl, call)
-          .catch((error) => {
-            const isStale = hasAnswered && clock.now() - startedMs < staleConnectionMs;
-            if (!isStale || !isClosedConnection(error) || signal.aborted) throw error;
-            trace.attempts += 1;
-            return send(chatUrl, call);
-          })
-          .catch(failed);
-        hasAnswered = true;
-        trace.upstreamMs = earlierMs + clock.now() - startedMs;
-        const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-        body = new BodyReader(response, isStream ? 0 : maxEventChars);
-        if (!response.ok) throw await readFailure(response, body, signal);
-
-        for (let text: string | undefined = ""; text !== undefined && !reply.done; ) {
-          // What was complete before the connection broke is an answer.
-          try {
-            text = await body.next();
-          } catch (error) {
-            text = reply.complete ? undefined : failed(error);
-          }
-          signal.throwIfAborted();
-          let failure: unknown;
-          try {
-            if (text === undefined) reply.end();
-            else reply.feed(text);
-          } catch (error) {
-            failure = error;
-          }
-          // Until something of the reply is there, a failure can still have its true status, or be mended.
-          hasBegun ||= parts.some((part) => part.type !== "extension" || part.scope !== "answer");
-          if (reply.done) upstreamDone();
-          if (hasBegun && parts.length > 0) yield parts.splice(0);
-          if (failure !== undefined) throw failure;
-        }
-      } finally {
-        trace.upstreamMs = earlierMs + clock.now() - startedMs;
-        if (body !== undefined && reply.done) linger(body);
-        else body?.release();
-      }
-    },
+    stream: (request, context) =>
+      request.stream ? streamed(request, context) : new InOnePiece(() => whole(request, context)),
   };
 }

@@ -10,10 +10,10 @@ import type {
   SessionStore,
   StreamPart,
 } from "../../types.ts";
+import { InOnePiece } from "../in-one-piece.ts";
 import { type ChatMessageForm, postMessage, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./credentials.ts";
 import { cutText } from "./cut-text.ts";
-import { InOnePiece } from "./in-one-piece.ts";
 import { limitReply } from "./limit-reply.ts";
 import { buildPrompt, defaultLabels, type PromptLabels } from "./prompt.ts";
 import { siteWords } from "./site-response.ts";

@@ -15,17 +15,6 @@ export interface ReplyReaderOptions {
   readonly failure: (body: unknown) => ApiError;
 }
 
-export interface ReplyReader {
-  /** Reads the next piece of the body into `parts`; it throws after the parts that came before the fault. */
-  feed(text: string): void;
-  /** Reads what the end of the body means. */
-  end(): void;
-  /** Whether the upstream has marked its stream's end; the connection may still be open. */
-  readonly done: boolean;
-  /** Whether everything that began has ended, so that a connection lost now has cost nothing. */
-  readonly complete: boolean;
-}
-
 const isRecord = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -89,103 +78,147 @@ const maxFramesTried = 8;
 const maxChoices = 128;
 
 /** Reads one reply. The parts are pushed to `parts`, which the caller empties. */
-export function replyReader(
-  parts: StreamPart[],
-  { upstream, maxEventChars, failure }: ReplyReaderOptions,
-): ReplyReader {
-  const choices: Choice[] = [];
-  const answerFields = new Map<string, unknown>();
+export class ReplyReader {
+  readonly #parts: StreamPart[];
+  readonly #options: ReplyReaderOptions;
+  readonly #choices: Choice[] = [];
+  #answerFields: Map<string, unknown> | undefined;
   /** Reads the body if it is a stream of events. */
-  let parser: EventSourceParser | undefined;
+  #parser: EventSourceParser | undefined;
   /** The body, or its beginning until it is clear that it is a stream. */
-  let head = "";
-  let sawEvent = false;
-  let done = false;
-  let usage: Usage | undefined;
+  #head = "";
+  #sawEvent = false;
+  #done = false;
+  #usage: Usage | undefined;
   /** What stands around the text in the last event that was a text alone: most events differ in that text only. */
-  let frame: { readonly before: string; readonly behind: string } | undefined;
-  let framesTried = 0;
+  #frame: { readonly before: string; readonly behind: string } | undefined;
+  #framesTried = 0;
   /** Texts that were joined to the part before them, and the last text of all as it came. */
-  let joined = 0;
-  let lastText = "";
+  #joined = 0;
+  #lastText = "";
 
-  const invalid = (what: string) => new ApiError("upstream_invalid_response", `${upstream} ${what}.`);
-  const tooLarge = () => invalid(`sent more than ${maxEventChars} characters at once`);
-  const parseJson = (text: string): unknown => {
-    if (text.length > shallowChars && isDeeperThan(maxDepth, text))
-      throw invalid("sent JSON that has no bottom");
-    return JSON.parse(text);
-  };
-  const isComplete = () => choices.length > 0 && choices.every((choice) => choice?.finished !== false);
+  constructor(parts: StreamPart[], options: ReplyReaderOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
 
-  const eventParser = () =>
-    createParser({
-      maxBufferSize: maxEventChars,
-      onEvent: ({ data, event }) => readEvent(data, event),
-      onError(error) {
-        if (error.type === "max-buffer-size-exceeded") throw tooLarge();
+  /** Whether the upstream has marked its stream's end; the connection may still be open. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** Whether everything that began has ended, so that a connection lost now has cost nothing. */
+  get complete(): boolean {
+    return this.#choices.length > 0 && this.#choices.every((choice) => choice?.finished !== false);
+  }
+
+  /** Reads the next piece of the body; throws after the parts that came before a fault. */
+  feed(text: string): void {
+    if (this.#parser !== undefined) this.#parser.feed(text);
+    else {
+      this.#head = this.#head === "" ? text.trimStart() : this.#head + text;
+      if (this.#head === "") return;
+      // What the body is, its first character tells; a Content-Type may be wrong.
+      if (!"{[<".includes(this.#head.charAt(0))) {
+        this.#parser = this.#eventParser();
+        this.#parser.feed(this.#head);
+      } else if (this.#head.length > this.#options.maxEventChars) throw this.#tooLarge();
+    }
+    if (this.#done) this.#conclude();
+  }
+
+  /** Reads what the end of the body means. */
+  end(): void {
+    if (this.#head === "") throw this.#invalid("answered with an empty body");
+    if (this.#parser === undefined) this.#readObject();
+    else this.#endEvents(this.#parser);
+    this.#conclude();
+  }
+
+  #eventParser(): EventSourceParser {
+    return createParser({
+      maxBufferSize: this.#options.maxEventChars,
+      onEvent: ({ data, event }) => this.#readEvent(data, event),
+      onError: (error) => {
+        if (error.type === "max-buffer-size-exceeded") throw this.#tooLarge();
       },
     });
+  }
 
-  function readEvent(data: string, type: string | undefined): void {
-    if (done || data === "") return;
-    sawEvent = true;
+  #invalid(what: string): ApiError {
+    return new ApiError("upstream_invalid_response", `${this.#options.upstream} ${what}.`);
+  }
+
+  #tooLarge(): ApiError {
+    return this.#invalid(`sent more than ${this.#options.maxEventChars} characters at once`);
+  }
+
+  #parseJson(text: string): unknown {
+    if (text.length > shallowChars && isDeeperThan(maxDepth, text)) {
+      throw this.#invalid("sent JSON that has no bottom");
+    }
+    return JSON.parse(text);
+  }
+
+  #readEvent(data: string, type: string | undefined): void {
+    if (this.#done || data === "") return;
+    this.#sawEvent = true;
     if (!data.startsWith("{") && data.trim() === "[DONE]") {
-      done = true;
+      this.#done = true;
       return;
     }
-    const text = type === undefined ? framedText(data) : undefined;
+    const text = type === undefined ? this.#framedText(data) : undefined;
     if (text !== undefined) {
-      if (text !== "") pushText("text-delta", undefined, text);
+      if (text !== "") this.#pushText("text-delta", undefined, text);
       return;
     }
     let body: unknown;
     try {
-      body = parseJson(data);
+      body = this.#parseJson(data);
     } catch (cause) {
       if (cause instanceof ApiError) throw cause;
-      if (type === "error") throw failure(data);
-      throw new ApiError("upstream_invalid_response", `${upstream} sent an event that is not JSON.`, {
-        cause,
-      });
+      if (type === "error") throw this.#options.failure(data);
+      throw new ApiError(
+        "upstream_invalid_response",
+        `${this.#options.upstream} sent an event that is not JSON.`,
+        {
+          cause,
+        },
+      );
     }
-    if (type === "error") throw failure(body);
-    const before = parts.length + joined;
-    readBody(body);
-    const isAlone = parts.length + joined === before + 1;
-    if (isAlone && framesTried++ < maxFramesTried) findFrame(data, parts.at(-1));
+    if (type === "error") throw this.#options.failure(body);
+    const before = this.#parts.length + this.#joined;
+    this.#readBody(body);
+    const isAlone = this.#parts.length + this.#joined === before + 1;
+    if (isAlone && this.#framesTried++ < maxFramesTried) this.#findFrame(data, this.#parts.at(-1));
   }
 
   /** What has arrived together goes on together: an event for each piece would cost a client and us ten times as much. */
-  function pushText(
-    type: "text-delta" | "reasoning-delta",
-    at: { choice: number } | undefined,
-    delta: string,
-  ): void {
-    const last = parts.at(-1);
+  #pushText(type: "text-delta" | "reasoning-delta", at: { choice: number } | undefined, delta: string): void {
+    const last = this.#parts.at(-1);
     if (last?.type === type && last.choice === at?.choice) {
-      parts[parts.length - 1] = { type, ...at, delta: last.delta + delta };
-      joined++;
+      this.#parts[this.#parts.length - 1] = { type, ...at, delta: last.delta + delta };
+      this.#joined++;
     } else {
-      parts.push({ type, ...at, delta });
+      this.#parts.push({ type, ...at, delta });
     }
-    lastText = delta;
+    this.#lastText = delta;
   }
 
-  function findFrame(data: string, part: StreamPart | undefined): void {
+  #findFrame(data: string, part: StreamPart | undefined): void {
     if (part?.type !== "text-delta" || part.choice !== undefined) return;
     for (const key of ['"content":"', '"content": "']) {
-      const field = `${key}${lastText}"`;
+      const field = `${key}${this.#lastText}"`;
       const at = data.indexOf(field);
       if (at < 0 || data.indexOf(field, at + 1) >= 0) continue;
-      frame = { before: data.slice(0, at + key.length), behind: data.slice(at + field.length - 1) };
+      this.#frame = { before: data.slice(0, at + key.length), behind: data.slice(at + field.length - 1) };
     }
   }
 
   /** The text of an event in the frame; undefined where the event must be parsed. */
-  function framedText(data: string): string | undefined {
-    if (frame === undefined) return undefined;
-    const { before, behind } = frame;
+  #framedText(data: string): string | undefined {
+    if (this.#frame === undefined) return undefined;
+    const { before, behind } = this.#frame;
     const end = data.length - behind.length;
     if (end < before.length || !data.startsWith(before) || !data.endsWith(behind)) return undefined;
     const text = data.slice(before.length, end);
@@ -193,12 +226,12 @@ export function replyReader(
   }
 
   /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. */
-  function readBody(body: unknown): void {
+  #readBody(body: unknown): void {
     // Gemini puts its errors into a list.
-    if (Array.isArray(body) && isRecord(body[0]) && body[0].error) throw failure(body);
-    if (!isRecord(body)) throw invalid("sent JSON that is no reply");
-    if (body.error || body.object === "error" || body.type === "error") throw failure(body);
-    if (isRecord(body.usage)) usage = readUsage(body.usage);
+    if (Array.isArray(body) && isRecord(body[0]) && body[0].error) throw this.#options.failure(body);
+    if (!isRecord(body)) throw this.#invalid("sent JSON that is no reply");
+    if (body.error || body.object === "error" || body.type === "error") throw this.#options.failure(body);
+    if (isRecord(body.usage)) this.#usage = readUsage(body.usage);
     if (!Array.isArray(body.choices)) return;
     let extra: Fields | undefined;
     for (const name in body) {
@@ -213,35 +246,36 @@ export function replyReader(
         case "obfuscation":
           break;
         default:
-          if (isNews(name, body[name])) extra = { ...extra, [name]: body[name] };
+          if (this.#isNews(name, body[name])) extra = { ...extra, [name]: body[name] };
       }
     }
-    if (extra !== undefined) parts.push({ type: "extension", scope: "answer", fields: extra });
+    if (extra !== undefined) this.#parts.push({ type: "extension", scope: "answer", fields: extra });
     for (let position = 0; position < body.choices.length; position++) {
-      if (isRecord(body.choices[position])) readChoice(body.choices[position], position);
+      if (isRecord(body.choices[position])) this.#readChoice(body.choices[position], position);
     }
   }
 
   /** Fields beside the choices are repeated in every event; each value is passed on once. */
-  function isNews(name: string, value: unknown): boolean {
+  #isNews(name: string, value: unknown): boolean {
     if (value === null) return false;
     const known = typeof value === "object" ? JSON.stringify(value) : value;
-    if (answerFields.get(name) === known) return false;
-    answerFields.set(name, known);
+    this.#answerFields ??= new Map();
+    if (this.#answerFields.get(name) === known) return false;
+    this.#answerFields.set(name, known);
     return true;
   }
 
-  function readChoice(fields: Fields, position: number): void {
-    if (fields.error) throw failure(fields);
+  #readChoice(fields: Fields, position: number): void {
+    if (fields.error) throw this.#options.failure(fields);
     const index =
       Number.isInteger(fields.index) && (fields.index as number) >= 0 ? (fields.index as number) : position;
-    if (index >= maxChoices) throw invalid(`sent a reply with the index ${index}`);
-    choices[index] ??= { toolCalls: [], finished: false };
-    const choice = choices[index];
+    if (index >= maxChoices) throw this.#invalid(`sent a reply with the index ${index}`);
+    this.#choices[index] ??= { toolCalls: [], finished: false };
+    const choice = this.#choices[index];
     // An absent index means 0, which is nearly always: no property then.
     const at = index === 0 ? undefined : { choice: index };
     const message = fields.delta ?? fields.message;
-    if (isRecord(message)) readMessage(message, choice, at);
+    if (isRecord(message)) this.#readMessage(message, choice, at);
 
     let extra: Fields | undefined;
     for (const name in fields) {
@@ -254,29 +288,29 @@ export function replyReader(
           break;
         case "usage":
           // Moonshot's place for it.
-          if (isRecord(value)) usage = readUsage(value);
+          if (isRecord(value)) this.#usage = readUsage(value);
           break;
         default:
           if (value !== null) extra = { ...extra, [name]: value };
       }
     }
-    if (extra !== undefined) parts.push({ type: "extension", ...at, scope: "choice", fields: extra });
+    if (extra !== undefined) this.#parts.push({ type: "extension", ...at, scope: "choice", fields: extra });
 
     const reason = fields.finish_reason;
     if (typeof reason !== "string" || reason === "" || choice.finished) return;
-    if (failureReasons.has(reason)) throw failure(undefined);
+    if (failureReasons.has(reason)) throw this.#options.failure(undefined);
     choice.finished = true;
-    parts.push({ type: "finish", ...at, reason: finishReasons.get(reason.toLowerCase()) ?? "stop" });
+    this.#parts.push({ type: "finish", ...at, reason: finishReasons.get(reason.toLowerCase()) ?? "stop" });
   }
 
-  function readMessage(message: Fields, choice: Choice, at: { choice: number } | undefined): void {
+  #readMessage(message: Fields, choice: Choice, at: { choice: number } | undefined): void {
     // `reasoning` is OpenRouter's and Ollama's name; some send both with the same text.
     const reasoning = message.reasoning_content ?? message.reasoning ?? readText(message.content, "thinking");
     if (typeof reasoning === "string" && reasoning !== "") {
-      pushText("reasoning-delta", at, reasoning);
+      this.#pushText("reasoning-delta", at, reasoning);
     }
     const text = readText(message.content, "text");
-    if (text !== "") pushText("text-delta", at, text);
+    if (text !== "") this.#pushText("text-delta", at, text);
     let extra: Fields | undefined;
     for (const name in message) {
       const value = message[name];
@@ -287,12 +321,12 @@ export function replyReader(
           break;
         case "refusal":
           if (typeof value === "string" && value !== "") {
-            parts.push({ type: "refusal-delta", ...at, delta: value });
+            this.#parts.push({ type: "refusal-delta", ...at, delta: value });
           }
           break;
         case "tool_calls":
           if (!Array.isArray(value)) break;
-          for (const call of value) if (isRecord(call)) readToolCall(call, choice, at);
+          for (const call of value) if (isRecord(call)) this.#readToolCall(call, choice, at);
           break;
         default:
           if (name === "reasoning" && typeof value === "string") break;
@@ -300,17 +334,17 @@ export function replyReader(
           extra = { ...extra, [name]: value };
       }
     }
-    if (extra !== undefined) parts.push({ type: "extension", ...at, scope: "message", fields: extra });
+    if (extra !== undefined) this.#parts.push({ type: "extension", ...at, scope: "message", fields: extra });
   }
 
   /**
    * Calls are counted in order of appearance: whole replies have no index, and some vendors give every call of a
    * stream the same one. A call begins with its name; what has none continues one.
    */
-  function readToolCall(call: Fields, choice: Choice, at: { choice: number } | undefined): void {
+  #readToolCall(call: Fields, choice: Choice, at: { choice: number } | undefined): void {
     if (!isRecord(call.function)) {
       // A custom tool's call, which is not modelled.
-      parts.push({ type: "extension", ...at, scope: "message", fields: { tool_calls: [call] } });
+      this.#parts.push({ type: "extension", ...at, scope: "message", fields: { tool_calls: [call] } });
       return;
     }
     const { toolCalls } = choice;
@@ -329,13 +363,13 @@ export function replyReader(
     const { id: _id, index: _index, type: _type, function: _function, ...more } = call;
     const extra = Object.keys(more).length > 0 ? { fields: more } : undefined;
     if (index >= 0) {
-      if (delta !== "" || extra) parts.push({ type: "tool-call-delta", ...at, index, delta, ...extra });
+      if (delta !== "" || extra) this.#parts.push({ type: "tool-call-delta", ...at, index, delta, ...extra });
       return;
     }
     // Clients need an id to answer by.
     const ownId = id === "" ? `call_${crypto.randomUUID().replaceAll("-", "")}` : id;
     toolCalls.push({ id: ownId, index: upstreamIndex });
-    parts.push({
+    this.#parts.push({
       type: "tool-call-delta",
       ...at,
       index: toolCalls.length - 1,
@@ -347,68 +381,43 @@ export function replyReader(
   }
 
   /** Closes what the upstream has left open, and ends with the last token counts that it gave. */
-  function conclude(): void {
-    if (choices.length === 0) throw invalid("answered without a reply");
-    for (const [index, choice] of choices.entries()) {
+  #conclude(): void {
+    if (this.#choices.length === 0) throw this.#invalid("answered without a reply");
+    for (const [index, choice] of this.#choices.entries()) {
       if (choice === undefined || choice.finished) continue;
       choice.finished = true;
       const reason = choice.toolCalls.length > 0 ? "tool_calls" : "stop";
-      parts.push({ type: "finish", ...(index > 0 && { choice: index }), reason });
+      this.#parts.push({ type: "finish", ...(index > 0 && { choice: index }), reason });
     }
-    if (usage !== undefined) parts.push({ type: "usage", usage });
-    usage = undefined;
+    if (this.#usage !== undefined) this.#parts.push({ type: "usage", usage: this.#usage });
+    this.#usage = undefined;
   }
 
-  function endEvents(events: EventSourceParser): void {
+  #endEvents(events: EventSourceParser): void {
     try {
       // The last event may lack the blank line that ends it, or be only half there.
       events.feed("\n\n");
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== "upstream_invalid_response") throw error;
     }
-    if (done || isComplete()) return;
-    throw sawEvent || head.startsWith(":")
-      ? new ApiError("upstream_unreachable", `${upstream} broke off in the middle of its reply.`)
-      : invalid("answered with neither JSON nor events");
+    if (this.#done || this.complete) return;
+    throw this.#sawEvent || this.#head.startsWith(":")
+      ? new ApiError(
+          "upstream_unreachable",
+          `${this.#options.upstream} broke off in the middle of its reply.`,
+        )
+      : this.#invalid("answered with neither JSON nor events");
   }
 
-  function readObject(): void {
+  #readObject(): void {
     let body: unknown;
     try {
-      body = parseJson(head);
+      body = this.#parseJson(this.#head);
     } catch (cause) {
       if (cause instanceof ApiError) throw cause;
-      const what = head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
-      throw new ApiError("upstream_invalid_response", `${upstream} ${what}.`, { cause });
+      const what = this.#head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
+      throw new ApiError("upstream_invalid_response", `${this.#options.upstream} ${what}.`, { cause });
     }
-    readBody(body);
+    this.#readBody(body);
   }
-
-  return {
-    feed(text) {
-      if (parser !== undefined) parser.feed(text);
-      else {
-        head = head === "" ? text.trimStart() : head + text;
-        if (head === "") return;
-        // What the body is, its first character tells; a Content-Type may be wrong.
-        if (!"{[<".includes(head.charAt(0))) {
-          parser = eventParser();
-          parser.feed(head);
-        } else if (head.length > maxEventChars) throw tooLarge();
-      }
-      if (done) conclude();
-    },
-    end() {
-      if (head === "") throw invalid("answered with an empty body");
-      if (parser === undefined) readObject();
-      else endEvents(parser);
-      conclude();
-    },
-    get done() {
-      return done;
-    },
-    get complete() {
-      return isComplete();
-    },
-  };
 }

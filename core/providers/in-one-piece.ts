@@ -1,4 +1,4 @@
-import type { StreamParts } from "../../types.ts";
+import type { StreamParts } from "../types.ts";
 
 type Step = Promise<IteratorResult<StreamParts, void>>;
 
