@@ -109,7 +109,7 @@ export function createHandler(options: HandlerOptions): Handler {
     clock,
     onRequest(record, error) {
       counted.observe(record);
-      log.info("request", { ...record });
+      log.info("request", record);
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("internal_error", { requestId: record.requestId, error: describe(error) });
         onError(error, record);

@@ -25,7 +25,7 @@ export const exposedHeaders = [
 export interface Cors {
   /** Whether a page at `origin` may read answers. */
   allows(origin: string): boolean;
-  /** The headers for any answer to a page at `origin`. */
+  /** The headers for any answer to a page at `origin`; null for what is no page's request. */
   headersFor(origin: string | null): Readonly<Record<string, string>>;
   /** The further headers of a preflight's answer. */
   preflightHeaders(requested: Headers): Record<string, string>;
@@ -42,9 +42,9 @@ export const hostOfOrigin = (origin: string): string => origin.slice(origin.inde
 const headerNames = /^[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*$/;
 
 export function cors(corsOrigins: "*" | readonly string[] | undefined, access: Access): Cors {
-  const exposed = { "access-control-expose-headers": exposedHeaders.join(", ") };
+  const vary = { vary: "Origin" };
+  const exposed = { ...vary, "access-control-expose-headers": exposedHeaders.join(", ") };
   const everyone = { "access-control-allow-origin": "*", ...exposed };
-  const nobody = { vary: "Origin" };
   const allowsAll = corsOrigins === "*" || (corsOrigins === undefined && access !== "loopback");
   const allows = (origin: string): boolean =>
     allowsAll ||
@@ -54,10 +54,9 @@ export function cors(corsOrigins: "*" | readonly string[] | undefined, access: A
   return {
     allows,
     headersFor(origin) {
-      if (allowsAll) return everyone;
-      return origin !== null && allows(origin)
-        ? { "access-control-allow-origin": origin, vary: "Origin", ...exposed }
-        : nobody;
+      // Only a page needs them, and it says where it is from; to all others they would be a third of a short answer.
+      if (origin === null || !allows(origin)) return vary;
+      return allowsAll ? everyone : { "access-control-allow-origin": origin, ...exposed };
     },
     preflightHeaders(requested) {
       const names = requested.get("access-control-request-headers") ?? "";

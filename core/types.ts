@@ -271,7 +271,7 @@ export interface Dialect {
 }
 
 /** The facts of one request, for the log, metrics and hooks. Never a key or the text of a message. */
-export interface RequestRecord {
+export type RequestRecord = {
   readonly requestId: string;
   readonly method: string;
   /** The route's pattern, such as "/v1/chat/completions"; not the path, which may hold anything. */
@@ -301,4 +301,4 @@ export interface RequestRecord {
   replayed?: boolean;
   /** The provider and model that were asked first, where another one had to answer. */
   fallbackFrom?: string;
-}
+};

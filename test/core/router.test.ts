@@ -262,6 +262,14 @@ describe("cross-origin answers", () => {
     expect((await from(origin)).get("vary")).toBe("Origin");
   });
 
+  test("go to pages only, and caches are told that they differ", async () => {
+    const { send } = testHandler(keyed);
+    const names = async (init?: RequestInit) => [...(await send("/health", init)).headers.keys()];
+    expect((await names()).filter((name) => name.startsWith("access-control"))).toEqual([]);
+    expect(await names()).toContain("vary");
+    expect(await names({ headers: { origin } })).toContain("vary");
+  });
+
   test("expose every header of ours", async () => {
     const { send } = testHandler(keyed);
     const { headers } = await send("/v1/models", { headers: { origin } });
