@@ -8,15 +8,9 @@ import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, StreamPart }
 import { InOnePiece } from "./in-one-piece.ts";
 import { fitHistory } from "./openai-compatible/history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./openai-compatible/listed-models.ts";
-import { ReplyReader, type ReplyReaderOptions } from "./openai-compatible/reply.ts";
+import { type Upstream, UpstreamCall } from "./openai-compatible/upstream-call.ts";
 import { upstreamError } from "./openai-compatible/upstream-error.ts";
-import {
-  BodyReader,
-  connectionError,
-  isClosedConnection,
-  readRetryAfterMs,
-  readWhole,
-} from "./upstream-http.ts";
+import { BodyReader, connectionError, readRetryAfterMs, readWhole } from "./upstream-http.ts";
 
 export interface OpenAiCompatibleOptions {
   /** Short and unique, of a-z, 0-9, "-" and "_". */
@@ -43,10 +37,6 @@ export interface OpenAiCompatibleOptions {
 
 const maxErrorChars = 64 * 1024;
 const maxModelsChars = 8 * 1024 * 1024;
-/** How long a connection may take to end after the last event; it is closed then, and not used again. */
-const lingerMs = 1000;
-/** A kept connection that turns out to be closed does so at once; after this long, the upstream had begun to work. */
-const staleConnectionMs = 1000;
 
 /** `baseUrl` with a path added, its query kept. */
 const endpoint = (baseUrl: string, path: string): string => {
@@ -84,12 +74,6 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     const entry = typeof model === "string" ? { id: model } : model;
     named.set(entry.id, entry);
   }
-
-  const replyOptions: ReplyReaderOptions = {
-    upstream: name,
-    maxEventChars,
-    failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
-  };
 
   const readFailure = async (
     response: Response,
@@ -132,10 +116,6 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const askForModels = listedModels({ upstream: name, load: loadModels, clock });
   const namedModels = [...named.values()].map(modelOf);
 
-  const sentHeaders = new Headers(headers);
-  /** Whether there can be a connection that was kept. */
-  let hasAnswered = false;
-
   /** The client's whole request, but for what the gateway decides. */
   const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
     JSON.stringify({
@@ -150,120 +130,26 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
           : undefined,
     });
 
-  /** The connection can be used again once its response has ended, which is nearly always at once. */
-  const linger = (body: BodyReader): void => {
-    if (body.isOver) return;
-    const cancelTimer = clock.schedule(() => body.release(), lingerMs);
-    const end = () => {
-      cancelTimer();
-      body.release();
-    };
-    body.next().then(end, end);
-  };
-
-  /** One request of a client, with the calls that it takes and the answer as far as it has been read. */
-  class Call {
-    /** What has been read and not yet been taken. */
-    readonly parts: StreamPart[] = [];
-    /** What has put an end to the answer after these parts. */
-    failure: unknown;
-    readonly #request: ChatRequest;
-    readonly #context: ProviderContext;
-    readonly #reply: ReplyReader;
-    readonly #startedMs = clock.now();
-    readonly #earlierMs: number;
-    #body: BodyReader | undefined;
-    #isOver = false;
-
-    constructor(request: ChatRequest, context: ProviderContext) {
-      this.#request = request;
-      this.#context = context;
-      this.#earlierMs = context.trace.upstreamMs;
-      this.#reply = new ReplyReader(this.parts, replyOptions);
-    }
-
-    /** Whether the answer has been read to its end. */
-    get isOver(): boolean {
-      return this.#isOver;
-    }
-
-    /** Sends the request and waits for the head of its answer. */
-    async open(): Promise<void> {
-      const { signal, trace } = this.#context;
-      const { model, messages } = this.#request;
-      signal.throwIfAborted();
+  const upstream: Upstream = {
+    name,
+    url: chatUrl,
+    headers: new Headers(headers),
+    send,
+    clock,
+    maxEventChars,
+    failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
+    readFailure,
+    encodeRequest,
+    fit({ model, messages }) {
       const maxTokens = named.get(model)?.contextMaxTokens ?? options.contextMaxTokens;
-      const sent = maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
-      trace.droppedMessages = messages.length - sent.length;
-      const init: RequestInit = {
-        method: "POST",
-        headers: sentHeaders,
-        body: encodeRequest(this.#request, sent),
-        // No answer can make the gateway call another host.
-        redirect: "manual",
-        signal,
-      };
-      const response = await this.#send(init);
-      hasAnswered = true;
-      this.#stopWatch();
-      const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-      this.#body = new BodyReader(response, isStream ? 0 : maxEventChars);
-      if (!response.ok) throw await readFailure(response, this.#body, signal);
-    }
-
-    /** Reads the next piece of the answer into `parts`. */
-    async read(): Promise<void> {
-      const { signal, upstreamDone } = this.#context;
-      let text: string | undefined;
-      try {
-        text = await this.#body?.next();
-      } catch (error) {
-        // What was complete before the connection broke is an answer.
-        if (!this.#reply.complete) this.#fail(error);
-      }
-      signal.throwIfAborted();
-      try {
-        if (text === undefined) this.#reply.end();
-        else this.#reply.feed(text);
-      } catch (error) {
-        this.failure = error;
-      }
-      this.#isOver = text === undefined || this.#reply.done || this.failure !== undefined;
-      if (this.#reply.done) upstreamDone();
-    }
-
-    release(): void {
-      this.#stopWatch();
-      if (this.#body !== undefined && this.#reply.done) linger(this.#body);
-      else this.#body?.release();
-    }
-
-    #stopWatch(): void {
-      this.#context.trace.upstreamMs = this.#earlierMs + clock.now() - this.#startedMs;
-    }
-
-    async #send(init: RequestInit): Promise<Response> {
-      const { signal, trace } = this.#context;
-      trace.attempts += 1;
-      try {
-        return await send(chatUrl, init);
-      } catch (error) {
-        const isStale = hasAnswered && clock.now() - this.#startedMs < staleConnectionMs;
-        if (!isStale || !isClosedConnection(error) || signal.aborted) return this.#fail(error);
-        trace.attempts += 1;
-        return send(chatUrl, init).catch((again) => this.#fail(again));
-      }
-    }
-
-    #fail(error: unknown): never {
-      this.#context.signal.throwIfAborted();
-      throw connectionError(name, error);
-    }
-  }
+      return maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
+    },
+    hasAnswered: false,
+  };
 
   /** All parts at once: whoever waits for the whole answer has no use for the first ones. */
   const whole = async (request: ChatRequest, context: ProviderContext): Promise<readonly StreamPart[]> => {
-    const call = new Call(request, context);
+    const call = new UpstreamCall(upstream, request, context);
     try {
       await call.open();
       while (!call.isOver) await call.read();
@@ -279,7 +165,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     request: ChatRequest,
     context: ProviderContext,
   ): AsyncGenerator<readonly StreamPart[], void> {
-    const call = new Call(request, context);
+    const call = new UpstreamCall(upstream, request, context);
     let hasBegun = false;
     try {
       await call.open();

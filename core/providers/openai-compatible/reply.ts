@@ -7,8 +7,8 @@ import type { FinishReason, StreamPart, Usage } from "../../types.ts";
 type Fields = Record<string, unknown>;
 
 export interface ReplyReaderOptions {
-  /** The upstream's name, for messages. */
-  readonly upstream: string;
+  /** The upstream's, for messages. */
+  readonly name: string;
   /** The most characters that one event, or a reply that is not a stream, may have. */
   readonly maxEventChars: number;
   /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
@@ -146,7 +146,7 @@ export class ReplyReader {
   }
 
   #invalid(what: string): ApiError {
-    return new ApiError("upstream_invalid_response", `${this.#options.upstream} ${what}.`);
+    return new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`);
   }
 
   #tooLarge(): ApiError {
@@ -180,7 +180,7 @@ export class ReplyReader {
       if (type === "error") throw this.#options.failure(data);
       throw new ApiError(
         "upstream_invalid_response",
-        `${this.#options.upstream} sent an event that is not JSON.`,
+        `${this.#options.name} sent an event that is not JSON.`,
         {
           cause,
         },
@@ -402,10 +402,7 @@ export class ReplyReader {
     }
     if (this.#done || this.complete) return;
     throw this.#sawEvent || this.#head.startsWith(":")
-      ? new ApiError(
-          "upstream_unreachable",
-          `${this.#options.upstream} broke off in the middle of its reply.`,
-        )
+      ? new ApiError("upstream_unreachable", `${this.#options.name} broke off in the middle of its reply.`)
       : this.#invalid("answered with neither JSON nor events");
   }
 
@@ -416,7 +413,7 @@ export class ReplyReader {
     } catch (cause) {
       if (cause instanceof ApiError) throw cause;
       const what = this.#head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
-      throw new ApiError("upstream_invalid_response", `${this.#options.upstream} ${what}.`, { cause });
+      throw new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`, { cause });
     }
     this.#readBody(body);
   }
