@@ -1,12 +1,19 @@
-FROM oven/bun:1.4.5-alpine
+FROM oven/bun:1.4.5-alpine AS build
 WORKDIR /app
 COPY package.json bun.lock ./
 RUN bun install --frozen-lockfile --production
 COPY handler.ts ./
 COPY core ./core
 COPY adapters ./adapters
+# One file, compiled ahead, which starts twice as fast; its map lets the log name the sources. Bun needs none of the externals.
+RUN bun build adapters/bun.ts --target=bun --format=cjs --bytecode --sourcemap=linked --external redis --external undici --external @deno/kv --outdir=dist
+RUN bun build adapters/doctor/doctor.ts --target=bun --external redis --external undici --external @deno/kv --outdir=dist
+
+FROM oven/bun:1.4.5-alpine
+WORKDIR /app
+COPY --from=build /app/dist ./
 ENV HOST=0.0.0.0 PORT=8088 BUN_CONFIG_MAX_HTTP_REQUESTS=65000
 USER bun
 EXPOSE 8088
 HEALTHCHECK --interval=30s --timeout=5s CMD ["bun", "-e", "process.exit((await fetch(`http://127.0.0.1:${process.env.PORT}/health`)).ok ? 0 : 1)"]
-CMD ["bun", "adapters/bun.ts"]
+CMD ["bun", "bun.js"]

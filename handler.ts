@@ -158,8 +158,8 @@ export interface PlatformOptions extends ConfigOptions, Pick<HandlerOptions, "on
   /** Whether it runs many short-lived instances. */
   readonly hosted?: boolean;
   readonly fetch?: Fetch | undefined;
-  /** Where log lines go, and in which form; by default to the console as JSON. */
-  readonly logOutput?: Pick<LoggerOptions, "write" | "pretty">;
+  /** Where log lines go; by default to the console. */
+  readonly logOutput?: Pick<LoggerOptions, "write">;
 }
 
 /** A handler as the environment's settings want it, with its store. Throws ConfigError. */

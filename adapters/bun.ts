@@ -1,18 +1,18 @@
 /** Bun.serve: `bun adapters/bun.ts`, and the compiled program. */
 import "./lift-connection-limit.ts";
 
-// Loaded only now: until here the process may still replace itself.
-const { startServer } = await import("./start.ts");
-
-await startServer({ preferredStore: "memory" }, ({ hostname, port, requestTimeoutMs }, fetch) => {
-  const server = Bun.serve({
-    hostname,
-    port,
-    // The longest that Bun knows; an answer that may be silent for longer needs it off.
-    idleTimeout: requestTimeoutMs < 250_000 ? 255 : 0,
-    // The gateway's own bound answers in OpenAI's shape; Bun's would answer without a body.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch,
-  });
-  return { href: server.url.href, drain: () => server.stop() };
-});
+// Loaded only now: until here the process may still replace itself. Not awaited here: Bun compiles no such module ahead.
+void import("./start.ts").then(({ startServer }) =>
+  startServer({ preferredStore: "memory" }, ({ hostname, port, requestTimeoutMs }, fetch) => {
+    const server = Bun.serve({
+      hostname,
+      port,
+      // The longest that Bun knows; an answer that may be silent for longer needs it off.
+      idleTimeout: requestTimeoutMs < 250_000 ? 255 : 0,
+      // The gateway's own bound answers in OpenAI's shape; Bun's would answer without a body.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch,
+    });
+    return { href: server.url.href, drain: () => server.stop() };
+  }),
+);

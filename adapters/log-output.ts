@@ -1,23 +1,23 @@
 /** Where the servers of Bun, Deno and Node write their log: standard output. */
 import process from "node:process";
-import type { LoggerOptions } from "../core/log.ts";
+import { type LoggerOptions, prettyLine } from "../core/log.ts";
 
 /**
  * Writes what was logged in one turn of the event loop at once: a write costs more than the line, twice over in Deno
  * and Node. The end of the process, a crash included, writes what is left; only a death by force can lose that turn.
+ * Whether a terminal reads it is looked at no earlier: Bun takes 8 ms to find out, and answers would wait for it.
  */
-export function logOutput(): Pick<LoggerOptions, "write" | "pretty"> {
+export function logOutput(): Pick<LoggerOptions, "write"> {
   let lines: string[] = [];
   const flush = () => {
     if (lines.length === 0) return;
-    const text = lines.join("\n");
+    const text = (process.stdout.isTTY ? lines.map(prettyLine) : lines).join("\n");
     lines = [];
     console.log(text);
   };
   process.on("exit", flush);
   process.on("uncaughtExceptionMonitor", flush);
   return {
-    pretty: process.stdout.isTTY === true,
     write(line) {
       if (lines.push(line) === 1) setImmediate(flush);
     },

@@ -52,7 +52,8 @@ export async function startServer(
     );
     endOnSignal({ drain, close: () => handler.close() });
     announce(config, handler, href);
-    void handler.warmUp();
+    // In a turn of its own: who calls already is answered first.
+    setTimeout(() => handler.warmUp(), 0);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     giveUp(error.message);

@@ -14,12 +14,12 @@ const ideograph = 5;
 /** Emoji and rarities: halves of surrogate pairs. */
 const surrogate = 6;
 
-const asciiKinds = Uint8Array.from({ length: 128 }, (_, code) => {
-  const char = String.fromCharCode(code);
-  if (/[a-z]/i.test(char)) return letter;
-  if (/\d/.test(char)) return digit;
-  return code <= 32 ? space : punctuation;
-});
+const asciiKinds = new Uint8Array(128)
+  .fill(punctuation)
+  .fill(space, 0, 33)
+  .fill(digit, 48, 58)
+  .fill(letter, 65, 91)
+  .fill(letter, 97, 123);
 
 const kindOf = (code: number): number => {
   if (code < 128) return asciiKinds[code] as number;

@@ -15,10 +15,10 @@ const singleFile = join(dist, "handler.js");
 const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "kimi-ai-2api");
 
 /**
- * For dist/handler.js, libraries included (39 KB of it: lru-cache 18, valibot 12, cookie 4, eventsource-parser 3,
- * itty-router 1). Room for a fix, not for a feature: whoever needs more says here what for.
+ * For dist/handler.js, libraries included (21 KB of it: valibot 12, cookie 4, eventsource-parser 3, itty-router 1).
+ * Room for a fix, not for a feature: whoever needs more says here what for.
  */
-const budget = { minifiedBytes: 150 * 1024, gzippedBytes: 56 * 1024 };
+const budget = { minifiedBytes: 132 * 1024, gzippedBytes: 50 * 1024 };
 
 const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KB`;
 
@@ -53,6 +53,9 @@ async function buildProgram() {
   await Bun.build({
     entrypoints: [join(root, "adapters/cli.ts")],
     compile: { outfile: program },
+    // Compiled ahead it is 3 MB larger and starts twice as fast.
+    format: "esm",
+    bytecode: true,
     minify: true,
     // Loaded by Node alone, or with a native part.
     external: ["redis", "undici", "@deno/kv"],

@@ -53,3 +53,19 @@ test("what is logged in one turn of the event loop is one write", async () => {
   const child = Bun.spawn([process.execPath, counting, "exit a while later"], { stdout: "pipe" });
   expect((await new Response(child.stdout).text()).trimEnd().split("\n")).toHaveLength(1);
 });
+
+test("whether a terminal reads it is not looked at before the turn is over, as it takes time", async () => {
+  const watching = join(folder, "watching.ts");
+  writeFileSync(
+    watching,
+    `import process from "node:process";
+     import { logOutput } from "${root}/adapters/log-output.ts";
+     let looks = 0;
+     Object.defineProperty(process, "stdout", { get: () => (looks++, { isTTY: false }) });
+     logOutput().write("{}");
+     process.on("exit", () => console.log("looks:", looks));
+     console.log("looks:", looks);`,
+  );
+  const child = Bun.spawn([process.execPath, watching], { stdout: "pipe" });
+  expect(await new Response(child.stdout).text()).toBe("looks: 0\n{}\nlooks: 1\n");
+});

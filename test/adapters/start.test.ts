@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { startServer } from "../support/start-server.ts";
 
 const failureOf = (env: Record<string, string>): Promise<string> =>
@@ -26,6 +27,27 @@ describe("a server that starts", () => {
     );
     expect(output).not.toContain("sk-secret");
     await server.stop();
+  });
+
+  test("answers whoever calls already before it gets the site's page ready", async () => {
+    const program = `
+      import { startServer } from "./adapters/start.ts";
+      const preparing = () => { console.log("page"); process.exit(); };
+      // The page's nonce is looked for in the store first, under a hash of its address.
+      crypto.subtle.digest = preparing;
+      const findFetch = async () => preparing;
+      const listen = () => ({ href: "http://host", drain: async () => {} });
+      await startServer({ preferredStore: "memory", findFetch }, listen);
+      // An answer needs nothing but promises.
+      for (let step = 0; step < 100; step++) await undefined;
+      console.log("answer");`;
+    const child = Bun.spawn([process.execPath, "--no-env-file", "-e", program], {
+      cwd: join(import.meta.dir, "../.."),
+      env: { PATH: process.env.PATH, ...nowhere },
+      stdout: "pipe",
+    });
+    const output = await new Response(child.stdout).text();
+    expect(output.split("\n").filter((line) => /^(page|answer)$/.test(line))).toEqual(["answer", "page"]);
   });
 });
 
