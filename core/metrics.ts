@@ -151,6 +151,25 @@ export function metrics(): Metrics {
     served,
   );
   const stored = store.of();
+  let lastRecord: RequestRecord | undefined;
+  let lastRequests: Counted | undefined;
+
+  /** Nearly all requests are counted where the one before was. */
+  const requestSeries = (record: RequestRecord): Counted => {
+    const { route, status, code = "", key = "" } = record;
+    const isSame =
+      lastRecord?.route === route &&
+      lastRecord.method === record.method &&
+      lastRecord.status === status &&
+      (lastRecord.code ?? "") === code &&
+      (lastRecord.key ?? "") === key;
+    if (!isSame || lastRequests === undefined) {
+      const method = knownMethods.has(record.method) ? record.method : "other";
+      lastRequests = requests.of(route, method, String(status), code, key);
+    }
+    lastRecord = record;
+    return lastRequests;
+  };
 
   const seriesOfModel = (provider: string, model: string) => ({
     firstPart: firstPart.of(provider, model),
@@ -182,9 +201,8 @@ export function metrics(): Metrics {
 
   return {
     observe(record) {
-      const { route, status, code = "", key = "", provider } = record;
-      const method = knownMethods.has(record.method) ? record.method : "other";
-      requests.of(route, method, String(status), code, key).value++;
+      const { route, provider } = record;
+      requestSeries(record).value++;
       observe(seconds.of(route), record.ms);
       if (record.storeMs !== undefined) observe(stored, record.storeMs);
       if (provider === undefined || record.model === undefined) return;

@@ -48,8 +48,19 @@ const jsonHeaders = { "content-type": "application/json; charset=utf-8", "cache-
 
 const saneRequestId = /^[\w.:-]{1,128}$/;
 
-/** `//v1//models/` → `/models`: base URLs are typed by hand. */
+let lastUrl = "";
+let lastPath = "";
+
+/** `//v1//models/` → `/models`: base URLs are typed by hand. Nearly all requests have the URL of the one before. */
 const normalizedPath = (url: string): string => {
+  if (url !== lastUrl) {
+    lastPath = normalize(url);
+    lastUrl = url;
+  }
+  return lastPath;
+};
+
+const normalize = (url: string): string => {
   // An HTTP/1.0 request without Host has nothing before its path.
   const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2);
   const end = url.slice(start).search(/[?#]/);
