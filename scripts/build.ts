@@ -1,10 +1,11 @@
 /**
  * Makes what is published and deployed without sources:
  *
- *     bun scripts/build.ts [library] [single-file] [program]
+ *     bun scripts/build.ts [library] [single-file] [server] [program]
  *
  * dist/lib is the package for npm (Node runs no TypeScript there), dist/handler.js the gateway in one module without
- * imports, dist/kimi-ai-2api the gateway in one program, Bun included. Without arguments all three are made.
+ * imports, dist/server what the Docker image runs, dist/kimi-ai-2api the gateway in one program, Bun included. Without
+ * arguments all four are made.
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -49,6 +50,28 @@ async function buildSingleFile() {
   }
 }
 
+/** Loaded by Node alone, or with a native part. */
+const external = ["redis", "undici", "@deno/kv"];
+
+/**
+ * The server in one file for Bun, and the doctor in another. Compiled ahead for the Bun that builds it, the server
+ * starts twice as fast as from its sources; its map lets the log name them.
+ */
+async function buildServer() {
+  const outdir = join(dist, "server");
+  await rm(outdir, { recursive: true, force: true });
+  const common = { target: "bun", external, outdir } as const;
+  await Bun.build({
+    ...common,
+    entrypoints: [join(root, "adapters/bun.ts")],
+    format: "cjs",
+    bytecode: true,
+    sourcemap: "linked",
+  });
+  await Bun.build({ ...common, entrypoints: [join(root, "adapters/doctor/doctor.ts")] });
+  console.log(`dist/server         ${kilobytes(Bun.file(join(outdir, "bun.js")).size)}, and compiled`);
+}
+
 async function buildProgram() {
   await Bun.build({
     entrypoints: [join(root, "adapters/cli.ts")],
@@ -57,8 +80,7 @@ async function buildProgram() {
     format: "esm",
     bytecode: true,
     minify: true,
-    // Loaded by Node alone, or with a native part.
-    external: ["redis", "undici", "@deno/kv"],
+    external,
   });
   console.log(`dist/kimi-ai-2api   ${kilobytes(Bun.file(program).size)}, Bun included`);
 }
@@ -66,6 +88,7 @@ async function buildProgram() {
 const steps: Readonly<Record<string, () => Promise<void>>> = {
   library: buildLibrary,
   "single-file": buildSingleFile,
+  server: buildServer,
   program: buildProgram,
 };
 const asked = process.argv.slice(2);

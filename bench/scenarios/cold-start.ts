@@ -1,5 +1,5 @@
 import { apiKey, requestBody, shortReply } from "../bench.ts";
-import type { FirstRequest } from "../processes.ts";
+import { type FirstRequest, projectFolder } from "../processes.ts";
 import type { Row } from "../report.ts";
 import { median } from "../statistics.ts";
 import { atMost, type Scenario } from "./scenario.ts";
@@ -14,33 +14,44 @@ const firsts: Readonly<Record<string, FirstRequest>> = {
   },
 };
 
-/** From the start of a process to its first answer, as `npm start` starts it. */
+/** The server of the Docker image: one file, compiled ahead. */
+const compiled = ["sh", "-c", "bun dist/server/bun.js"];
+
+/** From the start of a process to its first answer: as `npm start` starts it from sources, and as an image does. */
 export const coldStart: Scenario = {
   name: "cold-start",
   async run(bench) {
     await bench.upstreams.site.set(shortReply);
+    await Bun.$`bun scripts/build.ts server`.cwd(projectFolder).quiet();
     const rows: Row[] = [];
     for (const [measure, firstRequest] of Object.entries(firsts)) {
-      const times = { floor: [] as number[], gateway: [] as number[] };
+      const times = { floor: [] as number[], sources: [] as number[], compiled: [] as number[] };
+      const settings = { BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" };
       for (let round = 0; round < bench.size(11, 1); round++) {
         for (const [name, start] of [
-          ["floor", bench.startFloor],
-          ["gateway", bench.startGateway],
+          ["floor", () => bench.startFloor("site", { firstRequest })],
+          ["sources", () => bench.startGateway("site", { firstRequest })],
+          ["compiled", () => bench.startGateway("site", { firstRequest, command: compiled, settings })],
         ] as const) {
-          const { process } = await start("site", { firstRequest });
+          const { process } = await start();
           times[name].push(process.firstAnswerMs);
           await process.stop();
         }
       }
-      const values = { floor: median(times.floor), gateway: median(times.gateway) };
-      const share = values.gateway / values.floor;
-      rows.push({
-        scenario: this.name,
-        measure: `start to ${measure}`,
-        unit: "ms",
-        values,
-        ...(measure === "first answer" ? { verdict: atMost(share, 3) } : { note: `${share.toFixed(2)} ×` }),
-      });
+      for (const [name, what] of [
+        ["sources", ""],
+        ["compiled", ", compiled"],
+      ] as const) {
+        const values = { floor: median(times.floor), gateway: median(times[name]) };
+        const share = values.gateway / values.floor;
+        rows.push({
+          scenario: this.name,
+          measure: `start to ${measure}${what}`,
+          unit: "ms",
+          values,
+          ...(measure === "first answer" ? { verdict: atMost(share, 3) } : { note: `${share.toFixed(2)} ×` }),
+        });
+      }
     }
     return rows;
   },
