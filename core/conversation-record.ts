@@ -36,9 +36,13 @@ export interface ConversationRecord {
   readonly head: RecordHead;
   readonly system: readonly ChatMessage[];
   readonly turns: readonly ChatMessage[];
+  /** The turns as later ones are told of them; the same list where that makes no difference. */
+  readonly retold: readonly ChatMessage[];
   /** The lines of the messages beside them, as they are stored. */
   readonly systemLines: string;
   readonly turnLines: string;
+  /** The lines of the newest turns, behind the others: apart, so that a new turn does not copy all that came before. */
+  readonly newestLines: string;
   /** The turns' lines in UTF-8: kept, so that a new turn costs no counting of the old ones. */
   readonly turnBytes: number;
 }
@@ -99,6 +103,17 @@ const isHead = (value: unknown): value is StoredHead => {
 const encoder = new TextEncoder();
 const byteLength = (text: string): number => encoder.encode(text).length;
 
+/**
+ * One text instead of the pieces it was put together from, which engines keep, at several times its size, until
+ * somebody reads a character.
+ */
+const flat = (text: string): string => (text.charCodeAt(0) >= 0 ? text : "");
+
+/** Up to this length a record's text is one, and costs less to copy than its pieces to keep. */
+const maxShortLength = 8192;
+/** In a longer one the newest turns' lines are joined with the others once they are more than this part of them. */
+const newestShare = 1 / 8;
+
 const encodeLines = (messages: readonly ChatMessage[]): string => {
   let lines = "";
   for (const message of messages) lines += separator + encodeMessage(message);
@@ -117,9 +132,28 @@ export const emptyRecord = (head: RecordHead): ConversationRecord => ({
   system: [],
   systemLines: "",
   turns: [],
+  retold: [],
   turnLines: "",
+  newestLines: "",
   turnBytes: 0,
 });
+
+/**
+ * A remembered message without what only its own turn needs: other upstreams refuse a message with such fields. Kept
+ * with the record, so that each message is looked at once and not in each turn after it.
+ */
+const withoutReasoning = (message: ChatMessage): ChatMessage => {
+  const { reasoning_content, reasoning_details, annotations } = message.native;
+  if (!(reasoning_content ?? reasoning_details ?? annotations)) return message;
+  const { reasoning_content: _, reasoning_details: __, annotations: ___, ...native } = message.native;
+  return { ...message, native };
+};
+
+/** `messages` as they are retold: themselves where none has anything to leave out. */
+const retell = (messages: readonly ChatMessage[]): readonly ChatMessage[] => {
+  const retold = messages.map(withoutReasoning);
+  return retold.every((message, index) => message === messages[index]) ? messages : retold;
+};
 
 /** The record with other system texts. */
 export const withSystem = (
@@ -134,12 +168,17 @@ export function withTurns(
   head: RecordHead,
 ): ConversationRecord {
   const lines = encodeLines(turns);
+  const retold = retell(turns);
+  const all = [...record.turns, ...turns];
+  const isRetoldAsIs = record.retold === record.turns && retold === turns;
   return {
     head,
     system: record.system,
     systemLines: record.systemLines,
-    turns: [...record.turns, ...turns],
-    turnLines: record.turnLines + lines,
+    turns: all,
+    retold: isRetoldAsIs ? all : [...record.retold, ...retold],
+    turnLines: record.turnLines,
+    newestLines: record.newestLines + lines,
     turnBytes: record.turnBytes + byteLength(lines),
   };
 }
@@ -147,9 +186,33 @@ export function withTurns(
 const encodeHead = ({ head, system, turnBytes }: ConversationRecord): string =>
   `{"v":${formatVersion},"systemMessages":${system.length},"turnBytes":${turnBytes},${JSON.stringify(head).slice(1)}`;
 
-/** A record as text. */
-export const encodeRecord = (record: ConversationRecord): string =>
-  `[${encodeHead(record)}${record.systemLines}${record.turnLines}]`;
+/** A record with its text. */
+export interface EncodedRecord {
+  readonly record: ConversationRecord;
+  readonly text: string;
+}
+
+/** Puts a record's text together: a short one as a whole, a long one as pieces, the largest shared with the text before. */
+const joinLines = (record: ConversationRecord, encodedHead: string): EncodedRecord => {
+  const { systemLines, turnLines, newestLines } = record;
+  const head = flat(`[${encodedHead}`);
+  const text = `${head}${systemLines}${turnLines}${newestLines}]`;
+  if (text.length > maxShortLength && newestLines.length < turnLines.length * newestShare)
+    return { record, text };
+  flat(text);
+  // The record's lines become parts of that text, which engines don't copy.
+  const turnsStart = head.length + systemLines.length;
+  const joined = {
+    ...record,
+    systemLines: text.slice(head.length, turnsStart),
+    turnLines: text.slice(turnsStart, -1),
+    newestLines: "",
+  };
+  return { record: joined, text };
+};
+
+export const encodeRecord = (record: ConversationRecord): EncodedRecord =>
+  joinLines(record, encodeHead(record));
 
 /** Undefined for what can't be read: foreign, damaged or of a newer version. */
 export function decodeRecord(text: string): ConversationRecord | undefined {
@@ -161,12 +224,15 @@ export function decodeRecord(text: string): ConversationRecord | undefined {
     const lines = text.slice(nextLine(text, 0), -1);
     let turnStart = 0;
     for (let line = 0; line < systemMessages; line++) turnStart = nextLine(lines, turnStart);
+    const turns = messages.slice(systemMessages);
     return {
       head,
       system: messages.slice(0, systemMessages),
       systemLines: lines.slice(0, turnStart),
-      turns: messages.slice(systemMessages),
+      turns,
+      retold: retell(turns),
       turnLines: lines.slice(turnStart),
+      newestLines: "",
       turnBytes,
     };
   } catch {
@@ -176,23 +242,33 @@ export function decodeRecord(text: string): ConversationRecord | undefined {
 
 /** The record without at least `excess` bytes of its oldest turns: a user's turn goes together with its reply. */
 const withoutOldest = (record: ConversationRecord, excess: number): ConversationRecord => {
-  const { turns, turnLines, turnBytes, head } = record;
+  const { turns, retold, turnBytes, head } = record;
+  let lines = record.turnLines;
+  let newestLines = record.newestLines;
   let freed = 0;
   let start = 0;
   let dropped = 0;
   for (const [index, { role }] of turns.entries()) {
     const beginsTurn = role === "user" && turns[index - 1]?.role !== "user";
     if (beginsTurn && freed >= excess) break;
-    const end = nextLine(turnLines, start);
-    freed += byteLength(turnLines.slice(start, end));
+    if (start === lines.length) {
+      lines = newestLines;
+      newestLines = "";
+      start = 0;
+    }
+    const end = nextLine(lines, start);
+    freed += byteLength(lines.slice(start, end));
     start = end;
     dropped++;
   }
+  const left = turns.slice(dropped);
   return {
     ...record,
     head: { ...head, droppedMessages: head.droppedMessages + dropped },
-    turns: turns.slice(dropped),
-    turnLines: turnLines.slice(start),
+    turns: left,
+    retold: retold === turns ? left : retold.slice(dropped),
+    turnLines: lines.slice(start),
+    newestLines,
     turnBytes: turnBytes - freed,
   };
 };
@@ -218,15 +294,13 @@ const withinBytes = (record: ConversationRecord, maxBytes: number): Conversation
  * A record in at most `maxBytes`, as what is left of it and as text: the oldest turns are dropped first, and if need be
  * all of them and the system texts too.
  */
-export function encodeWithin(
-  record: ConversationRecord,
-  maxBytes: number,
-): { readonly record: ConversationRecord; readonly text: string } {
-  const text = encodeRecord(record);
+export function encodeWithin(record: ConversationRecord, maxBytes: number): EncodedRecord {
   // No character has more than three bytes for one unit of length, so most heads and system texts need no counting.
-  if (record.turnBytes + (text.length - record.turnLines.length) * 3 <= maxBytes) return { record, text };
+  const head = encodeHead(record);
+  const otherLength = head.length + record.systemLines.length + "[]".length;
+  if (record.turnBytes + otherLength * 3 <= maxBytes) return joinLines(record, head);
   const bounded = withinBytes(record, maxBytes);
-  return { record: bounded, text: bounded === record ? text : encodeRecord(bounded) };
+  return bounded === record ? joinLines(record, head) : encodeRecord(bounded);
 }
 
 /** A reply as the message that later turns are told. */

@@ -361,7 +361,7 @@ export function conversations(options: ConversationsOptions): Conversations {
       };
       recent.drop(storeKey);
       try {
-        await store.set(storeKey, encodeRecord(emptyRecord(trace)), { ttlMs: deletionTtlMs });
+        await store.set(storeKey, encodeRecord(emptyRecord(trace)).text, { ttlMs: deletionTtlMs });
       } catch (cause) {
         throw unavailable(cause);
       }

@@ -1,6 +1,7 @@
 /** The rules of memory, apart from where it is kept: what the model is told, and what is written down afterwards. */
 import {
   type ConversationRecord,
+  type EncodedRecord,
   emptyRecord,
   encodeRecord,
   encodeWithin,
@@ -29,9 +30,7 @@ export interface TurnLimits {
 }
 
 /** What to write in place of what was found. */
-export interface KeptTurn {
-  readonly record: ConversationRecord;
-  readonly text: string;
+export interface KeptTurn extends EncodedRecord {
   readonly ttlMs: number;
   /** Whether the new turn had room in it. */
   readonly isWhole: boolean;
@@ -67,18 +66,17 @@ const isSystem = ({ role }: ChatMessage): boolean => role === "system" || role =
 
 const isUser = ({ role }: ChatMessage): boolean => role === "user";
 
-const withoutReasoning = (message: ChatMessage): ChatMessage => {
-  const { reasoning_content, reasoning_details, annotations, ...native } = message.native;
-  return (reasoning_content ?? reasoning_details ?? annotations) ? { ...message, native } : message;
-};
-
 /**
  * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
- * some insist on; over and done, it is left out, for other upstreams refuse a message with such fields.
+ * some insist on; over and done, it is left out.
  */
-const retold = (remembered: readonly ChatMessage[], next: readonly ChatMessage[]): ChatMessage[] => {
-  const goesOnFrom = next.some(isUser) ? remembered.length : remembered.findLastIndex(isUser);
-  return remembered.map((message, index) => (index < goesOnFrom ? withoutReasoning(message) : message));
+const retell = (
+  { turns, retold }: ConversationRecord,
+  next: readonly ChatMessage[],
+): readonly ChatMessage[] => {
+  if (retold === turns || next.some(isUser)) return retold;
+  const goesOnFrom = Math.max(turns.findLastIndex(isUser), 0);
+  return [...retold.slice(0, goesOnFrom), ...turns.slice(goesOnFrom)];
 };
 
 /** Whether a client's own history goes on from the turns that are stored. */
@@ -112,7 +110,7 @@ export function planTurn(
   const told = (): readonly ChatMessage[] => {
     if (record === undefined || isUnremembered(record)) return messages;
     if (!carriesHistory)
-      return [...(system.length > 0 ? system : record.system), ...retold(record.turns, turns), ...turns];
+      return [...(system.length > 0 ? system : record.system), ...retell(record, turns), ...turns];
     return system.length > 0 ? messages : [...record.system, ...messages];
   };
 
@@ -133,7 +131,7 @@ export function planTurn(
       keepsOwnHistory: true,
       generation,
     });
-    return { record, text: encodeRecord(record), ttlMs: ownHistoryTtlMs, isWhole: true };
+    return { ...encodeRecord(record), ttlMs: ownHistoryTtlMs, isWhole: true };
   };
 
   return {
