@@ -60,7 +60,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
   { of: "core/stores/open-store.ts", may: [...seams, "core/stores/"] },
   {
     of: "core/stores/",
-    may: [...seams, "core/stores/redis-commands.ts", "core/stores/within.ts", "lru-cache"],
+    may: [...seams, "core/stores/redis-commands.ts", "core/stores/within.ts"],
   },
   { of: "core/router.ts", may: ["core/", "itty-router"] },
   { of: "core/config", may: ["core/", "valibot"] },

@@ -1,5 +1,4 @@
-import { LRUCache } from "lru-cache";
-import type { Clock, SessionStore } from "../types.ts";
+import type { Clock, SessionStore, StoredValue } from "../types.ts";
 
 export interface MemoryStoreOptions {
   /** The most values held; the least recently used go first. */
@@ -7,43 +6,86 @@ export interface MemoryStoreOptions {
   readonly clock: Pick<Clock, "now">;
 }
 
-interface Entry {
-  readonly value: string;
-  readonly version: string;
-  readonly expiresAtMs: number;
+/** A link of a ring from the least to the most recently used. */
+interface Link {
+  newer: Link;
+  older: Link;
 }
 
-/**
- * One text instead of the pieces it was put together from, which engines keep, at several times its size, until
- * somebody reads a character.
- */
-const flattened = (text: string): string => (text.charCodeAt(0) >= 0 ? text : "");
+interface Entry extends Link {
+  readonly key: string;
+  stored: StoredValue;
+  expiresAtMs: number;
+}
+
+const unlink = (link: Link): void => {
+  link.older.newer = link.newer;
+  link.newer.older = link.older;
+};
+
+/** In place of a value that is gone. */
+const nothing: StoredValue = { value: "", version: "" };
 
 /** Keeps values in this process, as long as it lives. */
 export function memoryStore({ maxEntries, clock }: MemoryStoreOptions): SessionStore {
-  // Expiry is kept here: the cache's own lets an entry live on in the very millisecond in which it ends.
-  const entries = new LRUCache<string, Entry>({ max: maxEntries });
+  const entries = new Map<string, Entry>();
+  /** Where the ring begins and ends: the most recently used is `older` than it, the least recently used `newer`. */
+  const ends = {} as Link;
+  ends.newer = ends;
+  ends.older = ends;
   let writes = 0;
+
+  const linkNewest = (link: Link) => {
+    link.older = ends.older;
+    link.newer = ends;
+    ends.older.newer = link;
+    ends.older = link;
+  };
+
+  const remove = (entry: Entry) => {
+    unlink(entry);
+    entries.delete(entry.key);
+    // JavaScriptCore keeps what was in a map until its next full collection; so that it is the entry alone:
+    entry.stored = nothing;
+    entry.newer = entry;
+    entry.older = entry;
+  };
 
   const live = (key: string): Entry | undefined => {
     const entry = entries.get(key);
-    if (entry === undefined || entry.expiresAtMs > clock.now()) return entry;
-    entries.delete(key);
-    return undefined;
+    if (entry === undefined) return undefined;
+    if (entry.expiresAtMs <= clock.now()) {
+      remove(entry);
+      return undefined;
+    }
+    unlink(entry);
+    linkNewest(entry);
+    return entry;
   };
 
   return {
     name: "memory",
     shared: false,
-    get: live,
+    get: (key) => live(key)?.stored,
     set(key, value, { ttlMs, ifVersion }) {
-      if (ifVersion !== undefined && (live(key)?.version ?? null) !== ifVersion) return undefined;
-      const version = String(++writes);
-      entries.set(key, { value: flattened(value), version, expiresAtMs: clock.now() + ttlMs });
-      return version;
+      const before = live(key);
+      if (ifVersion !== undefined && (before?.stored.version ?? null) !== ifVersion) return undefined;
+      const stored = { value, version: String(++writes) };
+      const expiresAtMs = clock.now() + ttlMs;
+      if (before !== undefined) {
+        before.stored = stored;
+        before.expiresAtMs = expiresAtMs;
+        return stored.version;
+      }
+      if (entries.size >= maxEntries && ends.newer !== ends) remove(ends.newer as Entry);
+      const entry: Entry = { key, stored, expiresAtMs, newer: ends, older: ends };
+      entries.set(key, entry);
+      linkNewest(entry);
+      return stored.version;
     },
     delete(key) {
-      entries.delete(key);
+      const entry = entries.get(key);
+      if (entry !== undefined) remove(entry);
     },
   };
 }
