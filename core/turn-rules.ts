@@ -110,8 +110,8 @@ export function planTurn(
   const told = (): readonly ChatMessage[] => {
     if (record === undefined || isUnremembered(record)) return messages;
     if (!carriesHistory)
-      return [...(system.length > 0 ? system : record.system), ...retell(record, turns), ...turns];
-    return system.length > 0 ? messages : [...record.system, ...messages];
+      return (system.length > 0 ? system : record.system).concat(retell(record, turns), turns);
+    return system.length > 0 ? messages : record.system.concat(messages);
   };
 
   const goesOn =
