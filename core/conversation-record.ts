@@ -100,6 +100,19 @@ const isHead = (value: unknown): value is StoredHead => {
   return numbers.every(Number.isFinite);
 };
 
+/** A head without what only its text has; field by field, which costs a fraction of leaving some out. */
+const headOf = (stored: StoredHead): RecordHead => ({
+  id: stored.id,
+  startedAtMs: stored.startedAtMs,
+  finishedAtMs: stored.finishedAtMs,
+  expiresAtMs: stored.expiresAtMs,
+  droppedMessages: stored.droppedMessages,
+  keepsOwnHistory: stored.keepsOwnHistory,
+  last: stored.last,
+  generation: stored.generation,
+  isDeleted: stored.isDeleted,
+});
+
 const encoder = new TextEncoder();
 const byteLength = (text: string): number => encoder.encode(text).length;
 
@@ -109,8 +122,8 @@ const byteLength = (text: string): number => encoder.encode(text).length;
  */
 const flat = (text: string): string => (text.charCodeAt(0) >= 0 ? text : "");
 
-/** Up to this length a record's text is one, and costs less to copy than its pieces to keep. */
-const maxShortLength = 8192;
+/** Up to this length a record's text costs less to copy and to parse than its parts to keep. */
+export const maxShortLength = 4096;
 /** In a longer one the newest turns' lines are joined with the others once they are more than this part of them. */
 const newestShare = 1 / 8;
 
@@ -138,22 +151,22 @@ export const emptyRecord = (head: RecordHead): ConversationRecord => ({
   turnBytes: 0,
 });
 
+const hasReasoning = ({ native }: ChatMessage): boolean =>
+  Boolean(native.reasoning_content ?? native.reasoning_details ?? native.annotations);
+
 /**
  * A remembered message without what only its own turn needs: other upstreams refuse a message with such fields. Kept
  * with the record, so that each message is looked at once and not in each turn after it.
  */
 const withoutReasoning = (message: ChatMessage): ChatMessage => {
-  const { reasoning_content, reasoning_details, annotations } = message.native;
-  if (!(reasoning_content ?? reasoning_details ?? annotations)) return message;
+  if (!hasReasoning(message)) return message;
   const { reasoning_content: _, reasoning_details: __, annotations: ___, ...native } = message.native;
   return { ...message, native };
 };
 
 /** `messages` as they are retold: themselves where none has anything to leave out. */
-const retell = (messages: readonly ChatMessage[]): readonly ChatMessage[] => {
-  const retold = messages.map(withoutReasoning);
-  return retold.every((message, index) => message === messages[index]) ? messages : retold;
-};
+const retell = (messages: readonly ChatMessage[]): readonly ChatMessage[] =>
+  messages.some(hasReasoning) ? messages.map(withoutReasoning) : messages;
 
 /** The record with other system texts. */
 export const withSystem = (
@@ -196,10 +209,13 @@ export interface EncodedRecord {
 /** Puts a record's text together: a short one as a whole, a long one as pieces, the largest shared with the text before. */
 const joinLines = (record: ConversationRecord, encodedHead: string): EncodedRecord => {
   const { systemLines, turnLines, newestLines } = record;
-  const head = flat(`[${encodedHead}`);
+  const head = `[${encodedHead}`;
   const text = `${head}${systemLines}${turnLines}${newestLines}]`;
-  if (text.length > maxShortLength && newestLines.length < turnLines.length * newestShare)
+  if (text.length <= maxShortLength) return { record, text: flat(text) };
+  if (newestLines.length < turnLines.length * newestShare) {
+    flat(head);
     return { record, text };
+  }
   flat(text);
   // The record's lines become parts of that text, which engines don't copy.
   const turnsStart = head.length + systemLines.length;
@@ -218,21 +234,22 @@ export const encodeRecord = (record: ConversationRecord): EncodedRecord =>
 /** Undefined for what can't be read: foreign, damaged or of a newer version. */
 export function decodeRecord(text: string): ConversationRecord | undefined {
   try {
-    const [stored, ...rest]: unknown[] = JSON.parse(text);
-    if (!isHead(stored)) return undefined;
-    const { v: _, systemMessages, turnBytes, ...head } = stored;
-    const messages = rest.map(decodeMessage);
-    const lines = text.slice(nextLine(text, 0), -1);
-    let turnStart = 0;
-    for (let line = 0; line < systemMessages; line++) turnStart = nextLine(lines, turnStart);
-    const turns = messages.slice(systemMessages);
+    const values: unknown = JSON.parse(text);
+    if (!Array.isArray(values) || !isHead(values[0])) return undefined;
+    const { systemMessages, turnBytes } = values[0];
+    const system = values.slice(1, 1 + systemMessages).map(decodeMessage);
+    const turns = values.slice(1 + systemMessages).map(decodeMessage);
+    const lines = text.slice(0, -1);
+    const systemStart = nextLine(lines, 0);
+    let turnsStart = systemStart;
+    for (let line = 0; line < systemMessages; line++) turnsStart = nextLine(lines, turnsStart);
     return {
-      head,
-      system: messages.slice(0, systemMessages),
-      systemLines: lines.slice(0, turnStart),
+      head: headOf(values[0]),
+      system,
+      systemLines: lines.slice(systemStart, turnsStart),
       turns,
       retold: retell(turns),
-      turnLines: lines.slice(turnStart),
+      turnLines: lines.slice(turnsStart),
       newestLines: "",
       turnBytes,
     };

@@ -8,6 +8,7 @@ import {
   emptyRecord,
   encodeRecord,
   type LastTurn,
+  maxShortLength,
   type RecordHead,
   replyParts,
 } from "./conversation-record.ts";
@@ -127,10 +128,8 @@ const storeRetryAfterMs = 2_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
-/** How much of the conversations used last is held parsed, in characters of their records; parsed they take some times that. */
+/** How much of the long conversations used last is held parsed, in characters of their records; parsed they take some times that. */
 const recentRecordsLength = 256 * 1024;
-/** Shorter records are parsed in no time; held, they would outlive many collections of garbage, and cost more. */
-const minRecentLength = 4096;
 
 /**
  * 53 bits of a text and its length: cyrb53, https://github.com/bryc/code. Enough to tell requests of one conversation
@@ -175,7 +174,8 @@ export function conversations(options: ConversationsOptions): Conversations {
   const storeKeyOf = storeKeys();
   /**
    * The long records written last, as they were before they became text: a turn parses only what another instance has
-   * written meanwhile. The store's version says whether a record is still the stored one.
+   * written meanwhile. The store's version says whether a record is still the stored one. Short ones are parsed in no
+   * time; held, they would outlive several collections of garbage, and cost more.
    */
   const recent = recentlyUsed<{ readonly version: string; readonly record: ConversationRecord }>(
     recentRecordsLength,
@@ -218,7 +218,7 @@ export function conversations(options: ConversationsOptions): Conversations {
     ifVersion: string | null,
   ): MaybePromise<string | undefined> =>
     andThen(store.set(storeKey, text, { ttlMs, ifVersion }), (version) => {
-      if (version !== undefined && text.length >= minRecentLength)
+      if (version !== undefined && text.length > maxShortLength)
         recent.keep(storeKey, { version, record }, text.length);
       return version;
     });

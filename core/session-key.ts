@@ -65,11 +65,11 @@ const keptLength = 2 ** 20;
 export function storeKeys(): (key: SessionKey) => string {
   const hashes = recentlyUsed<string>(keptLength);
   return ({ namespace, apiKey, value }) => {
-    // JSON keeps the parts apart, whatever they contain.
-    const name = JSON.stringify([namespace, apiKey, value]);
+    const name = `${namespace} ${apiKey.length} ${apiKey} ${value}`;
     let storeKey = hashes.find(name);
     if (storeKey === undefined) {
-      storeKey = `chat:${sha256(name)}`;
+      // JSON keeps the parts apart, whatever they contain.
+      storeKey = `chat:${sha256(JSON.stringify([namespace, apiKey, value]))}`;
       hashes.keep(name, storeKey, name.length + storeKey.length);
     }
     return storeKey;

@@ -21,16 +21,18 @@ export function sharedAnswer(
   const controller = new AbortController();
   const source = start(controller.signal)[Symbol.asyncIterator]();
   const parts: StreamParts[] = [];
-  let pulling: Promise<void> | undefined;
+  let pulling: Promise<unknown> | undefined;
   let state: "running" | "ended" | "failed" = "running";
   let readers = 0;
 
-  const pull = (): Promise<void> =>
+  /** Asks for the next part; resolves to what `then` makes of it. */
+  const pull = <T>(then: () => T): Promise<T> =>
     source.next().then(
       ({ value, done }) => {
         if (done) state = "ended";
         else parts.push(value);
         pulling = undefined;
+        return then();
       },
       (error) => {
         // `pulling` stays as it is: whoever comes to this place later fails in the same way.
@@ -74,15 +76,17 @@ export function sharedAnswer(
         [Symbol.asyncIterator]: () => reader,
         next() {
           if (!isReading || position < parts.length || state === "ended") return Promise.resolve(take());
-          pulling ??= pull();
-          return pulling.then(take);
+          if (pulling !== undefined) return pulling.then(take);
+          const next = pull(take);
+          pulling = next;
+          return next;
         },
-        async return() {
+        return() {
           if (isReading) {
             isReading = false;
             leave(signal);
           }
-          return { value: undefined, done: true };
+          return Promise.resolve({ value: undefined, done: true });
         },
       };
       return reader;
