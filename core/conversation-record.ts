@@ -197,8 +197,23 @@ export function withTurns(
   };
 }
 
-const encodeHead = ({ head, system, turnBytes }: ConversationRecord): string =>
-  `{"v":${formatVersion},"systemMessages":${system.length},"turnBytes":${turnBytes},${JSON.stringify(head).slice(1)}`;
+const encodeHead = ({ head, system, turnBytes }: ConversationRecord): string => {
+  const stored: StoredHead = {
+    v: formatVersion,
+    systemMessages: system.length,
+    turnBytes,
+    id: head.id,
+    startedAtMs: head.startedAtMs,
+    finishedAtMs: head.finishedAtMs,
+    expiresAtMs: head.expiresAtMs,
+    droppedMessages: head.droppedMessages,
+    keepsOwnHistory: head.keepsOwnHistory,
+    last: head.last,
+    generation: head.generation,
+    isDeleted: head.isDeleted,
+  };
+  return JSON.stringify(stored);
+};
 
 /** A record with its text. */
 export interface EncodedRecord {

@@ -302,7 +302,6 @@ export function conversations(options: ConversationsOptions): Conversations {
   };
 
   const askedTurn = ({ storeKey, identity, isSame }: Asking, plan: TurnPlan, opened: Found): Turn => {
-    let source: Turn["source"] = "provider";
     let turn: RunningTurn | undefined;
 
     const save = (answer: Answer): MaybePromise<boolean> =>
@@ -318,16 +317,14 @@ export function conversations(options: ConversationsOptions): Conversations {
         },
       );
 
-    return {
+    const asked = {
       messages: plan.messages,
       conversation: plan.conversation,
-      get source() {
-        return source;
-      },
-      answer(start, signal) {
+      source: "provider" as Turn["source"],
+      answer(start: StartAnswer, signal: AbortSignal) {
         for (const other of running.get(storeKey) ?? []) {
           if (!other.answer?.isJoinable || !isSame(other.identity)) continue;
-          source = "running";
+          asked.source = "running";
           turn = other;
           return other.answer.join(signal);
         }
@@ -339,12 +336,13 @@ export function conversations(options: ConversationsOptions): Conversations {
         turn = own;
         return shared.join(signal);
       },
-      finish(answer) {
+      finish(answer: Answer) {
         if (turn === undefined) return save(answer);
         turn.saving ??= save(answer);
         return turn.saving;
       },
     };
+    return asked;
   };
 
   const openAfter = (found: Found, key: SessionKey, storeKey: string, call: ConversationCall) => {

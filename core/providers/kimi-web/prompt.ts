@@ -81,27 +81,37 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   const required = newest === undefined ? system : [...system, label(newest)];
   const isLoneUser = system.length === 0 && newest?.role === "user";
   const shortest = isLoneUser ? newest.text : required.join(separator);
-  const shortestChars = countCodePoints(shortest);
-  if (shortestChars > maxChars) {
-    throw new ApiError(
-      "context_length_exceeded",
-      `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
-      { param: "messages" },
-    );
+  if (shortest.length > maxChars) {
+    const shortestChars = countCodePoints(shortest);
+    if (shortestChars > maxChars) {
+      throw new ApiError(
+        "context_length_exceeded",
+        `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
+        { param: "messages" },
+      );
+    }
   }
 
-  let chars = shortestChars + (isLoneUser ? countCodePoints(labels.user) : 0);
+  /** With the label that the newest message has once there are others. */
+  const ending = isLoneUser ? [labels.user, newest.text] : [shortest];
   /** Newest first. */
   const older: string[] = [];
   let kept = 0;
+  // Code points are never more than UTF-16 units, so they are counted only where those don't fit.
+  let units = ending.reduce((sum, piece) => sum + piece.length, 0);
+  let chars: number | undefined;
   for (let index = newestAt - 1; index >= 0; index -= 1) {
     const message = messages[index] as ChatMessage;
     if (isSystem(message) || isSilent(message)) continue;
     const piece = label(message);
-    // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
-    if (chars + piece.length / 2 > maxChars) break;
-    chars += separator.length + countCodePoints(piece);
-    if (chars > maxChars) break;
+    units += separator.length + piece.length;
+    if (units > maxChars) {
+      chars ??= countAll(ending) + countAll(older) + older.length * separator.length;
+      // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
+      if (chars + piece.length / 2 > maxChars) break;
+      chars += separator.length + countCodePoints(piece);
+      if (chars > maxChars) break;
+    }
     older.push(piece);
     if (message.role === "user" || older.length === turns - 1) kept = older.length;
   }
@@ -140,6 +150,10 @@ function contentOf({ role, text, native }: ChatMessage): string {
     if (typeof name === "string") lines.push(`${name}(${typeof input === "string" ? input : ""})`);
   }
   return lines.join(separator);
+}
+
+function countAll(pieces: readonly string[]): number {
+  return pieces.reduce((sum, piece) => sum + countCodePoints(piece), 0);
 }
 
 function countCodePoints(text: string): number {
