@@ -55,8 +55,8 @@ export function decodeSessionUser(header: string): string {
   }
 }
 
-/** How many characters of names and hashes are kept: those of about 10,000 conversations with names of usual length. */
-const keptLength = 2 ** 20;
+/** How many characters of names and hashes are kept: those of some 2,000 conversations with names of usual length. */
+const keptLength = 256 * 1024;
 
 /**
  * Tells what a conversation is stored under. The hashes of those used last are kept, in this process alone, since
