@@ -36,9 +36,13 @@ export interface ConversationRecord {
   readonly head: RecordHead;
   readonly system: readonly ChatMessage[];
   readonly turns: readonly ChatMessage[];
+  /** The turns as later ones are told of them; the same list where that makes no difference. */
+  readonly retold: readonly ChatMessage[];
   /** The lines of the messages beside them, as they are stored. */
   readonly systemLines: string;
   readonly turnLines: string;
+  /** The lines of the newest turns, behind the others: apart, so that a new turn does not copy all that came before. */
+  readonly newestLines: string;
   /** The turns' lines in UTF-8: kept, so that a new turn costs no counting of the old ones. */
   readonly turnBytes: number;
 }
@@ -96,8 +100,32 @@ const isHead = (value: unknown): value is StoredHead => {
   return numbers.every(Number.isFinite);
 };
 
+/** A head without what only its text has; field by field, which costs a fraction of leaving some out. */
+const headOf = (stored: StoredHead): RecordHead => ({
+  id: stored.id,
+  startedAtMs: stored.startedAtMs,
+  finishedAtMs: stored.finishedAtMs,
+  expiresAtMs: stored.expiresAtMs,
+  droppedMessages: stored.droppedMessages,
+  keepsOwnHistory: stored.keepsOwnHistory,
+  last: stored.last,
+  generation: stored.generation,
+  isDeleted: stored.isDeleted,
+});
+
 const encoder = new TextEncoder();
 const byteLength = (text: string): number => encoder.encode(text).length;
+
+/**
+ * One text instead of the pieces it was put together from, which engines keep, at several times its size, until
+ * somebody reads a character.
+ */
+const flat = (text: string): string => (text.charCodeAt(0) >= 0 ? text : "");
+
+/** Up to this length a record's text costs less to copy and to parse than its parts to keep. */
+export const maxShortLength = 4096;
+/** In a longer one the newest turns' lines are joined with the others once they are more than this part of them. */
+const newestShare = 1 / 8;
 
 const encodeLines = (messages: readonly ChatMessage[]): string => {
   let lines = "";
@@ -117,9 +145,28 @@ export const emptyRecord = (head: RecordHead): ConversationRecord => ({
   system: [],
   systemLines: "",
   turns: [],
+  retold: [],
   turnLines: "",
+  newestLines: "",
   turnBytes: 0,
 });
+
+const hasReasoning = ({ native }: ChatMessage): boolean =>
+  Boolean(native.reasoning_content ?? native.reasoning_details ?? native.annotations);
+
+/**
+ * A remembered message without what only its own turn needs: other upstreams refuse a message with such fields. Kept
+ * with the record, so that each message is looked at once and not in each turn after it.
+ */
+const withoutReasoning = (message: ChatMessage): ChatMessage => {
+  if (!hasReasoning(message)) return message;
+  const { reasoning_content: _, reasoning_details: __, annotations: ___, ...native } = message.native;
+  return { ...message, native };
+};
+
+/** `messages` as they are retold: themselves where none has anything to leave out. */
+const retell = (messages: readonly ChatMessage[]): readonly ChatMessage[] =>
+  messages.some(hasReasoning) ? messages.map(withoutReasoning) : messages;
 
 /** The record with other system texts. */
 export const withSystem = (
@@ -134,39 +181,91 @@ export function withTurns(
   head: RecordHead,
 ): ConversationRecord {
   const lines = encodeLines(turns);
+  const retold = retell(turns);
+  // Copies a long list in a fifth of the time that spreading takes.
+  const all = record.turns.concat(turns);
+  const isRetoldAsIs = record.retold === record.turns && retold === turns;
   return {
     head,
     system: record.system,
     systemLines: record.systemLines,
-    turns: [...record.turns, ...turns],
-    turnLines: record.turnLines + lines,
+    turns: all,
+    retold: isRetoldAsIs ? all : record.retold.concat(retold),
+    turnLines: record.turnLines,
+    newestLines: record.newestLines + lines,
     turnBytes: record.turnBytes + byteLength(lines),
   };
 }
 
-const encodeHead = ({ head, system, turnBytes }: ConversationRecord): string =>
-  `{"v":${formatVersion},"systemMessages":${system.length},"turnBytes":${turnBytes},${JSON.stringify(head).slice(1)}`;
+const encodeHead = ({ head, system, turnBytes }: ConversationRecord): string => {
+  const stored: StoredHead = {
+    v: formatVersion,
+    systemMessages: system.length,
+    turnBytes,
+    id: head.id,
+    startedAtMs: head.startedAtMs,
+    finishedAtMs: head.finishedAtMs,
+    expiresAtMs: head.expiresAtMs,
+    droppedMessages: head.droppedMessages,
+    keepsOwnHistory: head.keepsOwnHistory,
+    last: head.last,
+    generation: head.generation,
+    isDeleted: head.isDeleted,
+  };
+  return JSON.stringify(stored);
+};
 
-/** A record as text. */
-export const encodeRecord = (record: ConversationRecord): string =>
-  `[${encodeHead(record)}${record.systemLines}${record.turnLines}]`;
+/** A record with its text. */
+export interface EncodedRecord {
+  readonly record: ConversationRecord;
+  readonly text: string;
+}
+
+/** Puts a record's text together: a short one as a whole, a long one as pieces, the largest shared with the text before. */
+const joinLines = (record: ConversationRecord, encodedHead: string): EncodedRecord => {
+  const { systemLines, turnLines, newestLines } = record;
+  const head = `[${encodedHead}`;
+  const text = `${head}${systemLines}${turnLines}${newestLines}]`;
+  if (text.length <= maxShortLength) return { record, text: flat(text) };
+  if (newestLines.length < turnLines.length * newestShare) {
+    flat(head);
+    return { record, text };
+  }
+  flat(text);
+  // The record's lines become parts of that text, which engines don't copy.
+  const turnsStart = head.length + systemLines.length;
+  const joined = {
+    ...record,
+    systemLines: text.slice(head.length, turnsStart),
+    turnLines: text.slice(turnsStart, -1),
+    newestLines: "",
+  };
+  return { record: joined, text };
+};
+
+export const encodeRecord = (record: ConversationRecord): EncodedRecord =>
+  joinLines(record, encodeHead(record));
 
 /** Undefined for what can't be read: foreign, damaged or of a newer version. */
 export function decodeRecord(text: string): ConversationRecord | undefined {
   try {
-    const [stored, ...rest]: unknown[] = JSON.parse(text);
-    if (!isHead(stored)) return undefined;
-    const { v: _, systemMessages, turnBytes, ...head } = stored;
-    const messages = rest.map(decodeMessage);
-    const lines = text.slice(nextLine(text, 0), -1);
-    let turnStart = 0;
-    for (let line = 0; line < systemMessages; line++) turnStart = nextLine(lines, turnStart);
+    const values: unknown = JSON.parse(text);
+    if (!Array.isArray(values) || !isHead(values[0])) return undefined;
+    const { systemMessages, turnBytes } = values[0];
+    const system = values.slice(1, 1 + systemMessages).map(decodeMessage);
+    const turns = values.slice(1 + systemMessages).map(decodeMessage);
+    const lines = text.slice(0, -1);
+    const systemStart = nextLine(lines, 0);
+    let turnsStart = systemStart;
+    for (let line = 0; line < systemMessages; line++) turnsStart = nextLine(lines, turnsStart);
     return {
-      head,
-      system: messages.slice(0, systemMessages),
-      systemLines: lines.slice(0, turnStart),
-      turns: messages.slice(systemMessages),
-      turnLines: lines.slice(turnStart),
+      head: headOf(values[0]),
+      system,
+      systemLines: lines.slice(systemStart, turnsStart),
+      turns,
+      retold: retell(turns),
+      turnLines: lines.slice(turnsStart),
+      newestLines: "",
       turnBytes,
     };
   } catch {
@@ -176,23 +275,33 @@ export function decodeRecord(text: string): ConversationRecord | undefined {
 
 /** The record without at least `excess` bytes of its oldest turns: a user's turn goes together with its reply. */
 const withoutOldest = (record: ConversationRecord, excess: number): ConversationRecord => {
-  const { turns, turnLines, turnBytes, head } = record;
+  const { turns, retold, turnBytes, head } = record;
+  let lines = record.turnLines;
+  let newestLines = record.newestLines;
   let freed = 0;
   let start = 0;
   let dropped = 0;
   for (const [index, { role }] of turns.entries()) {
     const beginsTurn = role === "user" && turns[index - 1]?.role !== "user";
     if (beginsTurn && freed >= excess) break;
-    const end = nextLine(turnLines, start);
-    freed += byteLength(turnLines.slice(start, end));
+    if (start === lines.length) {
+      lines = newestLines;
+      newestLines = "";
+      start = 0;
+    }
+    const end = nextLine(lines, start);
+    freed += byteLength(lines.slice(start, end));
     start = end;
     dropped++;
   }
+  const left = turns.slice(dropped);
   return {
     ...record,
     head: { ...head, droppedMessages: head.droppedMessages + dropped },
-    turns: turns.slice(dropped),
-    turnLines: turnLines.slice(start),
+    turns: left,
+    retold: retold === turns ? left : retold.slice(dropped),
+    turnLines: lines.slice(start),
+    newestLines,
     turnBytes: turnBytes - freed,
   };
 };
@@ -218,15 +327,13 @@ const withinBytes = (record: ConversationRecord, maxBytes: number): Conversation
  * A record in at most `maxBytes`, as what is left of it and as text: the oldest turns are dropped first, and if need be
  * all of them and the system texts too.
  */
-export function encodeWithin(
-  record: ConversationRecord,
-  maxBytes: number,
-): { readonly record: ConversationRecord; readonly text: string } {
-  const text = encodeRecord(record);
+export function encodeWithin(record: ConversationRecord, maxBytes: number): EncodedRecord {
   // No character has more than three bytes for one unit of length, so most heads and system texts need no counting.
-  if (record.turnBytes + (text.length - record.turnLines.length) * 3 <= maxBytes) return { record, text };
+  const head = encodeHead(record);
+  const otherLength = head.length + record.systemLines.length + "[]".length;
+  if (record.turnBytes + otherLength * 3 <= maxBytes) return joinLines(record, head);
   const bounded = withinBytes(record, maxBytes);
-  return { record: bounded, text: bounded === record ? text : encodeRecord(bounded) };
+  return bounded === record ? joinLines(record, head) : encodeRecord(bounded);
 }
 
 /** A reply as the message that later turns are told. */

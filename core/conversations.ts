@@ -8,15 +8,16 @@ import {
   emptyRecord,
   encodeRecord,
   type LastTurn,
+  maxShortLength,
   type RecordHead,
   replyParts,
 } from "./conversation-record.ts";
 import { ApiError } from "./errors.ts";
-import { recentRecords } from "./recent-records.ts";
-import type { SessionKey } from "./session-key.ts";
-import { sha256 } from "./sha256.ts";
+import { andThen, orElse } from "./maybe-promise.ts";
+import { recentlyUsed } from "./recently-used.ts";
+import { type SessionKey, storeKeys } from "./session-key.ts";
 import { type SharedAnswer, sharedAnswer } from "./shared-answer.ts";
-import { newConversation, planTurn, type TurnPlan } from "./turn-rules.ts";
+import { type KeptTurn, newConversation, planTurn, type TurnPlan } from "./turn-rules.ts";
 import type {
   Answer,
   ChatMessage,
@@ -102,11 +103,19 @@ interface Found {
   readonly generation: string | undefined;
 }
 
+/** A request that the provider is asked for, unless another one has asked for the same. */
+interface Asking {
+  readonly storeKey: string;
+  readonly identity: Identity;
+  isSame(earlier: Identity): boolean;
+}
+
 /** An answer under way, and what tells whether another request asks for the same one. */
 interface RunningTurn {
   readonly identity: Identity;
-  readonly answer: SharedAnswer;
-  saving: Promise<boolean> | undefined;
+  /** Undefined once nobody can join it any more. */
+  answer: SharedAnswer | undefined;
+  saving: MaybePromise<boolean> | undefined;
 }
 
 const minuteMs = 60_000;
@@ -119,12 +128,8 @@ const storeRetryAfterMs = 2_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
-/** How much of the conversations used last is held parsed, in characters of their records; parsed they take many times that. */
+/** How much of the long conversations used last is held parsed, in characters of their records; parsed they take some times that. */
 const recentRecordsLength = 256 * 1024;
-
-/** What a conversation is stored under. The array's JSON keeps its parts apart, whatever they contain. */
-const storeKeyOf = ({ namespace, apiKey, value }: SessionKey): string =>
-  `chat:${sha256(JSON.stringify([namespace, apiKey, value]))}`;
 
 /**
  * 53 bits of a text and its length: cyrb53, https://github.com/bryc/code. Enough to tell requests of one conversation
@@ -166,7 +171,15 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
 export function conversations(options: ConversationsOptions): Conversations {
   const { store, clock, log, ttlMs, maxBytes } = options;
   const running = new Map<string, readonly RunningTurn[]>();
-  const recent = recentRecords(recentRecordsLength);
+  const storeKeyOf = storeKeys();
+  /**
+   * The long records written last, as they were before they became text: a turn parses only what another instance has
+   * written meanwhile. The store's version says whether a record is still the stored one. Short ones are parsed in no
+   * time; held, they would outlive several collections of garbage, and cost more.
+   */
+  const recent = recentlyUsed<{ readonly version: string; readonly record: ConversationRecord }>(
+    recentRecordsLength,
+  );
 
   const unavailable = (cause: unknown): ApiError => {
     log.error("session.store_failed", { store: store.name, error: (cause as Error).message });
@@ -174,19 +187,19 @@ export function conversations(options: ConversationsOptions): Conversations {
     return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
   };
 
-  const read = async (storeKey: string): Promise<StoredValue | undefined> => {
-    try {
-      return await store.get(storeKey);
-    } catch (cause) {
-      throw unavailable(cause);
-    }
-  };
+  const read = (storeKey: string): MaybePromise<StoredValue | undefined> =>
+    orElse(
+      () => store.get(storeKey),
+      (cause) => {
+        throw unavailable(cause);
+      },
+    );
 
-  const look = async (storeKey: string): Promise<Found> => {
-    const stored = await read(storeKey);
+  const understand = (storeKey: string, stored: StoredValue | undefined): Found => {
     if (stored === undefined) return { record: undefined, version: null, generation: undefined };
     const { value, version } = stored;
-    const record = recent.find(storeKey, version) ?? decodeRecord(value);
+    const atHand = recent.find(storeKey);
+    const record = atHand?.version === version ? atHand.record : decodeRecord(value);
     if (record === undefined) log.warn("session.unreadable", { store: store.name });
     // The store's own expiry may be late.
     if (record === undefined || record.head.expiresAtMs <= clock.now())
@@ -195,68 +208,83 @@ export function conversations(options: ConversationsOptions): Conversations {
     return { record: isDeleted ? undefined : record, version, generation };
   };
 
+  const look = (storeKey: string): MaybePromise<Found> =>
+    andThen(read(storeKey), (stored) => understand(storeKey, stored));
+
+  /** Resolves to the new version, or undefined if somebody was faster. */
+  const put = (
+    storeKey: string,
+    { record, text, ttlMs }: KeptTurn,
+    ifVersion: string | null,
+  ): MaybePromise<string | undefined> =>
+    andThen(store.set(storeKey, text, { ttlMs, ifVersion }), (version) => {
+      if (version !== undefined && text.length > maxShortLength)
+        recent.keep(storeKey, { version, record }, text.length);
+      return version;
+    });
+
   const pause = (writes: number): Promise<void> =>
     new Promise((resolve) => {
       clock.schedule(resolve, Math.random() * Math.min(longestPauseMs, 2 ** writes));
     });
 
   /** Writes the turn after what was found; again, after what is there by then, if somebody was faster. */
-  const write = async (
+  const write = (
     storeKey: string,
     opened: Found,
     plan: TurnPlan,
     answer: Answer,
     isSame: (earlier: Identity) => boolean,
-  ): Promise<"saved" | "deleted" | "too_long"> => {
-    let found = opened;
-    for (let writes = 1; writes <= maxWrites; writes++) {
+  ): MaybePromise<"saved" | "deleted" | "too_long"> => {
+    const writeAfter = (found: Found, writes: number): MaybePromise<"saved" | "deleted" | "too_long"> => {
       const kept = plan.keep(answer, found.record, found.generation, clock.now());
-      const { record, text, isWhole } = kept;
-      const version = await store.set(storeKey, text, { ttlMs: kept.ttlMs, ifVersion: found.version });
-      if (version !== undefined) {
-        recent.keep(storeKey, { value: text, version }, record);
-        return isWhole ? "saved" : "too_long";
-      }
+      return andThen(put(storeKey, kept, found.version), (version) => {
+        if (version === undefined) return writeAgain(writes);
+        return kept.isWhole ? "saved" : "too_long";
+      });
+    };
+    const writeAgain = async (writes: number) => {
       await pause(writes);
-      found = await look(storeKey);
+      const found = await look(storeKey);
       // Deleted since the turn began: the deletion wins. What has merely expired is written anew.
       if (found.generation !== undefined && found.generation !== opened.generation) return "deleted";
       // The same request, made once more at another instance, was faster: remembered twice it would be two turns.
       if (found.record?.head.last && isSame(found.record.head.last)) return "saved";
-    }
-    throw new Error("Too many turns of one conversation at once");
+      if (writes === maxWrites) throw new Error("Too many turns of one conversation at once");
+      return writeAfter(found, writes + 1);
+    };
+    return writeAfter(opened, 1);
   };
 
   /** Drops the stored turns ahead of the new one, where the rules want that; resolves to what is there by then. */
-  const dropStored = async (storeKey: string, found: Found, plan: TurnPlan): Promise<Found> => {
+  const dropStored = (storeKey: string, found: Found, plan: TurnPlan): MaybePromise<Found> => {
     if (plan.instead === undefined) return found;
-    const { record, text, ttlMs } = plan.instead(found.generation);
-    try {
-      const version = await store.set(storeKey, text, { ttlMs, ifVersion: found.version });
-      if (version === undefined) return found;
-      recent.keep(storeKey, { value: text, version }, record);
-      return { ...found, record, version };
-    } catch (error) {
-      // The turn itself will be written too, and says so where that fails.
-      log.warn("session.not_saved", { store: store.name, reason: (error as Error).message });
-      return found;
-    }
+    const kept = plan.instead(found.generation);
+    return orElse(
+      () =>
+        andThen(put(storeKey, kept, found.version), (version) =>
+          version === undefined ? found : { ...found, record: kept.record, version },
+        ),
+      (error) => {
+        // The turn itself will be written too, and says so where that fails.
+        log.warn("session.not_saved", { store: store.name, reason: (error as Error).message });
+        return found;
+      },
+    );
   };
 
   const release = (storeKey: string, turn: RunningTurn) => {
+    // JavaScriptCore keeps what was in a map, with all that hangs on it, until its next full collection: several
+    // kilobytes for each turn, which pass for old by then.
+    turn.answer = undefined;
     const others = running.get(storeKey)?.filter((other) => other !== turn) ?? [];
     if (others.length > 0) running.set(storeKey, others);
     else running.delete(storeKey);
   };
 
-  const run = (storeKey: string, identity: Identity, start: StartAnswer): RunningTurn => {
-    const onEmpty = () => {
-      if (turn.saving === undefined) release(storeKey, turn);
-    };
-    const turn: RunningTurn = { identity, answer: sharedAnswer(start, onEmpty), saving: undefined };
+  const enter = (storeKey: string, turn: RunningTurn) => {
     const others = running.get(storeKey);
     running.set(storeKey, others ? [...others, turn] : [turn]);
-    return turn;
   };
 
   const replay = (call: ConversationCall, record: ConversationRecord, last: LastTurn): Turn => {
@@ -273,11 +301,53 @@ export function conversations(options: ConversationsOptions): Conversations {
     };
   };
 
-  const openRemembered = async (key: SessionKey, call: ConversationCall): Promise<Turn> => {
+  const askedTurn = ({ storeKey, identity, isSame }: Asking, plan: TurnPlan, opened: Found): Turn => {
+    let turn: RunningTurn | undefined;
+
+    const save = (answer: Answer): MaybePromise<boolean> =>
+      andThen(
+        orElse<string>(
+          () => write(storeKey, opened, plan, answer, isSame),
+          (error) => (error as Error).message,
+        ),
+        (outcome) => {
+          if (turn) release(storeKey, turn);
+          if (outcome !== "saved") log.warn("session.not_saved", { store: store.name, reason: outcome });
+          return outcome === "saved";
+        },
+      );
+
+    const asked = {
+      messages: plan.messages,
+      conversation: plan.conversation,
+      source: "provider" as Turn["source"],
+      answer(start: StartAnswer, signal: AbortSignal) {
+        for (const other of running.get(storeKey) ?? []) {
+          if (!other.answer?.isJoinable || !isSame(other.identity)) continue;
+          asked.source = "running";
+          turn = other;
+          return other.answer.join(signal);
+        }
+        const shared = sharedAnswer(start, () => {
+          if (own.saving === undefined) release(storeKey, own);
+        });
+        const own: RunningTurn = { identity, answer: shared, saving: undefined };
+        enter(storeKey, own);
+        turn = own;
+        return shared.join(signal);
+      },
+      finish(answer: Answer) {
+        if (turn === undefined) return save(answer);
+        turn.saving ??= save(answer);
+        return turn.saving;
+      },
+    };
+    return asked;
+  };
+
+  const openAfter = (found: Found, key: SessionKey, storeKey: string, call: ConversationCall) => {
     const identity = identify(call);
     const isSame = (earlier: Identity) => repeats(identity, call.retryCount, earlier);
-    const storeKey = storeKeyOf(key);
-    const found = await look(storeKey);
     const { record } = found;
     const last = record?.head.last;
     if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
@@ -286,49 +356,17 @@ export function conversations(options: ConversationsOptions): Conversations {
     const { namespace } = key;
     const { messages } = call;
     const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
-    const opened = await dropStored(storeKey, found, plan);
-    let source: Turn["source"] = "provider";
-    let turn: RunningTurn | undefined;
-
-    const save = async (answer: Answer): Promise<boolean> => {
-      let outcome: string;
-      try {
-        outcome = await write(storeKey, opened, plan, answer, isSame);
-      } catch (error) {
-        outcome = (error as Error).message;
-      }
-      if (turn) release(storeKey, turn);
-      if (outcome !== "saved") log.warn("session.not_saved", { store: store.name, reason: outcome });
-      return outcome === "saved";
-    };
-
-    return {
-      messages: plan.messages,
-      conversation: plan.conversation,
-      get source() {
-        return source;
-      },
-      answer(start, signal) {
-        for (const other of running.get(storeKey) ?? []) {
-          if (!other.answer.isJoinable || !isSame(other.identity)) continue;
-          source = "running";
-          turn = other;
-          return other.answer.join(signal);
-        }
-        turn = run(storeKey, identity, start);
-        return turn.answer.join(signal);
-      },
-      finish(answer) {
-        if (turn === undefined) return save(answer);
-        turn.saving ??= save(answer);
-        return turn.saving;
-      },
-    };
+    const asking = { storeKey, identity, isSame };
+    return andThen(dropStored(storeKey, found, plan), (opened) => askedTurn(asking, plan, opened));
   };
 
   return {
     open(call) {
-      if (call.key !== undefined) return openRemembered(call.key, call);
+      const { key } = call;
+      if (key !== undefined) {
+        const storeKey = storeKeyOf(key);
+        return andThen(look(storeKey), (found) => openAfter(found, key, storeKey, call));
+      }
       return {
         messages: call.messages,
         conversation: newConversation(clock.now()),
@@ -361,7 +399,7 @@ export function conversations(options: ConversationsOptions): Conversations {
       };
       recent.drop(storeKey);
       try {
-        await store.set(storeKey, encodeRecord(emptyRecord(trace)), { ttlMs: deletionTtlMs });
+        await store.set(storeKey, encodeRecord(emptyRecord(trace)).text, { ttlMs: deletionTtlMs });
       } catch (cause) {
         throw unavailable(cause);
       }

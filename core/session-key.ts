@@ -1,5 +1,7 @@
 /** Which conversation a request belongs to. */
 import { ApiError } from "./errors.ts";
+import { recentlyUsed } from "./recently-used.ts";
+import { sha256 } from "./sha256.ts";
 
 /** A client's name for a conversation, within its API key. */
 export interface SessionKey {
@@ -51,4 +53,25 @@ export function decodeSessionUser(header: string): string {
     const message = "X-Session-User must be percent-encoded UTF-8.";
     throw new ApiError("invalid_request", message, { param: "X-Session-User", cause });
   }
+}
+
+/** How many characters of names and hashes are kept: those of some 2,000 conversations with names of usual length. */
+const keptLength = 256 * 1024;
+
+/**
+ * Tells what a conversation is stored under. The hashes of those used last are kept, in this process alone, since
+ * making one costs more than all else that is done to find a conversation in memory.
+ */
+export function storeKeys(): (key: SessionKey) => string {
+  const hashes = recentlyUsed<string>(keptLength);
+  return ({ namespace, apiKey, value }) => {
+    const name = `${namespace} ${apiKey.length} ${apiKey} ${value}`;
+    let storeKey = hashes.find(name);
+    if (storeKey === undefined) {
+      // JSON keeps the parts apart, whatever they contain.
+      storeKey = `chat:${sha256(JSON.stringify([namespace, apiKey, value]))}`;
+      hashes.keep(name, storeKey, name.length + storeKey.length);
+    }
+    return storeKey;
+  };
 }

@@ -13,79 +13,106 @@ export interface SharedAnswer {
 }
 
 /** Starts an answer that lives as long as one of its readers; the fastest of them sets its pace. */
-export function sharedAnswer(
+export const sharedAnswer = (
   start: (signal: AbortSignal) => AsyncIterable<StreamParts>,
   /** Called whenever the last reader has left. */
   onEmpty: () => void,
-): SharedAnswer {
-  const controller = new AbortController();
-  const source = start(controller.signal)[Symbol.asyncIterator]();
-  const parts: StreamParts[] = [];
-  let pulling: Promise<void> | undefined;
-  let state: "running" | "ended" | "failed" = "running";
-  let readers = 0;
+): SharedAnswer => new Sharing(start, onEmpty);
 
-  const pull = (): Promise<void> =>
-    source.next().then(
+type Result = IteratorResult<StreamParts, undefined>;
+
+// Classes, since a turn makes one of each, and methods in closures take a kilobyte more.
+class Sharing implements SharedAnswer {
+  readonly parts: StreamParts[] = [];
+  state: "running" | "ended" | "failed" = "running";
+  /** Stays as it is after a failure: whoever comes to that place later fails in the same way. */
+  pulling: Promise<unknown> | undefined;
+  readonly #controller = new AbortController();
+  readonly #source: AsyncIterator<StreamParts>;
+  readonly #onEmpty: () => void;
+  #readers = 0;
+
+  constructor(start: (signal: AbortSignal) => AsyncIterable<StreamParts>, onEmpty: () => void) {
+    this.#source = start(this.#controller.signal)[Symbol.asyncIterator]();
+    this.#onEmpty = onEmpty;
+  }
+
+  get isJoinable(): boolean {
+    return this.state === "ended" || (this.state === "running" && this.#readers > 0);
+  }
+
+  join(signal: AbortSignal): AsyncIterableIterator<StreamParts> {
+    this.#readers++;
+    return new Reader(this, signal);
+  }
+
+  /** Asks for the next part; resolves to what `reader` takes then. */
+  pull(reader: Reader): Promise<Result> {
+    const pulled = this.#source.next().then(
       ({ value, done }) => {
-        if (done) state = "ended";
-        else parts.push(value);
-        pulling = undefined;
+        if (done) this.state = "ended";
+        else this.parts.push(value);
+        this.pulling = undefined;
+        return reader.take();
       },
       (error) => {
-        // `pulling` stays as it is: whoever comes to this place later fails in the same way.
-        state = "failed";
+        this.state = "failed";
         throw error;
       },
     );
+    this.pulling = pulled;
+    return pulled;
+  }
 
-  const leave = (signal: AbortSignal) => {
-    readers--;
-    if (readers > 0) return;
-    if (state === "running") {
-      state = "failed";
-      controller.abort(
+  leave(signal: AbortSignal): void {
+    this.#readers--;
+    if (this.#readers > 0) return;
+    if (this.state === "running") {
+      this.state = "failed";
+      this.#controller.abort(
         signal.aborted
           ? signal.reason
           : new ApiError("client_closed_request", "The client closed the connection."),
       );
     }
     // At the end too, and after a failure: it is what gives the place at the upstream back.
-    source.return?.().catch(() => {});
-    onEmpty();
-  };
+    this.#source.return?.().catch(() => {});
+    this.#onEmpty();
+  }
+}
 
-  return {
-    get isJoinable() {
-      return state === "ended" || (state === "running" && readers > 0);
-    },
+class Reader implements AsyncIterableIterator<StreamParts> {
+  readonly #shared: Sharing;
+  readonly #signal: AbortSignal;
+  #position = 0;
+  #isReading = true;
 
-    join(signal) {
-      let position = 0;
-      let isReading = true;
-      readers++;
+  constructor(shared: Sharing, signal: AbortSignal) {
+    this.#shared = shared;
+    this.#signal = signal;
+  }
 
-      const take = (): IteratorResult<StreamParts> => {
-        const value = isReading ? parts[position++] : undefined;
-        return value === undefined ? { value, done: true } : { value, done: false };
-      };
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
 
-      const reader: AsyncIterableIterator<StreamParts> = {
-        [Symbol.asyncIterator]: () => reader,
-        next() {
-          if (!isReading || position < parts.length || state === "ended") return Promise.resolve(take());
-          pulling ??= pull();
-          return pulling.then(take);
-        },
-        async return() {
-          if (isReading) {
-            isReading = false;
-            leave(signal);
-          }
-          return { value: undefined, done: true };
-        },
-      };
-      return reader;
-    },
-  };
+  take(): Result {
+    const value = this.#isReading ? this.#shared.parts[this.#position++] : undefined;
+    return value === undefined ? { value, done: true } : { value, done: false };
+  }
+
+  next(): Promise<Result> {
+    const { parts, state, pulling } = this.#shared;
+    if (!this.#isReading || this.#position < parts.length || state === "ended")
+      return Promise.resolve(this.take());
+    return pulling === undefined ? this.#shared.pull(this) : pulling.then(() => this.take());
+  }
+
+  return(): Promise<Result> {
+    if (this.#isReading) {
+      this.#isReading = false;
+      this.#shared.leave(this.#signal);
+    }
+    return Promise.resolve({ value: undefined, done: true });
+  }
 }

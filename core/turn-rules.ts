@@ -1,6 +1,7 @@
 /** The rules of memory, apart from where it is kept: what the model is told, and what is written down afterwards. */
 import {
   type ConversationRecord,
+  type EncodedRecord,
   emptyRecord,
   encodeRecord,
   encodeWithin,
@@ -29,9 +30,7 @@ export interface TurnLimits {
 }
 
 /** What to write in place of what was found. */
-export interface KeptTurn {
-  readonly record: ConversationRecord;
-  readonly text: string;
+export interface KeptTurn extends EncodedRecord {
   readonly ttlMs: number;
   /** Whether the new turn had room in it. */
   readonly isWhole: boolean;
@@ -65,20 +64,21 @@ export const newConversation = (startedAtMs: number): ConversationRef => {
 
 const isSystem = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
 
-const isUser = ({ role }: ChatMessage): boolean => role === "user";
+const isAssistant = ({ role }: ChatMessage): boolean => role === "assistant";
 
-const withoutReasoning = (message: ChatMessage): ChatMessage => {
-  const { reasoning_content, reasoning_details, annotations, ...native } = message.native;
-  return (reasoning_content ?? reasoning_details ?? annotations) ? { ...message, native } : message;
-};
+const isUser = ({ role }: ChatMessage): boolean => role === "user";
 
 /**
  * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
- * some insist on; over and done, it is left out, for other upstreams refuse a message with such fields.
+ * some insist on; over and done, it is left out.
  */
-const retold = (remembered: readonly ChatMessage[], next: readonly ChatMessage[]): ChatMessage[] => {
-  const goesOnFrom = next.some(isUser) ? remembered.length : remembered.findLastIndex(isUser);
-  return remembered.map((message, index) => (index < goesOnFrom ? withoutReasoning(message) : message));
+const retell = (
+  { turns, retold }: ConversationRecord,
+  next: readonly ChatMessage[],
+): readonly ChatMessage[] => {
+  if (retold === turns || next.some(isUser)) return retold;
+  const goesOnFrom = Math.max(turns.findLastIndex(isUser), 0);
+  return [...retold.slice(0, goesOnFrom), ...turns.slice(goesOnFrom)];
 };
 
 /** Whether a client's own history goes on from the turns that are stored. */
@@ -95,6 +95,21 @@ const lastTurn = ({ replies, usage }: Answer, identity: TurnRequest["identity"])
   return { request: identity.request, idempotencyKey: identity.idempotencyKey, finishReason, usage };
 };
 
+/** The mark of a client that keeps its history itself. */
+const marker = (conversation: ConversationRef, generation: string | undefined, nowMs: number): KeptTurn => {
+  const record = emptyRecord({
+    ...conversation,
+    finishedAtMs: nowMs,
+    expiresAtMs: nowMs + ownHistoryTtlMs,
+    droppedMessages: 0,
+    keepsOwnHistory: true,
+    generation,
+  });
+  return { ...encodeRecord(record), ttlMs: ownHistoryTtlMs, isWhole: true };
+};
+
+const none: readonly ChatMessage[] = [];
+
 /** Plans a turn after what is remembered, if anything is. */
 export function planTurn(
   { namespace, messages, identity }: TurnRequest,
@@ -102,19 +117,20 @@ export function planTurn(
   { ttlMs, maxBytes }: TurnLimits,
   nowMs: number,
 ): TurnPlan {
-  const system = messages.filter(isSystem);
-  const turns = system.length === 0 ? messages : messages.filter((message) => !isSystem(message));
-  const carriesHistory = turns.some(({ role }) => role === "assistant");
-
+  const hasSystem = messages.some(isSystem);
+  const system = hasSystem ? messages.filter(isSystem) : none;
+  const turns = hasSystem ? messages.filter((message) => !isSystem(message)) : messages;
+  const carriesHistory = turns.some(isAssistant);
+  /** Whether the turn is one of a client that keeps its history itself, and is not to be remembered. */
   const isUnremembered = (found: ConversationRecord | undefined): boolean =>
     namespace === "user" && (carriesHistory || found?.head.keepsOwnHistory === true);
 
-  const told = (): readonly ChatMessage[] => {
-    if (record === undefined || isUnremembered(record)) return messages;
-    if (!carriesHistory)
-      return [...(system.length > 0 ? system : record.system), ...retold(record.turns, turns), ...turns];
-    return system.length > 0 ? messages : [...record.system, ...messages];
-  };
+  let told = messages;
+  if (record !== undefined && !isUnremembered(record)) {
+    const toldSystem = hasSystem ? system : record.system;
+    if (!carriesHistory) told = toldSystem.concat(retell(record, turns), turns);
+    else if (!hasSystem) told = toldSystem.concat(messages);
+  }
 
   const goesOn =
     record !== undefined && !record.head.keepsOwnHistory && (!carriesHistory || extendsStored(turns, record));
@@ -124,22 +140,10 @@ export function planTurn(
 
   const dropsStored =
     namespace === "user" && carriesHistory && record !== undefined && !record.head.keepsOwnHistory;
-  const marker = (generation: string | undefined): KeptTurn => {
-    const record = emptyRecord({
-      ...conversation,
-      finishedAtMs: nowMs,
-      expiresAtMs: nowMs + ownHistoryTtlMs,
-      droppedMessages: 0,
-      keepsOwnHistory: true,
-      generation,
-    });
-    return { record, text: encodeRecord(record), ttlMs: ownHistoryTtlMs, isWhole: true };
-  };
-
   return {
-    messages: told(),
+    messages: told,
     conversation,
-    instead: dropsStored ? marker : undefined,
+    instead: dropsStored ? (generation) => marker(conversation, generation, nowMs) : undefined,
 
     keep(answer, found, generation, finishedAtMs) {
       const isMarker = isUnremembered(found);
@@ -156,13 +160,13 @@ export function planTurn(
         last: lastTurn(answer, identity),
       };
       const reply = answer.replies[0] && replyMessage(answer.replies[0]);
-      const kept = isMarker ? [] : turns;
-      const keptSystem = isMarker ? [] : system.length > 0 ? system : (found?.system ?? []);
+      const kept = isMarker ? none : turns;
+      const keptSystem = isMarker ? none : hasSystem ? system : (found?.system ?? none);
       const before =
         goesOnFrom?.system === keptSystem
           ? goesOnFrom
           : withSystem(goesOnFrom ?? emptyRecord(head), keptSystem);
-      const whole = withTurns(before, reply ? [...kept, reply] : kept, head);
+      const whole = withTurns(before, reply ? kept.concat(reply) : kept, head);
       const { record: left, text } = encodeWithin(whole, maxBytes);
       return { record: left, text, ttlMs: lifeMs, isWhole: isMarker || left.turns.length > 0 };
     },

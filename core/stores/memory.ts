@@ -1,4 +1,4 @@
-import type { Clock, SessionStore } from "../types.ts";
+import type { Clock, SessionStore, StoredValue } from "../types.ts";
 
 export interface MemoryStoreOptions {
   /** The most values held; the least recently used go first. */
@@ -6,83 +6,89 @@ export interface MemoryStoreOptions {
   readonly clock: Pick<Clock, "now">;
 }
 
-/** A value, and its neighbours in the order of use. */
-interface Entry {
-  readonly key: string;
-  readonly value: string;
-  readonly version: string;
-  readonly expiresAtMs: number;
-  older?: Entry | undefined;
-  newer?: Entry | undefined;
+/** A link of a ring from the least to the most recently used. */
+interface Link {
+  newer: Link;
+  older: Link;
 }
 
-/**
- * One text instead of the pieces it was put together from, which engines keep, at several times its size, until
- * somebody reads a character.
- */
-const flattened = (text: string): string => (text.charCodeAt(0) >= 0 ? text : "");
+interface Entry extends Link {
+  readonly key: string;
+  stored: StoredValue;
+  expiresAtMs: number;
+}
+
+const unlink = (link: Link): void => {
+  link.older.newer = link.newer;
+  link.newer.older = link.older;
+};
+
+/** In place of a value that is gone. */
+const nothing: StoredValue = { value: "", version: "" };
 
 /**
- * Keeps values in this process, as long as it lives. The order of use is a linked list: a Map has an order too, but
+ * Keeps values in this process, as long as it lives. The order of use is a ring of links: a Map has an order too, but
  * engines look for its first key among all that were deleted. lru-cache would cost 18 KB, and Bun 4 ms of its start.
  */
 export function memoryStore({ maxEntries, clock }: MemoryStoreOptions): SessionStore {
   const entries = new Map<string, Entry>();
-  let oldest: Entry | undefined;
-  let newest: Entry | undefined;
+  /** Where the ring begins and ends: the most recently used is `older` than it, the least recently used `newer`. */
+  const ends = {} as Link;
+  ends.newer = ends;
+  ends.older = ends;
   let writes = 0;
 
-  const link = (entry: Entry) => {
-    entry.older = newest;
-    entry.newer = undefined;
-    if (newest === undefined) oldest = entry;
-    else newest.newer = entry;
-    newest = entry;
+  const linkNewest = (link: Link) => {
+    link.older = ends.older;
+    link.newer = ends;
+    ends.older.newer = link;
+    ends.older = link;
   };
 
-  const unlink = ({ older, newer }: Entry) => {
-    if (older === undefined) oldest = newer;
-    else older.newer = newer;
-    if (newer === undefined) newest = older;
-    else newer.older = older;
-  };
-
-  const remove = (entry: Entry | undefined) => {
-    if (entry === undefined) return;
-    entries.delete(entry.key);
+  const remove = (entry: Entry) => {
     unlink(entry);
+    entries.delete(entry.key);
+    // JavaScriptCore keeps what was in a map until its next full collection; so that it is the entry alone:
+    entry.stored = nothing;
+    entry.newer = entry;
+    entry.older = entry;
   };
 
   const live = (key: string): Entry | undefined => {
     const entry = entries.get(key);
-    if (entry === undefined || entry.expiresAtMs > clock.now()) return entry;
-    remove(entry);
-    return undefined;
+    if (entry === undefined) return undefined;
+    if (entry.expiresAtMs <= clock.now()) {
+      remove(entry);
+      return undefined;
+    }
+    unlink(entry);
+    linkNewest(entry);
+    return entry;
   };
 
   return {
     name: "memory",
     shared: false,
-    get(key) {
-      const entry = live(key);
-      if (entry === undefined) return undefined;
-      unlink(entry);
-      link(entry);
-      return { value: entry.value, version: entry.version };
-    },
+    get: (key) => live(key)?.stored,
     set(key, value, { ttlMs, ifVersion }) {
       const before = live(key);
-      if (ifVersion !== undefined && (before?.version ?? null) !== ifVersion) return undefined;
-      if (before !== undefined) unlink(before);
-      const version = String(++writes);
-      const entry = { key, value: flattened(value), version, expiresAtMs: clock.now() + ttlMs };
+      if (ifVersion !== undefined && (before?.stored.version ?? null) !== ifVersion) return undefined;
+      const stored = { value, version: String(++writes) };
+      const expiresAtMs = clock.now() + ttlMs;
+      if (before !== undefined) {
+        before.stored = stored;
+        before.expiresAtMs = expiresAtMs;
+        return stored.version;
+      }
+      if (entries.size >= maxEntries && ends.newer !== ends) remove(ends.newer as Entry);
+      const entry: Entry = { key, stored, expiresAtMs, newer: ends, older: ends };
       entries.set(key, entry);
-      link(entry);
-      if (entries.size > maxEntries) remove(oldest);
-      return version;
+      linkNewest(entry);
+      return stored.version;
     },
     delete(key) {
-      remove(entries.get(key));
+      const entry = entries.get(key);
+      if (entry !== undefined) remove(entry);
     },
   };
 }

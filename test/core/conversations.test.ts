@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { addPart, emptyAnswer } from "../../core/answer.ts";
+import { conversations, type Turn } from "../../core/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
+import { silentLogger } from "../../core/log.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import type { ChatMessage, StreamPart } from "../../core/types.ts";
 import { fakeClock, settle } from "../support/fake-clock.ts";
@@ -59,6 +62,37 @@ describe("a conversation with a key", () => {
       await say([user("hello")], { session: "s" });
       expect([store.reads, store.writes]).toEqual([turn, turn]);
     }
+  });
+
+  test("is opened and kept without a wait where the store has none", () => {
+    const store = memoryStore({ maxEntries: 10, clock: fakeClock() });
+    const { open } = conversations({
+      store,
+      clock: fakeClock(),
+      log: silentLogger,
+      ttlMs: minuteMs,
+      maxBytes: 1000,
+    });
+    const key = { namespace: "session", value: "s", apiKey: "" } as const;
+    const turn = open({ key, messages: [user("one")], body: "{}", retryCount: 0 });
+    expect(turn).not.toBeInstanceOf(Promise);
+    const answer = emptyAnswer();
+    addPart(answer, { type: "finish", reason: "stop" });
+    expect((turn as Turn).finish(answer)).toBe(true);
+  });
+
+  test("goes on as it was when it has become long, and is still bounded", async () => {
+    const { say, store } = setUp({ maxBytes: 40_000 });
+    const texts: string[] = [];
+    for (let turn = 1; turn <= 40; turn++) {
+      const text = `${turn} ${"long ".repeat(300)}`;
+      const { told } = await say([user(text)], { session: "s" });
+      texts.push(`u:${text}`);
+      expect(told).toEqual(texts.slice(-(told?.length ?? 0)));
+      texts.push(`a:reply ${turn}`);
+      for (const value of store.entries.values()) expect(value.length).toBeLessThanOrEqual(40_000);
+    }
+    expect((await say([user("last")], { session: "s" })).told?.length).toBeGreaterThan(40);
   });
 
   test("is apart from all others: namespace, API key and name", async () => {

@@ -40,7 +40,7 @@ test("drops the least recently used whatever was written, read, refused, deleted
           held = others;
         } else if (action === "refused") {
           expect(store.set(key, value, { ttlMs: 20, ifVersion: "never" })).toBeUndefined();
-          if (!found) held = others;
+          held = found ? [...others, found] : others;
         } else if (action === "set") {
           store.set(key, value, { ttlMs: 20 });
           held = [...others, { key, value, endsAtMs: nowMs + 20 }].slice(-maxEntries);

@@ -61,13 +61,19 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   const { maxChars, labels } = options;
   const label = (message: ChatMessage): string => labels[labelOf[message.role]] + contentOf(message);
   const system: string[] = [];
-  const turns: ChatMessage[] = [];
-  for (const message of messages) {
-    if (isBlank(contentOf(message))) continue;
-    if (labelOf[message.role] === "system") system.push(label(message));
-    else turns.push(message);
+  let turns = 0;
+  let newestAt = -1;
+  // All are counted, but only those that may fit are put into words: a history can have hundreds of times what fits.
+  for (let index = 0; index < messages.length; index += 1) {
+    const message = messages[index] as ChatMessage;
+    if (isSilent(message)) continue;
+    if (isSystem(message)) system.push(label(message));
+    else {
+      turns += 1;
+      newestAt = index;
+    }
   }
-  const newest = turns.at(-1);
+  const newest = messages[newestAt];
   if (newest === undefined && system.length === 0) {
     throw new ApiError("invalid_request", "No message has any text.", { param: "messages" });
   }
@@ -75,28 +81,39 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   const required = newest === undefined ? system : [...system, label(newest)];
   const isLoneUser = system.length === 0 && newest?.role === "user";
   const shortest = isLoneUser ? newest.text : required.join(separator);
-  const shortestChars = countCodePoints(shortest);
-  if (shortestChars > maxChars) {
-    throw new ApiError(
-      "context_length_exceeded",
-      `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
-      { param: "messages" },
-    );
+  if (shortest.length > maxChars) {
+    const shortestChars = countCodePoints(shortest);
+    if (shortestChars > maxChars) {
+      throw new ApiError(
+        "context_length_exceeded",
+        `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
+        { param: "messages" },
+      );
+    }
   }
 
-  let chars = shortestChars + (isLoneUser ? countCodePoints(labels.user) : 0);
+  /** With the label that the newest message has once there are others. */
+  const ending = isLoneUser ? [labels.user, newest.text] : [shortest];
   /** Newest first. */
   const older: string[] = [];
   let kept = 0;
-  for (let index = turns.length - 2; index >= 0; index -= 1) {
-    const message = turns[index] as ChatMessage;
+  // Code points are never more than UTF-16 units, so they are counted only where those don't fit.
+  let units = ending.reduce((sum, piece) => sum + piece.length, 0);
+  let chars: number | undefined;
+  for (let index = newestAt - 1; index >= 0; index -= 1) {
+    const message = messages[index] as ChatMessage;
+    if (isSystem(message) || isSilent(message)) continue;
     const piece = label(message);
-    // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
-    if (chars + piece.length / 2 > maxChars) break;
-    chars += separator.length + countCodePoints(piece);
-    if (chars > maxChars) break;
+    units += separator.length + piece.length;
+    if (units > maxChars) {
+      chars ??= countAll(ending) + countAll(older) + older.length * separator.length;
+      // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
+      if (chars + piece.length / 2 > maxChars) break;
+      chars += separator.length + countCodePoints(piece);
+      if (chars > maxChars) break;
+    }
     older.push(piece);
-    if (message.role === "user" || index === 0) kept = older.length;
+    if (message.role === "user" || older.length === turns - 1) kept = older.length;
   }
 
   const text =
@@ -105,13 +122,22 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
       : [...system, ...older.slice(0, kept).reverse(), ...required.slice(system.length)].join(separator);
   return {
     text: options.safeText ? safeText(text) : text,
-    droppedMessages: Math.max(turns.length - 1 - kept, 0),
+    droppedMessages: Math.max(turns - 1 - kept, 0),
   };
+}
+
+function isSystem({ role }: ChatMessage): boolean {
+  return role === "system" || role === "developer";
+}
+
+/** Whether a message says nothing. Most show by their first character that they do. */
+function isSilent(message: ChatMessage): boolean {
+  return isBlank(message.text) && isBlank(contentOf(message));
 }
 
 /** Whether nothing would be left once the site has trimmed the ends, as PHP's trim does. */
 function isBlank(text: string): boolean {
-  return !/[^ \t\n\r\0\v]/.test(text);
+  return !(text.charCodeAt(0) > 0x20) && !/[^ \t\n\r\0\v]/.test(text);
 }
 
 /** A message's text; the tool calls of an assistant, which have none, as `name(arguments)`. */
@@ -124,6 +150,10 @@ function contentOf({ role, text, native }: ChatMessage): string {
     if (typeof name === "string") lines.push(`${name}(${typeof input === "string" ? input : ""})`);
   }
   return lines.join(separator);
+}
+
+function countAll(pieces: readonly string[]): number {
+  return pieces.reduce((sum, piece) => sum + countCodePoints(piece), 0);
 }
 
 function countCodePoints(text: string): number {
