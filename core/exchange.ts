@@ -4,6 +4,7 @@ import { addPart, emptyAnswer, listParts } from "./answer.ts";
 import type { Conversations, Turn } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import { Lifetime, PartReader, settlesWithin } from "./lifetime.ts";
+import { andThen, isPromise } from "./maybe-promise.ts";
 import type { FoundModel, ModelDirectory } from "./models.ts";
 import { readJson } from "./read-body.ts";
 import { sessionKey } from "./session-key.ts";
@@ -149,14 +150,14 @@ class Exchange {
       if (model === undefined)
         throw new ApiError("invalid_request", "model is required.", { param: "model" });
       const finding = models.find(model, { signal, log });
-      const found = finding instanceof Promise ? await finding : finding;
+      const found = isPromise(finding) ? await finding : finding;
       record.model = found.route.model.id;
       record.provider = found.route.provider.name;
       record.stream = call.prompt.stream;
       record.charsIn = textLength(call.prompt.messages);
 
       const opening = this.#openTurn(call, body.text);
-      const turn = opening instanceof Promise ? await opening : opening;
+      const turn = isPromise(opening) ? await opening : opening;
       const answer = turn.answer((askSignal) => this.#ask(found, call, turn, askSignal), signal);
       this.#reader = new PartReader(answer, this.#lifetime);
       record.replayed = turn.source !== "provider";
@@ -171,7 +172,7 @@ class Exchange {
         parts = this.#isWhole() ? undefined : await this.#reader.next();
       }
       const keeping = this.#keep(turn);
-      const isKept = keeping instanceof Promise ? await keeping : keeping;
+      const isKept = isPromise(keeping) ? await keeping : keeping;
       this.#end();
       const headers = this.#headers();
       if (!isKept) headers["x-session-saved"] = "false";
@@ -201,11 +202,10 @@ class Exchange {
       retryCount: Number(headers.get("x-stainless-retry-count")) || 0,
     });
     if (key === undefined) return opening;
-    const opened = (turn: Turn) => {
+    return andThen(opening, (turn) => {
       record.storeMs = clock.now() - openedMs;
       return turn;
-    };
-    return opening instanceof Promise ? opening.then(opened) : opened(opening);
+    });
   }
 
   #ask(found: FoundModel, call: DialectCall, turn: Turn, signal: AbortSignal): AsyncIterable<StreamParts> {
@@ -314,12 +314,10 @@ class Exchange {
     const { record } = this.#inbound;
     if (record.session === undefined) return turn.finish(this.#answer);
     const finishedMs = clock.now();
-    const kept = (isSaved: boolean) => {
+    return andThen(turn.finish(this.#answer), (isKept) => {
       record.storeMs = (record.storeMs ?? 0) + clock.now() - finishedMs;
-      return isSaved;
-    };
-    const keeping = turn.finish(this.#answer);
-    return keeping instanceof Promise ? keeping.then(kept) : kept(keeping);
+      return isKept;
+    });
   }
 
   #usage(turn: Turn): Usage {

@@ -1,5 +1,6 @@
 /** Which providers answer for which model: ids, `provider/id`, aliases, fallbacks. */
 import { ApiError } from "./errors.ts";
+import { andThen, isPromise } from "./maybe-promise.ts";
 import type { MaybePromise, Model, Provider, ProviderContext } from "./types.ts";
 
 /** Where a request may go. */
@@ -46,10 +47,6 @@ export interface ModelDirectoryOptions {
   readonly modelFallbacks?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Goes on at once where there is nothing to wait for. */
-const andThen = <T, R>(value: MaybePromise<T>, next: (value: T) => MaybePromise<R>): MaybePromise<R> =>
-  value instanceof Promise ? value.then(next) : next(value);
-
 const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(record, name) ? record[name] : undefined;
 
@@ -79,7 +76,7 @@ const isCurrent = ({ lists }: Consulted, context: ListingContext): boolean => {
       const now = provider.models(context);
       if (now === models) continue;
       // Whoever looks the name up anew is told what becomes of it.
-      if (now instanceof Promise) now.catch(() => {});
+      if (isPromise(now)) now.catch(() => {});
       return false;
     }
     return true;
@@ -128,7 +125,7 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
     };
     try {
       const models = provider.models({ signal, log });
-      return models instanceof Promise ? models.catch(failed) : models;
+      return isPromise(models) ? models.catch(failed) : models;
     } catch (error) {
       return failed(error);
     }

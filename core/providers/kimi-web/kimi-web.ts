@@ -212,10 +212,10 @@ function refuseUnsupported(
   { messages, choices, toolChoice, responseFormat }: ChatRequest,
   name: string,
 ): void {
-  for (const [index, { attachments = [] }] of messages.entries()) {
-    if (attachments.length === 0) continue;
+  const index = messages.findIndex(({ attachments }) => attachments !== undefined && attachments.length > 0);
+  if (index >= 0) {
     // The client named them, and at any length.
-    const parts = [...new Set(attachments)].join(", ").slice(0, 200);
+    const parts = [...new Set(messages[index]?.attachments)].join(", ").slice(0, 200);
     throw new ApiError(
       "unsupported_content",
       `The models of ${name} take text only; messages[${index}] has ${parts}.`,
