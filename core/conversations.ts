@@ -167,6 +167,26 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
   return isSameBody && retryCount > 0;
 };
 
+/** A turn of which nothing is known and nothing is kept. */
+class StatelessTurn implements Turn {
+  readonly source = "provider";
+  readonly messages: readonly ChatMessage[];
+  readonly conversation: ConversationRef;
+
+  constructor(messages: readonly ChatMessage[], openedMs: number) {
+    this.messages = messages;
+    this.conversation = newConversation(openedMs);
+  }
+
+  answer(start: StartAnswer, signal: AbortSignal): AsyncIterable<StreamParts> {
+    return start(signal);
+  }
+
+  finish(): boolean {
+    return true;
+  }
+}
+
 /** Opens conversations over a store. */
 export function conversations(options: ConversationsOptions): Conversations {
   const { store, clock, log, ttlMs, maxBytes } = options;
@@ -367,13 +387,7 @@ export function conversations(options: ConversationsOptions): Conversations {
         const storeKey = storeKeyOf(key);
         return andThen(look(storeKey), (found) => openAfter(found, key, storeKey, call));
       }
-      return {
-        messages: call.messages,
-        conversation: newConversation(clock.now()),
-        source: "provider",
-        answer: (start, signal) => start(signal),
-        finish: () => true,
-      };
+      return new StatelessTurn(call.messages, clock.now());
     },
 
     async show(key) {

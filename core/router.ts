@@ -79,6 +79,32 @@ const withoutBody = async (response: Response): Promise<Response> => {
   return bodiless;
 };
 
+/** A record with all the fields that it will ever have, which costs less than to add them one by one. */
+const newRecord = (requestId: string, method: string): RequestRecord => ({
+  requestId,
+  method,
+  route: "none",
+  key: undefined,
+  model: undefined,
+  provider: undefined,
+  stream: undefined,
+  status: 0,
+  code: undefined,
+  firstPartMs: undefined,
+  ms: 0,
+  upstreamMs: undefined,
+  attempts: undefined,
+  charsIn: undefined,
+  charsOut: undefined,
+  droppedMessages: undefined,
+  session: undefined,
+  storeMs: undefined,
+  replayed: undefined,
+  fallbackFrom: undefined,
+});
+
+const noParams: RoutedRequest["params"] = {};
+
 /**
  * A request on its way through the gateway. A class, as is all that is made for every request: its methods are there
  * already, where each closure would be made anew.
@@ -86,36 +112,42 @@ const withoutBody = async (response: Response): Promise<Response> => {
 class Entering implements RoutedRequest {
   readonly request: Request;
   readonly record: RequestRecord;
-  /** Further headers of the answer, whatever it will be. */
-  readonly answerHeaders: Record<string, string>;
   caller = anyone;
-  params: RoutedRequest["params"] = {};
+  params = noParams;
+  /** Further headers of the answer, whatever it will be. */
+  answerHeaders: Readonly<Record<string, string>> | undefined;
   /** Whether the answer goes on after the response has been returned. */
   isDeferred = false;
+  readonly #startedMs: number;
   readonly #commonHeaders: Headers;
-  readonly #onOver: (error: unknown) => void;
+  readonly #options: Pick<RouterOptions, "clock" | "onRequest">;
+  readonly #outlived: (clientHasLeft: boolean) => void;
 
   constructor(
     request: Request,
-    record: RequestRecord,
     commonHeaders: Headers,
-    onOver: (error: unknown) => void,
+    options: Pick<RouterOptions, "clock" | "onRequest">,
+    outlived: (clientHasLeft: boolean) => void,
   ) {
+    const givenId = request.headers.get("x-request-id");
+    const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
     this.request = request;
-    this.record = record;
-    this.answerHeaders = { "x-request-id": record.requestId };
+    this.record = newRecord(requestId, request.method);
+    this.#startedMs = options.clock.now();
     this.#commonHeaders = commonHeaders;
-    this.#onOver = onOver;
+    this.#options = options;
+    this.#outlived = outlived;
   }
 
   respond(
     status: number,
     body: string | ReadableStream<Uint8Array> | null,
-    further: Record<string, string> = {},
+    further?: Readonly<Record<string, string>>,
   ): Response {
     this.record.status = status;
     const response = new Response(body, { status, headers: this.#commonHeaders });
     const { headers } = response;
+    headers.set("x-request-id", this.record.requestId);
     for (const name in this.answerHeaders) headers.set(name, this.answerHeaders[name] as string);
     for (const name in further) headers.set(name, further[name] as string);
     return response;
@@ -130,7 +162,11 @@ class Entering implements RoutedRequest {
   }
 
   finish(error?: unknown): void {
-    this.#onOver(error);
+    const { record } = this;
+    record.ms = this.#options.clock.now() - this.#startedMs;
+    if (error !== undefined) record.code = toApiError(error).code;
+    this.#outlived(record.code === "client_closed_request");
+    this.#options.onRequest(record, error);
   }
 }
 
@@ -146,7 +182,7 @@ const withPatterns = (routes: readonly Route[]): readonly RouteWithPattern[] => 
 export function createRouter(
   options: RouterOptions,
 ): (request: Request, context?: FetchContext) => Promise<Response> {
-  const { routes, authorize, cors, rateLimit, clock, onRequest } = options;
+  const { routes, authorize, cors, rateLimit } = options;
   const publicPaths = new Set<string>(routes.filter(({ isPublic }) => isPublic).map(({ path }) => path));
   const known = withPatterns(routes);
 
@@ -178,9 +214,8 @@ export function createRouter(
       const match = route.method === method ? route.pattern.exec(path) : null;
       if (match === null) continue;
       record.route = route.path;
-      entering.params = match.groups ?? {};
-      if (route.isLimited && rateLimit)
-        Object.assign(entering.answerHeaders, rateLimit.take(entering.caller.key));
+      if (match.groups) entering.params = match.groups;
+      if (route.isLimited && rateLimit) entering.answerHeaders = rateLimit.take(entering.caller.key);
       return route.handle(entering);
     }
     return refuse(method, path);
@@ -193,19 +228,9 @@ export function createRouter(
   const headersWithoutOrigin = headersFor(null);
 
   return async (request, context) => {
-    const isOver = outlive(context);
-    const startedMs = clock.now();
-    const givenId = request.headers.get("x-request-id");
-    const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
-    const record: RequestRecord = { requestId, method: request.method, route: "none", status: 0, ms: 0 };
     const givenOrigin = request.headers.get("origin");
     const commonHeaders = givenOrigin === null ? headersWithoutOrigin : headersFor(givenOrigin);
-    const entering = new Entering(request, record, commonHeaders, (error) => {
-      record.ms = clock.now() - startedMs;
-      if (error !== undefined) record.code = toApiError(error).code;
-      isOver(record.code === "client_closed_request");
-      onRequest(record, error);
-    });
+    const entering = new Entering(request, commonHeaders, options, outlive(context));
 
     let response: Response;
     let failure: unknown;

@@ -277,28 +277,28 @@ export type RequestRecord = {
   /** The route's pattern, such as "/v1/chat/completions"; not the path, which may hold anything. */
   route: string;
   /** The name of the API key. */
-  key?: string;
-  model?: string;
-  provider?: string;
-  stream?: boolean;
+  key?: string | undefined;
+  model?: string | undefined;
+  provider?: string | undefined;
+  stream?: boolean | undefined;
   status: number;
   /** The error's code. */
-  code?: string;
+  code?: string | undefined;
   /** Milliseconds until the provider's first part. */
-  firstPartMs?: number;
+  firstPartMs?: number | undefined;
   /** Milliseconds until the answer's last byte was handed over. */
   ms: number;
-  upstreamMs?: number;
-  attempts?: number;
-  charsIn?: number;
-  charsOut?: number;
-  droppedMessages?: number;
+  upstreamMs?: number | undefined;
+  attempts?: number | undefined;
+  charsIn?: number | undefined;
+  charsOut?: number | undefined;
+  droppedMessages?: number | undefined;
   /** Which kind of name the conversation has; absent for a stateless request. */
-  session?: "session" | "user";
+  session?: "session" | "user" | undefined;
   /** Milliseconds spent with the session store. */
-  storeMs?: number;
+  storeMs?: number | undefined;
   /** Whether the answer is one given before, or one under way for another request, to the same question. */
-  replayed?: boolean;
+  replayed?: boolean | undefined;
   /** The provider and model that were asked first, where another one had to answer. */
-  fallbackFrom?: string;
+  fallbackFrom?: string | undefined;
 };

@@ -96,18 +96,21 @@ class Attempt implements ProviderContext {
   readonly #state: State;
   readonly #admission: Admission | undefined;
   readonly #clock: Pick<Clock, "now">;
-  readonly #onBegun: (() => void) | undefined;
+  readonly #route: ModelRoute;
+  /** Told when the answer begins. */
+  readonly #onServed: ((served: Served) => void) | undefined;
   #hasPlace = false;
   #isBeginning = true;
   #parts: PartIterator | undefined;
 
   constructor(
+    route: ModelRoute,
     request: ChatRequest,
     { signal, requestId, log, trace }: RequestContext,
     state: State,
     admission: Admission | undefined,
     clock: Pick<Clock, "now">,
-    onBegun: (() => void) | undefined,
+    onServed: ((served: Served) => void) | undefined,
   ) {
     this.signal = signal;
     this.requestId = requestId;
@@ -117,7 +120,8 @@ class Attempt implements ProviderContext {
     this.#state = state;
     this.#admission = admission;
     this.#clock = clock;
-    this.#onBegun = onBegun;
+    this.#route = route;
+    this.#onServed = onServed;
     this.first = this.#begin();
   }
 
@@ -171,7 +175,7 @@ class Attempt implements ProviderContext {
     this.#isBeginning = false;
     this.#state.lastSuccessMs = this.#clock.now();
     this.#admission?.succeeded();
-    this.#onBegun?.();
+    this.#onServed?.({ route: this.#route, failed: [] });
     return first;
   }
 
@@ -222,15 +226,16 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
   };
 
   const attempt = (
-    { provider, model }: ModelRoute,
+    route: ModelRoute,
     { prompt, messages, conversation }: Asked,
     context: RequestContext,
-    onBegun?: () => void,
+    onServed?: (served: Served) => void,
   ): Attempt => {
+    const { provider, model } = route;
     const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
     provider.check?.(request);
     const state = stateOf(provider);
-    return new Attempt(request, context, state, admit(state, model), clock, onBegun);
+    return new Attempt(route, request, context, state, admit(state, model), clock, onServed);
   };
 
   /** Asks one after the other, until one begins to answer. */
@@ -286,7 +291,12 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
   };
 }
 
-type Ask = (route: ModelRoute, asked: Asked, context: RequestContext, onBegun?: () => void) => Attempt;
+type Ask = (
+  route: ModelRoute,
+  asked: Asked,
+  context: RequestContext,
+  onServed?: (served: Served) => void,
+) => Attempt;
 
 /** The parts of an answer, asked for with the first `next`. */
 class Asking implements AsyncIterableIterator<StreamParts, unknown> {
@@ -321,7 +331,7 @@ class Asking implements AsyncIterableIterator<StreamParts, unknown> {
     const { route, fallbacks } = found;
     if (fallbacks.length > 0) return this.#startOneOf();
     try {
-      this.#asked = this.#attempt(route, this.#question, context, () => onServed({ route, failed: [] }));
+      this.#asked = this.#attempt(route, this.#question, context, onServed);
       return this.#asked.first;
     } catch (error) {
       return Promise.reject(error);

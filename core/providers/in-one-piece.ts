@@ -1,15 +1,25 @@
-import type { StreamParts } from "../types.ts";
+import type { ChatRequest, ProviderContext, StreamParts } from "../types.ts";
 
 type Step = Promise<IteratorResult<StreamParts, void>>;
 
+const step = (value: StreamParts): IteratorResult<StreamParts, void> => ({ done: false, value });
 const end: Step = Promise.resolve({ done: true, value: undefined });
 
-/** An answer that comes all at once, loaded when it is first asked for. A generator would cost several promises more. */
+/** An answer that comes all at once, asked for with the first `next`. A generator would cost several promises more. */
 export class InOnePiece implements AsyncIterableIterator<StreamParts, void> {
-  #load: (() => Promise<StreamParts>) | undefined;
+  readonly #load: (request: ChatRequest, context: ProviderContext) => Promise<StreamParts>;
+  readonly #request: ChatRequest;
+  readonly #context: ProviderContext;
+  #isAsked = false;
 
-  constructor(load: () => Promise<StreamParts>) {
+  constructor(
+    load: (request: ChatRequest, context: ProviderContext) => Promise<StreamParts>,
+    request: ChatRequest,
+    context: ProviderContext,
+  ) {
     this.#load = load;
+    this.#request = request;
+    this.#context = context;
   }
 
   [Symbol.asyncIterator](): this {
@@ -17,14 +27,13 @@ export class InOnePiece implements AsyncIterableIterator<StreamParts, void> {
   }
 
   next(): Step {
-    const load = this.#load;
-    if (load === undefined) return end;
-    this.#load = undefined;
-    return load().then((value) => ({ done: false, value }));
+    if (this.#isAsked) return end;
+    this.#isAsked = true;
+    return this.#load(this.#request, this.#context).then(step);
   }
 
   return(): Step {
-    this.#load = undefined;
+    this.#isAsked = true;
     return end;
   }
 }

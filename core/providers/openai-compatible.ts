@@ -188,6 +188,6 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     takesUnlistedModels: models === "*",
     models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
     stream: (request, context) =>
-      request.stream ? streamed(request, context) : new InOnePiece(() => whole(request, context)),
+      request.stream ? streamed(request, context) : new InOnePiece(whole, request, context),
   };
 }

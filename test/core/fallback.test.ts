@@ -69,7 +69,7 @@ describe("a model's fallback", () => {
       await response.text();
     }
     expect(second.requests).toEqual([]);
-    expect(records[0]).not.toHaveProperty("fallbackFrom");
+    expect(records[0]?.fallbackFrom).toBeUndefined();
   });
 
   test("is asked in turn, and the log tells of every step", async () => {

@@ -1,6 +1,6 @@
 /** The chat's one call: a form that is posted to WordPress's admin-ajax.php, and what its answer means. */
 import { ApiError } from "../../errors.ts";
-import type { Fetch } from "../../types.ts";
+import type { Clock, Fetch } from "../../types.ts";
 import { cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
 import { parseCookies } from "./cookies.ts";
 import { findJson } from "./find-json.ts";
@@ -31,7 +31,7 @@ export interface PostOptions {
   /** The `Cookie` header among them; "" for none. */
   readonly cookie: string;
   readonly signal: AbortSignal;
-  readonly nowMs: () => number;
+  readonly clock: Pick<Clock, "now">;
 }
 
 /** What the site made of a message. All else is thrown. */
@@ -51,10 +51,12 @@ const encodeValue = (value: string): string =>
 
 /** Sends one message, once. */
 export async function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
-  const [nonce, message] = [encodeValue(options.nonce), encodeValue(form.message)];
-  const [model, sessionId] = [encodeValue(form.model), encodeValue(form.sessionId)];
+  const nonce = encodeValue(options.nonce);
+  const message = encodeValue(form.message);
+  const model = encodeValue(form.model);
+  const sessionId = encodeValue(form.sessionId);
   const body = `action=kimi_send_message&nonce=${nonce}&message=${message}&model=${model}&session_id=${sessionId}`;
-  const { fetch, url, headers, cookie, signal, nowMs } = options;
+  const { fetch, url, headers, signal } = options;
   const response = await callSite({
     fetch,
     url,
@@ -64,12 +66,12 @@ export async function postMessage(form: ChatMessageForm, options: PostOptions): 
     signal,
     maxChars: maxReplyChars,
   });
-  return readAnswer(response, { nowMs: nowMs(), nonce: options.nonce, cookie });
+  return readAnswer(response, options);
 }
 
 export interface AnswerContext {
   /** What a Retry-After date is counted from. */
-  readonly nowMs: number;
+  readonly clock: Pick<Clock, "now">;
   /** What was sent, lest it be shown when the site repeats it. */
   readonly nonce: string;
   readonly cookie: string;
@@ -90,7 +92,7 @@ export function readAnswer(response: SiteResponse, context: AnswerContext): Site
     return { kind: "reply", text };
   }
   const text = failureText(answer.data) || failureText(answer);
-  return readFailure(response, withoutSecrets(text, context), context.nowMs);
+  return readFailure(response, withoutSecrets(text, context), context.clock.now());
 }
 
 function withoutSecrets(text: string, { nonce, cookie }: AnswerContext): string {
@@ -172,7 +174,7 @@ function readOtherText(response: SiteResponse, context: AnswerContext): SiteAnsw
   const { status, headers } = response;
   const text = response.text.trim();
   if (text.length < 4096 && bareMinusOne.test(text)) return { kind: "refused-nonce", text: "-1" };
-  const fault = siteFault(response, context.nowMs);
+  const fault = siteFault(response, context.clock.now());
   if (fault !== undefined) throw fault;
   const withStatus = `(status ${status})`;
   if (status === 0 || (status >= 300 && status < 400)) {

@@ -11,7 +11,7 @@ import type {
   StreamPart,
 } from "../../types.ts";
 import { InOnePiece } from "../in-one-piece.ts";
-import { type ChatMessageForm, postMessage, siteRefusal } from "./ajax.ts";
+import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./credentials.ts";
 import { cutText } from "./cut-text.ts";
 import { limitReply } from "./limit-reply.ts";
@@ -120,19 +120,24 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     createdAt: modelsCreatedAt,
   }));
 
-  /** Sends the message, once more if the site has refused it for its nonce alone, and waits for the reply. */
-  async function converse(form: ChatMessageForm, context: ProviderContext): Promise<string> {
-    const { signal, log, trace } = context;
-    const post = ({ nonce, cookie }: Credentials) => {
-      trace.attempts++;
-      const headers = headersFor(cookie);
-      return postMessage(form, { fetch, url: ajaxUrl, headers, nonce, cookie, signal, nowMs: clock.now });
-    };
+  const post = (
+    form: ChatMessageForm,
+    { nonce, cookie }: Credentials,
+    { signal, trace }: ProviderContext,
+  ): Promise<SiteAnswer> => {
+    trace.attempts++;
+    const headers = headersFor(cookie);
+    return postMessage(form, { fetch, url: ajaxUrl, headers, nonce, cookie, signal, clock });
+  };
 
-    const used = credentials.atHand() ?? (await credentials.get(context));
-    const answer = await post(used);
-    if (answer.kind === "reply") return answer.text;
-
+  /** The reply to a message that the site has refused, if that was for its nonce alone: the message is sent once more. */
+  async function replyAfterRefusal(
+    form: ChatMessageForm,
+    used: Credentials,
+    answer: Exclude<SiteAnswer, { readonly kind: "reply" }>,
+    context: ProviderContext,
+  ): Promise<string> {
+    const { signal, log } = context;
     const refusal = answer.kind === "refused-nonce" ? "certain" : "suspected";
     if (refusal === "suspected" && clock.now() - used.fetchedAtMs <= provenNonceMs) {
       throw siteRefusal(answer.text);
@@ -146,7 +151,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     if (renewed === undefined) {
       throw refusal === "certain" ? staleNonce(answer.text) : siteRefusal(answer.text);
     }
-    const second = await post(renewed);
+    const second = await post(form, renewed, context);
     if (second.kind === "reply") return second.text;
     if (second.kind === "unclear-refusal") throw siteRefusal(second.text);
     credentials.refusedAgain(renewed);
@@ -168,10 +173,10 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     const startMs = clock.now();
     let text: string;
     try {
-      text = await converse(
-        { message: prompt.text, model, sessionId: `session_${startedAtMs}_${id}` },
-        context,
-      );
+      const form = { message: prompt.text, model, sessionId: `session_${startedAtMs}_${id}` };
+      const used = credentials.atHand() ?? (await credentials.get(context));
+      const first = await post(form, used, context);
+      text = first.kind === "reply" ? first.text : await replyAfterRefusal(form, used, first, context);
     } finally {
       trace.upstreamMs += clock.now() - startMs;
     }
@@ -201,9 +206,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     models: () => models,
     check: (request) => refuseUnsupported(request, name),
     stream: (request, context) =>
-      request.stream && chunkDelayMs > 0
-        ? paced(request, context)
-        : new InOnePiece(() => answer(request, context)),
+      request.stream && chunkDelayMs > 0 ? paced(request, context) : new InOnePiece(answer, request, context),
     warmUp: credentials.warmUp,
   };
 }

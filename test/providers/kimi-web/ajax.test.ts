@@ -4,7 +4,9 @@ import { postMessage, readAnswer, type SiteAnswer } from "../../../core/provider
 
 const nowMs = Date.parse("2026-03-01T00:00:00Z");
 
-const sent = { nowMs, nonce: "f3749c0f5f", cookie: "own=secret-cookie; a=1" };
+const clock = { now: () => nowMs };
+
+const sent = { clock, nonce: "f3749c0f5f", cookie: "own=secret-cookie; a=1" };
 
 const read = (text: string, status = 200, headers: Record<string, string> = {}): SiteAnswer =>
   readAnswer({ status, headers: new Headers(headers), text, isCut: false }, sent);
@@ -236,7 +238,7 @@ describe("the form", () => {
     const nonce = "f3749c0f5f";
     const { signal } = new AbortController();
     const options = { fetch, url: "http://site.test/", headers: new Headers(), nonce, cookie: "", signal };
-    expect(await postMessage(form, { ...options, nowMs: () => nowMs })).toEqual({
+    expect(await postMessage(form, { ...options, clock })).toEqual({
       kind: "reply",
       text: "Hi",
     });
