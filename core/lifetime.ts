@@ -2,12 +2,14 @@
 import { ApiError } from "./errors.ts";
 import type { Clock, StreamParts } from "./types.ts";
 
+const ignore = () => {};
+
 /** The life of one request: it ends with its answer, when the client leaves, or when time is up. */
 export class Lifetime {
   /** Aborts with the ApiError to throw, when the client leaves or time is up. */
   readonly signal: AbortSignal;
   /** Called with the reason when the signal aborts; a plain call costs less than an event. */
-  onAbort: (reason: unknown) => void = () => {};
+  onAbort: (reason: unknown) => void = ignore;
   readonly #controller = new AbortController();
   readonly #cancelDeadline: () => void;
   #isOver = false;
@@ -80,7 +82,7 @@ export class PartReader {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#iterator.return?.().then(undefined, () => {});
+    this.#iterator.return?.().then(undefined, ignore);
   }
 }
 

@@ -211,10 +211,9 @@ export function createRouter(
     record.key = entering.caller.name;
     const method = request.method === "HEAD" ? "GET" : request.method;
     for (const route of known) {
-      const match = route.method === method ? route.pattern.exec(path) : null;
-      if (match === null) continue;
+      if (route.method !== method || !route.pattern.test(path)) continue;
       record.route = route.path;
-      if (match.groups) entering.params = match.groups;
+      if (route.path.includes(":")) entering.params = route.pattern.exec(path)?.groups ?? noParams;
       if (route.isLimited && rateLimit) entering.answerHeaders = rateLimit.take(entering.caller.key);
       return route.handle(entering);
     }

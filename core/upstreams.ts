@@ -139,7 +139,7 @@ class Attempt implements ProviderContext {
   /** Releases the provider; before the first parts `reason` tells why. */
   close(reason?: unknown): void {
     this.#leavePlace();
-    this.#parts?.return?.().then(undefined, () => {});
+    this.#parts?.return?.().then(undefined, ignore);
     if (!this.#isBeginning) return;
     this.#isBeginning = false;
     const isClient = reason instanceof ApiError && reason.code === "client_closed_request";
@@ -189,6 +189,8 @@ class Attempt implements ProviderContext {
     this.#hasPlace = false;
   }
 }
+
+const ignore = () => {};
 
 const ended: Promise<IteratorResult<StreamParts, unknown>> = Promise.resolve({
   done: true,

@@ -48,13 +48,15 @@ const messageSchema = v.looseObject({
 /** OpenAI's own limit. */
 const maxMessages = 2048;
 
+const isNotTooMany = (messages: unknown) => !Array.isArray(messages) || messages.length <= maxMessages;
+
 const requestSchema = v.looseObject({
   messages: v.pipe(
-    v.array(v.unknown()),
-    v.minLength(1, "must hold at least one message"),
+    v.unknown(),
     // Before the messages themselves are looked at.
-    v.maxLength(maxMessages, `must hold at most ${maxMessages} messages`),
+    v.check(isNotTooMany, `must hold at most ${maxMessages} messages`),
     v.array(messageSchema),
+    v.minLength(1, "must hold at least one message"),
   ),
   model: v.nullish(v.string()),
   stream: v.nullish(v.boolean()),
