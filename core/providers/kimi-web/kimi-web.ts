@@ -2,6 +2,7 @@
 import { systemClock } from "../../clock.ts";
 import { ApiError } from "../../errors.ts";
 import type {
+  ChatMessage,
   ChatRequest,
   Clock,
   Fetch,
@@ -211,11 +212,12 @@ export function kimiWeb(options: KimiWebOptions): Provider {
   };
 }
 
-function refuseUnsupported(
-  { messages, choices, toolChoice, responseFormat }: ChatRequest,
-  name: string,
-): void {
-  const index = messages.findIndex(({ attachments }) => attachments !== undefined && attachments.length > 0);
+const hasAttachments = ({ attachments }: ChatMessage): boolean =>
+  attachments !== undefined && attachments.length > 0;
+
+function refuseUnsupported(request: ChatRequest, name: string): void {
+  const { messages, choices, toolChoice, responseFormat } = request;
+  const index = messages.findIndex(hasAttachments);
   if (index >= 0) {
     // The client named them, and at any length.
     const parts = [...new Set(messages[index]?.attachments)].join(", ").slice(0, 200);
@@ -225,15 +227,16 @@ function refuseUnsupported(
       { param: "messages" },
     );
   }
-  const refuse = (param: string, what: string) => {
-    throw new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
-  };
-  if (choices > 1) refuse("n", "give more than one reply to a request");
-  if (toolChoice === "required" || toolChoice === "named") refuse("tool_choice", "call tools");
+  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
+  if (toolChoice === "required" || toolChoice === "named")
+    throw unsupported(name, "tool_choice", "call tools");
   if (responseFormat === "json_object" || responseFormat === "json_schema") {
-    refuse("response_format", `be held to ${responseFormat}`);
+    throw unsupported(name, "response_format", `be held to ${responseFormat}`);
   }
 }
+
+const unsupported = (name: string, param: string, what: string): ApiError =>
+  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
 
 const staleNonce = (text: string): ApiError =>
   new ApiError(

@@ -59,7 +59,6 @@ const separator = "\n";
  */
 export function buildPrompt(messages: readonly ChatMessage[], options: PromptOptions): Prompt {
   const { maxChars, labels } = options;
-  const label = (message: ChatMessage): string => labels[labelOf[message.role]] + contentOf(message);
   const system: string[] = [];
   let turns = 0;
   let newestAt = -1;
@@ -67,7 +66,7 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   for (let index = 0; index < messages.length; index += 1) {
     const message = messages[index] as ChatMessage;
     if (isSilent(message)) continue;
-    if (isSystem(message)) system.push(label(message));
+    if (isSystem(message)) system.push(labelled(message, labels));
     else {
       turns += 1;
       newestAt = index;
@@ -78,7 +77,7 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
     throw new ApiError("invalid_request", "No message has any text.", { param: "messages" });
   }
 
-  const required = newest === undefined ? system : [...system, label(newest)];
+  const required = newest === undefined ? system : [...system, labelled(newest, labels)];
   const isLoneUser = system.length === 0 && newest?.role === "user";
   const shortest = isLoneUser ? newest.text : required.join(separator);
   if (shortest.length > maxChars) {
@@ -98,12 +97,13 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   const older: string[] = [];
   let kept = 0;
   // Code points are never more than UTF-16 units, so they are counted only where those don't fit.
-  let units = ending.reduce((sum, piece) => sum + piece.length, 0);
+  let units = 0;
+  for (const piece of ending) units += piece.length;
   let chars: number | undefined;
   for (let index = newestAt - 1; index >= 0; index -= 1) {
     const message = messages[index] as ChatMessage;
     if (isSystem(message) || isSilent(message)) continue;
-    const piece = label(message);
+    const piece = labelled(message, labels);
     units += separator.length + piece.length;
     if (units > maxChars) {
       chars ??= countAll(ending) + countAll(older) + older.length * separator.length;
@@ -124,6 +124,10 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
     text: options.safeText ? safeText(text) : text,
     droppedMessages: Math.max(turns - 1 - kept, 0),
   };
+}
+
+function labelled(message: ChatMessage, labels: PromptLabels): string {
+  return labels[labelOf[message.role]] + contentOf(message);
 }
 
 function isSystem({ role }: ChatMessage): boolean {
