@@ -1,12 +1,11 @@
 /**
- * Every failure a client can meet. The table is what the code throws, the documentation lists and the tests check.
+ * Every failure a client can meet. The table is what the code throws, the documentation lists and the tests check;
+ * error-meanings.ts says when each happens.
  */
 
 interface ErrorRow {
   readonly status: number;
   readonly type: string;
-  /** When it happens, for the documentation. */
-  readonly when: string;
   /**
    * `x-should-retry`, which OpenAI's SDKs obey: false where their own two retries would only do harm;
    * "with-retry-after" where they help only once the server has said how long to wait.
@@ -19,151 +18,62 @@ interface ErrorRow {
 const invalid = "invalid_request_error";
 
 export const errorTable = {
-  invalid_json: { status: 400, type: invalid, when: "the body is not JSON in UTF-8" },
-  invalid_request: {
-    status: 400,
-    type: invalid,
-    when: "a field is missing, of the wrong type or out of range; `param` names it",
-  },
-  unsupported_content: {
-    status: 400,
-    type: invalid,
-    when: "the model's provider takes no such message part (image, audio, file)",
-  },
-  unsupported_parameter: {
-    status: 400,
-    type: invalid,
-    when: "the model's provider can't do what a parameter demands",
-  },
-  context_length_exceeded: {
-    status: 400,
-    type: invalid,
-    when: "system text and newest message alone are longer than the provider takes",
-    mendable: true,
-  },
-  missing_api_key: { status: 401, type: "authentication_error", when: "no `Authorization: Bearer KEY`" },
-  invalid_api_key: { status: 403, type: "authentication_error", when: "the key is not one of the server's" },
-  forbidden_origin: {
-    status: 403,
-    type: "permission_error",
-    when: "a server without API keys on loopback was called under a foreign Host or Origin",
-  },
-  sessions_need_a_key: {
-    status: 403,
-    type: "permission_error",
-    when: "what is remembered was asked for on a server without API keys that can be reached from outside",
-  },
-  model_not_found: { status: 404, type: invalid, when: "no provider has the model" },
-  not_found: { status: 404, type: invalid, when: "no such route" },
-  method_not_allowed: { status: 405, type: invalid, when: "the route has other methods; `Allow` lists them" },
-  request_timeout: {
-    status: 408,
-    type: invalid,
-    when: "the request's body did not arrive within API_REQUEST_TIMEOUT",
-  },
-  idempotency_key_reused: {
-    status: 409,
-    type: invalid,
-    when: "the conversation's last request had the same Idempotency-Key and another body",
-    retry: false,
-  },
-  request_too_large: { status: 413, type: invalid, when: "the body has more than MAX_BODY_BYTES bytes" },
-  rate_limit_exceeded: {
-    status: 429,
-    type: "rate_limit_error",
-    when: "the API key has made RATE_LIMIT_RPM requests within a minute; Retry-After says when there is room",
-  },
-  client_closed_request: {
-    status: 499,
-    type: "client_error",
-    when: "the client left before the answer; seen only in the log",
-  },
-  overloaded: {
-    status: 503,
-    type: "server_error",
-    when: "too many requests wait for the upstream already",
-    mendable: true,
-  },
-  api_key_not_configured: {
-    status: 503,
-    type: "server_error",
-    when: "the server can be reached from outside and neither a key nor an explicit `API_MASTER_KEY=1` is set",
-    retry: false,
-  },
+  invalid_json: { status: 400, type: invalid },
+  invalid_request: { status: 400, type: invalid },
+  unsupported_content: { status: 400, type: invalid },
+  unsupported_parameter: { status: 400, type: invalid },
+  context_length_exceeded: { status: 400, type: invalid, mendable: true },
+  missing_api_key: { status: 401, type: "authentication_error" },
+  invalid_api_key: { status: 403, type: "authentication_error" },
+  forbidden_origin: { status: 403, type: "permission_error" },
+  sessions_need_a_key: { status: 403, type: "permission_error" },
+  model_not_found: { status: 404, type: invalid },
+  not_found: { status: 404, type: invalid },
+  method_not_allowed: { status: 405, type: invalid },
+  request_timeout: { status: 408, type: invalid },
+  idempotency_key_reused: { status: 409, type: invalid, retry: false },
+  request_too_large: { status: 413, type: invalid },
+  rate_limit_exceeded: { status: 429, type: "rate_limit_error" },
+  client_closed_request: { status: 499, type: "client_error" },
+  overloaded: { status: 503, type: "server_error", mendable: true },
+  api_key_not_configured: { status: 503, type: "server_error", retry: false },
   upstream_rate_limited: {
     status: 429,
     type: "rate_limit_error",
-    when: "the upstream limits its callers; its Retry-After is passed on",
     retry: "with-retry-after",
     mendable: true,
   },
   upstream_error: {
     status: 502,
     type: "upstream_error",
-    when: "the upstream says that it failed; its text is in the message",
     retry: false,
     mendable: true,
   },
-  upstream_rejected: {
-    status: 400,
-    type: invalid,
-    when: "an upstream of OpenAI's kind refuses the request; status, code and message are its own",
-  },
-  upstream_auth_failed: {
-    status: 502,
-    type: "upstream_error",
-    when: "the upstream does not accept the gateway's own key",
-    retry: false,
-  },
-  upstream_invalid_response: {
-    status: 502,
-    type: "upstream_error",
-    when: "the upstream's answer is not what its API gives; the message says what came",
-    mendable: true,
-  },
-  upstream_unreachable: {
-    status: 502,
-    type: "upstream_error",
-    when: "no connection to the upstream, or it was cut",
-    mendable: true,
-  },
-  upstream_unavailable: {
-    status: 503,
-    type: "upstream_error",
-    when: "the upstream answers 5xx, is in maintenance or has lost its database; its Retry-After is passed on",
-    mendable: true,
-  },
+  upstream_rejected: { status: 400, type: invalid },
+  upstream_auth_failed: { status: 502, type: "upstream_error", retry: false },
+  upstream_invalid_response: { status: 502, type: "upstream_error", mendable: true },
+  upstream_unreachable: { status: 502, type: "upstream_error", mendable: true },
+  upstream_unavailable: { status: 503, type: "upstream_error", mendable: true },
   upstream_nonce_unavailable: {
     status: 503,
     type: "upstream_error",
-    when: "the chat page has no usable nonce, or only a stale one",
     retry: false,
     mendable: true,
   },
   upstream_challenge: {
     status: 503,
     type: "upstream_error",
-    when: "the upstream's firewall wants a browser (a Cloudflare challenge or block)",
     retry: false,
     mendable: true,
   },
   upstream_timeout: {
     status: 504,
     type: "timeout_error",
-    when: "the upstream took longer than allowed",
     retry: false,
     mendable: true,
   },
-  session_store_unavailable: {
-    status: 503,
-    type: "server_error",
-    when: "the store of the conversations can't be reached; Retry-After says when to try again",
-  },
-  internal_error: {
-    status: 500,
-    type: "server_error",
-    when: "a fault of the gateway itself; the log has the details",
-  },
+  session_store_unavailable: { status: 503, type: "server_error" },
+  internal_error: { status: 500, type: "server_error" },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof errorTable;

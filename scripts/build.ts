@@ -17,9 +17,10 @@ const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "
 
 /**
  * For dist/handler.js, libraries included (21 KB of it: valibot 12, cookie 4, eventsource-parser 3, itty-router 1).
- * Room for a fix, not for a feature: whoever needs more says here what for.
+ * Room for a fix, not for a feature: whoever needs more says here what for. docs/deploy/single-file.md tells what the
+ * rest is.
  */
-const budget = { minifiedBytes: 132 * 1024, gzippedBytes: 50 * 1024 };
+const budget = { minifiedBytes: 138 * 1024, gzippedBytes: 52 * 1024 };
 
 const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KB`;
 

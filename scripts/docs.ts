@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { errorMeanings } from "../core/error-meanings.ts";
 import { type ErrorCode, errorTable } from "../core/errors.ts";
 import {
   callFaults,
@@ -81,7 +82,7 @@ const retryWords = { undefined: "", false: "false", "with-retry-after": "false w
 const errorRows = Object.entries(errorTable).map(([name, row]) => ({
   name: name as ErrorCode,
   status: String(row.status),
-  when: row.when,
+  when: errorMeanings[name as ErrorCode],
   retry: retryWords[`${"retry" in row ? row.retry : undefined}`],
 }));
 

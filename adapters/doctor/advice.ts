@@ -1,5 +1,6 @@
 /** What each failure means to the operator, and which setting to change. */
-import { ApiError, type ErrorCode, errorTable } from "../../core/errors.ts";
+import { errorMeanings } from "../../core/error-meanings.ts";
+import { ApiError, type ErrorCode } from "../../core/errors.ts";
 
 export interface Advice {
   readonly means: string;
@@ -13,7 +14,7 @@ export function adviceFor(error: unknown, byCode: AdviceByCode): Advice {
   if (!(error instanceof ApiError)) {
     return { means: "the gateway itself is at fault", change: "nothing; please report it" };
   }
-  return byCode[error.code] ?? { means: errorTable[error.code].when, change: "nothing that is known" };
+  return byCode[error.code] ?? { means: errorMeanings[error.code], change: "nothing that is known" };
 }
 
 const wait = "nothing here; until it is over, MODEL_FALLBACKS can send requests to another upstream";
