@@ -6,7 +6,7 @@ import { ApiError } from "./errors.ts";
 import { Lifetime, PartReader, settlesWithin } from "./lifetime.ts";
 import { andThen, isPromise } from "./maybe-promise.ts";
 import type { FoundModel, ModelDirectory } from "./models.ts";
-import { readJson } from "./read-body.ts";
+import { parseBody, readBody } from "./read-body.ts";
 import { sessionKey } from "./session-key.ts";
 import { encodeSseComment, encodeSseEvent, sseBody, sseStream } from "./sse.ts";
 import { estimateTokens } from "./tokens.ts";
@@ -144,7 +144,7 @@ class Exchange {
     const { record, request } = this.#inbound;
     const { signal } = this.#lifetime;
     try {
-      const body = await readJson(request, maxBodyBytes, this.#lifetime);
+      const body = parseBody(await readBody(request, maxBodyBytes, this.#lifetime), maxBodyBytes);
       const call = this.#dialect.parse(body.value);
       const model = call.model ?? defaultModel ?? (await models.list({ signal, log }))[0]?.id;
       if (model === undefined)

@@ -39,13 +39,6 @@ function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | Arr
 /** No request that means something comes near it. */
 const maxDepth = 100;
 
-/** Waits no longer than the request lives: the rest of a body may never come, and the connection stay open. */
-const withinLife = <Value>(reading: Promise<Value>, lifetime: Pick<Lifetime, "onAbort">): Promise<Value> =>
-  new Promise((resolve, reject) => {
-    lifetime.onAbort = reject;
-    reading.then(resolve, reject);
-  });
-
 const tooSlow = () =>
   new ApiError("request_timeout", "The request body did not arrive in time.", {
     headers: { connection: "close" },
@@ -58,12 +51,21 @@ export interface JsonBody {
   readonly value: unknown;
 }
 
-/** Throws ApiError request_too_large, request_timeout, invalid_json, invalid_request or client_closed_request. */
-export async function readJson(
+/** What a body that can't be read means; the request's deadline means that it came too slowly. */
+const readingFailed = (error: unknown): ApiError => {
+  if (error instanceof ApiError) return error.code === "upstream_timeout" ? tooSlow() : error;
+  return new ApiError("client_closed_request", "The request body ended early.", { cause: error });
+};
+
+/**
+ * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
+ * connection stay open. Throws ApiError request_too_large, request_timeout, invalid_request or client_closed_request.
+ */
+export function readBody(
   request: Request,
   maxBytes: number,
   lifetime: Pick<Lifetime, "onAbort">,
-): Promise<JsonBody> {
+): Promise<Uint8Array | ArrayBuffer> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
     throw new ApiError(
@@ -71,13 +73,16 @@ export async function readJson(
       "Compressed request bodies are not supported: send it without Content-Encoding.",
     );
   }
-  let bytes: Uint8Array | ArrayBuffer;
-  try {
-    bytes = await withinLife(readBytes(request, maxBytes), lifetime);
-  } catch (error) {
-    if (error instanceof ApiError) throw error.code === "upstream_timeout" ? tooSlow() : error;
-    throw new ApiError("client_closed_request", "The request body ended early.", { cause: error });
-  }
+  const reading = readBytes(request, maxBytes);
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => reject(readingFailed(error));
+    lifetime.onAbort = fail;
+    reading.then(resolve, fail);
+  });
+}
+
+/** Throws ApiError request_too_large, invalid_json or invalid_request. */
+export function parseBody(bytes: Uint8Array | ArrayBuffer, maxBytes: number): JsonBody {
   if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
   if (bytes.byteLength === 0)
     throw new ApiError("invalid_json", "The request has no body: send a JSON object.");

@@ -151,11 +151,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const whole = async (request: ChatRequest, context: ProviderContext): Promise<readonly StreamPart[]> => {
     const call = new UpstreamCall(upstream, request, context);
     try {
-      await call.open();
-      while (!call.isOver) await call.read();
-      if (call.failure !== undefined) throw call.failure;
-      context.upstreamDone();
-      return call.parts;
+      return await call.readWhole();
     } finally {
       call.release();
     }

@@ -9,6 +9,7 @@ import {
   challengeFault,
   isMarkedChallenge,
   pageSummary,
+  type SiteCall,
   type SiteResponse,
   siteFault,
   siteWords,
@@ -50,23 +51,15 @@ const encodeValue = (value: string): string =>
   /[^\w.-]/.test(value) ? encodeURIComponent(value.toWellFormed()) : value;
 
 /** Sends one message, once. */
-export async function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
+export function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
   const nonce = encodeValue(options.nonce);
   const message = encodeValue(form.message);
   const model = encodeValue(form.model);
   const sessionId = encodeValue(form.sessionId);
   const body = `action=kimi_send_message&nonce=${nonce}&message=${message}&model=${model}&session_id=${sessionId}`;
   const { fetch, url, headers, signal } = options;
-  const response = await callSite({
-    fetch,
-    url,
-    method: "POST",
-    headers,
-    body,
-    signal,
-    maxChars: maxReplyChars,
-  });
-  return readAnswer(response, options);
+  const call: SiteCall = { fetch, url, method: "POST", headers, body, signal, maxChars: maxReplyChars };
+  return callSite(call).then((response) => readAnswer(response, options));
 }
 
 export interface AnswerContext {

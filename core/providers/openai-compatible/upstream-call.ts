@@ -61,11 +61,54 @@ export class UpstreamCall {
 
   /** Sends the request and waits for the head of its answer. */
   async open(): Promise<void> {
-    const { send, url, headers, maxEventChars, encodeRequest, fit, readFailure } = this.#upstream;
+    const response = await this.#send();
+    this.#begin(response);
+    if (!response.ok) await this.#refuse(response);
+  }
+
+  /** Reads the next piece of the answer into `parts`. */
+  async read(): Promise<void> {
+    let text: string | undefined;
+    try {
+      text = await this.#body?.next();
+    } catch (error) {
+      this.#breakOff(error);
+    }
+    this.#take(text);
+  }
+
+  /** `open`, then `read` to the end, with fewer promises. Throws what has put an end to the answer. */
+  async readWhole(): Promise<readonly StreamPart[]> {
+    const response = await this.#send();
+    const body = this.#begin(response);
+    if (!response.ok) await this.#refuse(response);
+    while (!this.isOver) {
+      let text: string | undefined;
+      try {
+        text = await body.next();
+      } catch (error) {
+        this.#breakOff(error);
+      }
+      this.#take(text);
+    }
+    if (this.failure !== undefined) throw this.failure;
+    this.#context.upstreamDone();
+    return this.parts;
+  }
+
+  release(): void {
+    this.#stopWatch();
+    if (this.#body !== undefined && this.#reply.done) this.#linger(this.#body);
+    else this.#body?.release();
+  }
+
+  #send(): Promise<Response> {
+    const { send, url, headers, encodeRequest, fit } = this.#upstream;
     const { signal, trace } = this.#context;
     signal.throwIfAborted();
     const messages = fit(this.#request);
     trace.droppedMessages = this.#request.messages.length - messages.length;
+    trace.attempts += 1;
     const init: RequestInit = {
       method: "POST",
       headers,
@@ -74,25 +117,24 @@ export class UpstreamCall {
       redirect: "manual",
       signal,
     };
-    trace.attempts += 1;
-    const response = await send(url, init).catch((error) => this.#sendAgain(init, error));
+    return send(url, init).catch((error) => this.#sendAgain(init, error));
+  }
+
+  #begin(response: Response): BodyReader {
     this.#upstream.hasAnswered = true;
     this.#stopWatch();
     const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-    this.#body = new BodyReader(response, isStream ? 0 : maxEventChars);
-    if (!response.ok) throw await readFailure(response, this.#body, signal);
+    this.#body = new BodyReader(response, isStream ? 0 : this.#upstream.maxEventChars);
+    return this.#body;
   }
 
-  /** Reads the next piece of the answer into `parts`. */
-  async read(): Promise<void> {
+  async #refuse(response: Response): Promise<never> {
+    throw await this.#upstream.readFailure(response, this.#body as BodyReader, this.#context.signal);
+  }
+
+  /** Reads a piece of the body, or its end. */
+  #take(text: string | undefined): void {
     const { signal, upstreamDone } = this.#context;
-    let text: string | undefined;
-    try {
-      text = await this.#body?.next();
-    } catch (error) {
-      // What was complete before the connection broke is an answer.
-      if (!this.#reply.complete) this.#fail(error);
-    }
     signal.throwIfAborted();
     try {
       if (text === undefined) this.#reply.end();
@@ -104,10 +146,9 @@ export class UpstreamCall {
     if (this.#reply.done) upstreamDone();
   }
 
-  release(): void {
-    this.#stopWatch();
-    if (this.#body !== undefined && this.#reply.done) this.#linger(this.#body);
-    else this.#body?.release();
+  /** What was complete before the connection broke is an answer. */
+  #breakOff(error: unknown): void {
+    if (!this.#reply.complete) this.#fail(error);
   }
 
   #stopWatch(): void {
