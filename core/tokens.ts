@@ -50,30 +50,40 @@ const tokensOf = (kind: number, length: number): number => {
   }
 };
 
-/** Counts until more than `limit`; tells where the text ended or the limit was reached. */
-const scan = (text: string, limit: number): { readonly count: number; readonly end: number } => {
-  let count = 0;
-  let kind = -1;
-  let start = 0;
-  let countedEnd = 0;
-  for (let index = 0; index <= text.length; index++) {
-    const next = index < text.length ? kindOf(text.charCodeAt(index)) : -1;
-    if (next === kind) continue;
-    const tokens = kind < 0 ? 0 : tokensOf(kind, index - start);
-    if (count + tokens > limit) {
-      const share = (limit - count) / tokens;
-      return { count: limit, end: share === 0 ? countedEnd : start + Math.ceil((index - start) * share) };
-    }
-    if (tokens > 0) countedEnd = index;
-    count += tokens;
-    kind = next;
-    start = index;
-  }
-  return { count, end: text.length };
+/** Where the run of characters of one kind ends that begins at `start`. */
+const endOfRun = (text: string, start: number, kind: number): number => {
+  let end = start + 1;
+  while (end < text.length && kindOf(text.charCodeAt(end)) === kind) end++;
+  return end;
 };
 
 /** About how many tokens a text has: some percent off, but cheap, and for any model. */
-export const estimateTokens = (text: string): number => Math.ceil(scan(text, Number.POSITIVE_INFINITY).count);
+export function estimateTokens(text: string): number {
+  let count = 0;
+  for (let start = 0; start < text.length; ) {
+    const kind = kindOf(text.charCodeAt(start));
+    const end = endOfRun(text, start, kind);
+    count += tokensOf(kind, end - start);
+    start = end;
+  }
+  return Math.ceil(count);
+}
 
 /** About where the first `maxTokens` tokens of a text end; its length if it has no more. */
-export const endOfTokens = (text: string, maxTokens: number): number => scan(text, maxTokens).end;
+export function endOfTokens(text: string, maxTokens: number): number {
+  let count = 0;
+  let countedEnd = 0;
+  for (let start = 0; start < text.length; ) {
+    const kind = kindOf(text.charCodeAt(start));
+    const end = endOfRun(text, start, kind);
+    const tokens = tokensOf(kind, end - start);
+    if (count + tokens > maxTokens) {
+      const share = (maxTokens - count) / tokens;
+      return share === 0 ? countedEnd : start + Math.ceil((end - start) * share);
+    }
+    if (tokens > 0) countedEnd = end;
+    count += tokens;
+    start = end;
+  }
+  return text.length;
+}
