@@ -117,7 +117,9 @@ async function run(job: Job): Promise<LoadResult> {
     const running: Promise<void>[] = [];
     const total = Math.round((load.ratePerSecond * load.durationMs) / 1000);
     const one = async () => {
-      const connection = idle.pop() ?? (await open());
+      let connection = idle.pop();
+      while (connection?.isOpen === false) connection = idle.pop();
+      connection ??= await open();
       if (await send(connection)) idle.push(connection);
     };
     for (let index = 0; index < total; index++) {

@@ -19,6 +19,8 @@ export interface Answer {
 }
 
 export interface HttpConnection {
+  /** False once the server has closed it, as it does with one that is idle for long. */
+  readonly isOpen: boolean;
   /** One request at a time; rejects when the connection is cut. */
   request(bytes: Uint8Array, detail: AnswerDetail): Promise<Answer>;
   close(): void;
@@ -153,19 +155,26 @@ export async function connect(hostname: string, port: number): Promise<HttpConne
     rest = at < bytes.length ? Buffer.from(bytes.subarray(at)) : Buffer.alloc(0);
   }
 
+  let isOpen = true;
   const socket: Socket = await Bun.connect({
     hostname,
     port,
     socket: {
       binaryType: "buffer",
       data: (_, data) => read(data),
-      close: () => fail("the connection was closed before the answer ended"),
+      close() {
+        isOpen = false;
+        fail("the connection was closed before the answer ended");
+      },
       error: (_, error) => fail(error.message),
     },
   });
   socket.setNoDelay(true);
 
   return {
+    get isOpen() {
+      return isOpen;
+    },
     request(bytes, detail) {
       return new Promise((resolve, reject) => {
         const startedAt = performance.now();
