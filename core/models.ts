@@ -65,7 +65,7 @@ const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelR
 /** The lists that a search has looked at. */
 interface Consulted {
   readonly lists: { readonly provider: Provider; readonly models: readonly Model[] }[];
-  /** Whether one could not be had. */
+  /** Whether one could not be had, or had to be waited for. */
   isLacking: boolean;
 }
 
@@ -156,7 +156,10 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
       if (provider === undefined) return guess;
       const id = provider === named ? rest : asked;
       const isUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
-      return andThen(modelsOf(provider, context), (list) => {
+      const models = modelsOf(provider, context);
+      // To look whether it is still the same would be to ask for it once more.
+      if (isPromise(models)) consulted.isLacking = true;
+      return andThen(models, (list) => {
         if (list instanceof ApiError) {
           consulted.isLacking = true;
           const unlisted = { id, createdAt: 0 };

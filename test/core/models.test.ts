@@ -194,6 +194,17 @@ describe("a name that has been looked up before", () => {
     expect(await find("one")).toBe("b/one");
   });
 
+  test("asks a provider whose list is always to be waited for no more than once", async () => {
+    let asked = 0;
+    const models = async () => {
+      asked++;
+      return one;
+    };
+    const { find } = directory([offering("a", [], { models })]);
+    expect([await find("one"), await find("one")]).toEqual(["a/one", "a/one"]);
+    expect(asked).toBe(2);
+  });
+
   test("is looked up again while a list is being fetched, and when it could not be had", async () => {
     const { provider, offer } = changing("a");
     const { find } = directory([provider, offering("b", ["one"])]);
