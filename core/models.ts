@@ -101,6 +101,16 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
 
   /** Where names have led to, and what was looked at: while that is current, they lead there again. */
   const remembered = new Map<string, { readonly found: FoundModel; readonly consulted: Consulted }>();
+  /** The lists that they were looked up in: with another one all are forgotten, as each would keep its old ones. */
+  const current = new Map<Provider, readonly Model[]>();
+
+  const remember = (asked: string, found: FoundModel, consulted: Consulted): void => {
+    const { lists } = consulted;
+    const isOther = lists.some(({ provider, models }) => current.get(provider) !== models);
+    if (isOther || remembered.size >= maxRemembered) remembered.clear();
+    for (const { provider, models } of lists) current.set(provider, models);
+    remembered.set(asked, { found, consulted });
+  };
 
   const indexOf = (models: readonly Model[]): Map<string, Model> => {
     let index = indexes.get(models);
@@ -236,10 +246,7 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
           route,
           fallbacks: names.map((name) => (later) => resolve(name, later)),
         };
-        if (!consulted.isLacking) {
-          if (remembered.size >= maxRemembered) remembered.clear();
-          remembered.set(asked, { found, consulted });
-        }
+        if (!consulted.isLacking) remember(asked, found, consulted);
         return found;
       });
     },
