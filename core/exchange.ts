@@ -240,7 +240,7 @@ class Exchange {
     if (isEarly) {
       events.add(await first);
       // All events are there, and no store is to be waited for: one text costs a fraction of a stream.
-      if (this.#isWhole() && this.#inbound.record.session === undefined) {
+      if (this.#isWhole()) {
         await this.#keep(turn);
         this.#end();
         return this.#respondStream(sseBody(events.take() + events.close(this.#usage(turn))));
@@ -302,9 +302,13 @@ class Exchange {
     return this.#inbound.respond(200, body, { ...streamHeaders, ...this.#headers() });
   }
 
-  /** Whether the answer has all its parts, so that no more need to be asked for. */
+  /**
+   * Whether the answer has all its parts, so that no more need to be asked for. Those of a conversation are read to their
+   * end: another reader may have had it first, and who leaves a shared answer before it gives the upstream's call up.
+   */
   #isWhole(): boolean {
-    return this.#trace.upstreamDone === true && isFinished(this.#answer);
+    const { session } = this.#inbound.record;
+    return session === undefined && this.#trace.upstreamDone === true && isFinished(this.#answer);
   }
 
   /** Keeps the finished turn; false if that failed. */

@@ -11,11 +11,13 @@ export class Lifetime {
   /** Called with the reason when the signal aborts; a plain call costs less than an event. */
   onAbort: (reason: unknown) => void = ignore;
   readonly #controller = new AbortController();
+  readonly #clientSignal: AbortSignal;
   readonly #cancelDeadline: () => void;
   #isOver = false;
 
   constructor(clientSignal: AbortSignal, timeoutMs: number, clock: Clock) {
     this.signal = this.#controller.signal;
+    this.#clientSignal = clientSignal;
     this.#cancelDeadline = clock.schedule(() => {
       const message = `The upstream did not answer within ${timeoutMs / 1000} s.`;
       this.#abort(new ApiError("upstream_timeout", message));
@@ -38,8 +40,9 @@ export class Lifetime {
   /** The answer is over: what happens from now on is no abort. */
   release(): void {
     this.#cancelDeadline();
-    // The listener goes with the request; to take it away would cost more than to let it do nothing. It may well be
-    // called: Deno aborts a request's signal even after an answer that went well.
+    // Whoever calls the handler may give many requests one signal, and Deno aborts a request's even after an answer that
+    // went well.
+    this.#clientSignal.removeEventListener("abort", this);
     this.#isOver = true;
   }
 

@@ -65,7 +65,7 @@ const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelR
 /** The lists that a search has looked at. */
 interface Consulted {
   readonly lists: { readonly provider: Provider; readonly models: readonly Model[] }[];
-  /** Whether one could not be had. */
+  /** Whether one could not be had, or had to be waited for. */
   isLacking: boolean;
 }
 
@@ -101,6 +101,16 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
 
   /** Where names have led to, and what was looked at: while that is current, they lead there again. */
   const remembered = new Map<string, { readonly found: FoundModel; readonly consulted: Consulted }>();
+  /** The lists that they were looked up in: with another one all are forgotten, as each would keep its old ones. */
+  const current = new Map<Provider, readonly Model[]>();
+
+  const remember = (asked: string, found: FoundModel, consulted: Consulted): void => {
+    const { lists } = consulted;
+    const isOther = lists.some(({ provider, models }) => current.get(provider) !== models);
+    if (isOther || remembered.size >= maxRemembered) remembered.clear();
+    for (const { provider, models } of lists) current.set(provider, models);
+    remembered.set(asked, { found, consulted });
+  };
 
   const indexOf = (models: readonly Model[]): Map<string, Model> => {
     let index = indexes.get(models);
@@ -156,7 +166,10 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
       if (provider === undefined) return guess;
       const id = provider === named ? rest : asked;
       const isUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
-      return andThen(modelsOf(provider, context), (list) => {
+      const models = modelsOf(provider, context);
+      // To look whether it is still the same would be to ask for it once more.
+      if (isPromise(models)) consulted.isLacking = true;
+      return andThen(models, (list) => {
         if (list instanceof ApiError) {
           consulted.isLacking = true;
           const unlisted = { id, createdAt: 0 };
@@ -233,10 +246,7 @@ export function modelDirectory(options: ModelDirectoryOptions): ModelDirectory {
           route,
           fallbacks: names.map((name) => (later) => resolve(name, later)),
         };
-        if (!consulted.isLacking) {
-          if (remembered.size >= maxRemembered) remembered.clear();
-          remembered.set(asked, { found, consulted });
-        }
+        if (!consulted.isLacking) remember(asked, found, consulted);
         return found;
       });
     },

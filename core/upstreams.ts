@@ -132,7 +132,8 @@ class Attempt implements ProviderContext {
 
   /** A function of its own, as providers take their context apart. */
   readonly upstreamDone = (): void => {
-    this.trace.upstreamDone = true;
+    // One that was given up may not notice: what it says is no longer about the answer.
+    if (!this.signal.aborted) this.trace.upstreamDone = true;
     this.#leavePlace();
   };
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { getEventListeners } from "node:events";
 import { ApiError } from "../../core/errors.ts";
 import type { StreamPart } from "../../core/types.ts";
 import { fakeClock, settle } from "../support/fake-clock.ts";
@@ -133,6 +134,15 @@ describe("a whole answer", () => {
     expect(response.status).toBe(502);
     expect((await response.json()).error.code).toBe("upstream_invalid_response");
   });
+});
+
+test("a client's signal that many requests have keeps nothing of those that are over", async () => {
+  const { chat } = withAnswer(() => reply("x"));
+  const { signal } = new AbortController();
+  await (await chat(hello, { signal })).text();
+  await (await chat(streamed, { signal })).text();
+  await (await chat({ ...hello, model: "unknown" }, { signal })).text();
+  expect(getEventListeners(signal, "abort")).toEqual([]);
 });
 
 describe("a streamed answer", () => {

@@ -241,6 +241,28 @@ describe("the time of a request with fallbacks", () => {
   });
 });
 
+test("an upstream that was given up and goes on says nothing of the one that answers instead", async () => {
+  let endFirst = () => {};
+  const deaf = named("deaf", async function* (_, { upstreamDone }) {
+    await new Promise<void>((resolve) => {
+      endFirst = resolve;
+    });
+    upstreamDone();
+    yield* reply("too late");
+  });
+  const second = named("second", async function* () {
+    yield* reply("in time");
+    yield { type: "usage", usage: { promptTokens: 1000, completionTokens: 1000, totalTokens: 2000 } };
+  });
+  const { chat, clock } = gateway([deaf, second]);
+  const answer = chat({ ...streamed, stream_options: { include_usage: true } });
+  await clock.advance(90_000);
+  endFirst();
+  await settle();
+  const events = sseData(await (await answer).text());
+  expect(events.at(-2)).toMatchObject({ usage: { total_tokens: 2000 } });
+});
+
 test("a request without a model gets the first one that an upstream lists", async () => {
   const listed = named("listed", undefined, "unknown-before");
   const { chat } = testHandler(

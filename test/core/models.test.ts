@@ -194,6 +194,33 @@ describe("a name that has been looked up before", () => {
     expect(await find("one")).toBe("b/one");
   });
 
+  test("keeps no list but the current one, however many names were looked up in others", async () => {
+    const { provider, offer } = changing("a");
+    const { find } = directory([{ ...provider, takesUnlistedModels: true }]);
+    const lists: WeakRef<Model[]>[] = [];
+    for (let number = 0; number < 50; number++) {
+      const list = [{ id: "one", createdAt: number }];
+      lists.push(new WeakRef(list));
+      offer(list);
+      expect(await find(`a/unlisted-${number}`)).toBe(`a/unlisted-${number}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    Bun.gc(true);
+    // The collector may take a word on the stack for a reference.
+    expect(lists.filter((list) => list.deref() !== undefined).length).toBeLessThan(10);
+  });
+
+  test("asks a provider whose list is always to be waited for no more than once", async () => {
+    let asked = 0;
+    const models = async () => {
+      asked++;
+      return one;
+    };
+    const { find } = directory([offering("a", [], { models })]);
+    expect([await find("one"), await find("one")]).toEqual(["a/one", "a/one"]);
+    expect(asked).toBe(2);
+  });
+
   test("is looked up again while a list is being fetched, and when it could not be had", async () => {
     const { provider, offer } = changing("a");
     const { find } = directory([provider, offering("b", ["one"])]);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
-import type { ChatMessage, SessionStore } from "../../core/types.ts";
+import type { ChatMessage, Provider, SessionStore } from "../../core/types.ts";
 import { fakeClock, settle } from "../support/fake-clock.ts";
 import { failure, reply, scriptedProvider } from "../support/scripted-provider.ts";
 import { hello, sseData, testHandler } from "../support/test-handler.ts";
@@ -207,6 +207,60 @@ describe("a retry", () => {
     expect((await (await stays).json()).choices[0].message.content).toBe("once");
     expect(provider.requests).toHaveLength(1);
     expect(records.find(({ status }) => status === 200)).toMatchObject({ replayed: true });
+  });
+});
+
+describe("a streamed turn whose token counts come last", () => {
+  /** Ends the reply first, and says that the upstream is done when the counts have come. */
+  const counting = (counted: Promise<void>) => {
+    const signals: AbortSignal[] = [];
+    const provider: Provider = {
+      ...scriptedProvider(),
+      async *stream(_, { signal, upstreamDone }) {
+        signals.push(signal);
+        yield [
+          { type: "text-delta", delta: "once" },
+          { type: "finish", reason: "stop" },
+        ];
+        await counted;
+        upstreamDone();
+        yield { type: "usage", usage: { promptTokens: 1000, completionTokens: 1000, totalTokens: 2000 } };
+      },
+    };
+    return { provider, signals };
+  };
+  const body = say("one", { stream: true, stream_options: { include_usage: true } });
+  const headers = { "x-session-id": "s", "idempotency-key": "k" };
+  const totalOf = (text: string) =>
+    (sseData(text) as { usage?: { total_tokens: number } }[]).findLast(({ usage }) => usage)?.usage
+      ?.total_tokens;
+
+  const textOf = async (body: ReadableStream<Uint8Array>) => {
+    let text = "";
+    for await (const bytes of body) text += new TextDecoder().decode(bytes);
+    return text;
+  };
+
+  test("has them for a slow reader too, when a retry was there first", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { chat } = testHandler({}, { providers: [counting(promise).provider] });
+    const slow = (await chat(body, { headers })).body as ReadableStream<Uint8Array>;
+    const reader = slow.getReader();
+    const begun = new TextDecoder().decode((await reader.read()).value);
+    expect(begun).toContain("once");
+    const retry = (await chat(body, { headers })).text();
+    await settle();
+    resolve();
+    expect(totalOf(await retry)).toBe(2000);
+    reader.releaseLock();
+    expect(totalOf(await textOf(slow))).toBe(2000);
+  });
+
+  test("is not broken off at its end: its connection is to be used again", async () => {
+    const { provider, signals } = counting(Promise.resolve());
+    const { chat } = testHandler({}, { providers: [provider] });
+    expect(totalOf(await (await chat(body, { headers })).text())).toBe(2000);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 });
 

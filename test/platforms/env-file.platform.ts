@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startServer } from "../support/start-server.ts";
@@ -38,11 +38,11 @@ for (const [name, command] of Object.entries(commands)) {
 
 test.each([
   { nodeEnv: {}, own: "development", other: "production" },
+  { nodeEnv: { NODE_ENV: "" }, own: "development", other: "production" },
   { nodeEnv: { NODE_ENV: "production" }, own: "production", other: "development" },
 ])("`npm start` reads the files that Bun reads of itself, those of $own among them", async (each) => {
   const { nodeEnv, own, other } = each;
-  const started = join(folder, own);
-  await mkdir(started);
+  const started = await mkdtemp(join(folder, own));
   for (const name of ["adapters", "core", "handler.ts", "node_modules", "package.json"]) {
     await symlink(join(root, name), join(started, name));
   }

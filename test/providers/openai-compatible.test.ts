@@ -338,6 +338,23 @@ describe("streams", () => {
     expect(clock.pending).toBe(0);
   });
 
+  test("have taken the time until their last event by the time that it is handed on", async () => {
+    const clock = fakeClock();
+    const context = providerContext();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    upstream.script(
+      events(chunk({ content: "Hi" }, "stop"), () => promise, chunk(null, null, { usage: {} }), doneEvent),
+    );
+    const parts = provider({ clock }).stream(chatRequest("Hello"), context)[Symbol.asyncIterator]();
+    await parts.next();
+    await clock.advance(200);
+    resolve();
+    expect(kinds((await parts.next()).value)).toEqual(["usage"]);
+    // Whoever has all parts asks for no more, and looks now.
+    expect(context.trace.upstreamMs).toBe(200);
+    await parts.return?.();
+  });
+
   test.each<[string, Step[]]>([
     ["without a finish", [chunk({ content: "Hi" })]],
     ["in the middle of an event", [chunk({ content: "Hi" }), chunk({ content: "there" }).slice(0, 40)]],

@@ -143,6 +143,8 @@ export class UpstreamCall {
       this.failure = error;
     }
     this.#isOver = text === undefined || this.#reply.done || this.failure !== undefined;
+    // Whoever has all parts then looks at the time at once, and `release` may be later.
+    if (this.#isOver) this.#stopWatch();
     if (this.#reply.done) upstreamDone();
   }
 
