@@ -11,8 +11,9 @@ export function logOutput(): Pick<LoggerOptions, "write"> {
   let lines: string[] = [];
   const flush = () => {
     if (lines.length === 0) return;
-    const text = (process.stdout.isTTY ? lines.map(prettyLine) : lines).join("\n");
+    const logged = lines;
     lines = [];
+    const text = (process.stdout.isTTY ? logged.map(prettyLine) : logged).join("\n");
     console.log(text);
   };
   process.on("exit", flush);

@@ -104,7 +104,7 @@ interface Found {
 }
 
 /** A request that the provider is asked for, unless another one has asked for the same. */
-interface Asking {
+interface OpenedTurn {
   readonly storeKey: string;
   readonly identity: Identity;
   isSame(earlier: Identity): boolean;
@@ -321,7 +321,7 @@ export function conversations(options: ConversationsOptions): Conversations {
     };
   };
 
-  const askedTurn = ({ storeKey, identity, isSame }: Asking, plan: TurnPlan, opened: Found): Turn => {
+  const askedTurn = ({ storeKey, identity, isSame }: OpenedTurn, plan: TurnPlan, opened: Found): Turn => {
     let turn: RunningTurn | undefined;
 
     const save = (answer: Answer): MaybePromise<boolean> =>

@@ -76,7 +76,7 @@ const isUser = ({ role }: ChatMessage): boolean => role === "user";
  * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
  * some insist on; over and done, it is left out.
  */
-const retell = (
+const retoldFor = (
   { turns, retold }: ConversationRecord,
   next: readonly ChatMessage[],
 ): readonly ChatMessage[] => {
@@ -132,7 +132,7 @@ export function planTurn(
   let told = messages;
   if (record !== undefined && !isUnremembered(record)) {
     const toldSystem = hasSystem ? system : record.system;
-    if (!carriesHistory) told = toldSystem.concat(retell(record, turns), turns);
+    if (!carriesHistory) told = toldSystem.concat(retoldFor(record, turns), turns);
     else if (!hasSystem) told = toldSystem.concat(messages);
   }
 

@@ -139,8 +139,8 @@ export interface ProviderContext {
   readonly trace: Trace;
   /**
    * The upstream has given all that it will: another call may take its place while the rest of the answer goes out.
-   * Nothing may come after the part, or list of parts, that ends the answer's last choice. Counts as called when the
-   * iterator ends.
+   * What is handed over next is the end, if the answer's last choice has ended by then: no more is asked for. Counts as
+   * called when the iterator ends.
    */
   upstreamDone(): void;
 }
@@ -274,7 +274,7 @@ export interface Dialect {
 export type RequestRecord = {
   readonly requestId: string;
   readonly method: string;
-  /** The route's pattern, such as "/v1/chat/completions"; not the path, which may hold anything. */
+  /** The route's pattern, such as "/chat/completions"; not the path, which may hold anything. */
   route: string;
   /** The name of the API key. */
   key?: string | undefined;
