@@ -33,8 +33,7 @@ export class Lifetime {
 
   /** The client has left. */
   leave(): void {
-    if (!this.#isOver)
-      this.#abort(new ApiError("client_closed_request", "The client closed the connection."));
+    this.#abort(new ApiError("client_closed_request", "The client closed the connection."));
   }
 
   /** The answer is over: what happens from now on is no abort. */

@@ -157,7 +157,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         const { signal } = routed.request;
         const { route } = await models.find(id, { signal, log });
         if (route.listError) throw route.listError;
-        return routed.json(encodeModel({ id, provider: route.provider, model: route.model }));
+        return routed.json(encodeModel({ id, ...route }));
       },
     },
     {

@@ -57,33 +57,27 @@ const endOfRun = (text: string, start: number, kind: number): number => {
   return end;
 };
 
-/** About how many tokens a text has: some percent off, but cheap, and for any model. */
-export function estimateTokens(text: string): number {
-  let count = 0;
-  for (let start = 0; start < text.length; ) {
-    const kind = kindOf(text.charCodeAt(start));
-    const end = endOfRun(text, start, kind);
-    count += tokensOf(kind, end - start);
-    start = end;
-  }
-  return Math.ceil(count);
-}
-
-/** About where the first `maxTokens` tokens of a text end; its length if it has no more. */
-export function endOfTokens(text: string, maxTokens: number): number {
+/** Counts until more than `limit`; tells where the text ended or the limit was reached. */
+const scan = (text: string, limit: number): { readonly count: number; readonly end: number } => {
   let count = 0;
   let countedEnd = 0;
   for (let start = 0; start < text.length; ) {
     const kind = kindOf(text.charCodeAt(start));
     const end = endOfRun(text, start, kind);
     const tokens = tokensOf(kind, end - start);
-    if (count + tokens > maxTokens) {
-      const share = (maxTokens - count) / tokens;
-      return share === 0 ? countedEnd : start + Math.ceil((end - start) * share);
+    if (count + tokens > limit) {
+      const share = (limit - count) / tokens;
+      return { count: limit, end: share === 0 ? countedEnd : start + Math.ceil((end - start) * share) };
     }
     if (tokens > 0) countedEnd = end;
     count += tokens;
     start = end;
   }
-  return text.length;
-}
+  return { count, end: text.length };
+};
+
+/** About how many tokens a text has: some percent off, but cheap, and for any model. */
+export const estimateTokens = (text: string): number => Math.ceil(scan(text, Number.POSITIVE_INFINITY).count);
+
+/** About where the first `maxTokens` tokens of a text end; its length if it has no more. */
+export const endOfTokens = (text: string, maxTokens: number): number => scan(text, maxTokens).end;

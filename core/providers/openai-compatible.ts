@@ -10,7 +10,7 @@ import { fitHistory } from "./openai-compatible/history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./openai-compatible/listed-models.ts";
 import { type Upstream, UpstreamCall } from "./openai-compatible/upstream-call.ts";
 import { upstreamError } from "./openai-compatible/upstream-error.ts";
-import { BodyReader, connectionError, readRetryAfterMs, readWhole } from "./upstream-http.ts";
+import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "./upstream-http.ts";
 
 export interface OpenAiCompatibleOptions {
   /** Short and unique, of a-z, 0-9, "-" and "_". */
@@ -98,16 +98,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     );
   };
 
-  /** What a rejected promise of the platform's fetch means. */
-  const failedBy =
-    (signal: AbortSignal) =>
-    (error: unknown): never => {
-      signal.throwIfAborted();
-      throw connectionError(name, error);
-    };
-
   const loadModels = async (signal: AbortSignal) => {
-    const failed = failedBy(signal);
+    const failed = (error: unknown) => failConnection(name, error, signal);
     const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
     const body = new BodyReader(response, maxModelsChars);
     if (!response.ok) throw await readFailure(response, body, signal);
@@ -151,7 +143,11 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const whole = async (request: ChatRequest, context: ProviderContext): Promise<readonly StreamPart[]> => {
     const call = new UpstreamCall(upstream, request, context);
     try {
-      return await call.readWhole();
+      await call.open();
+      while (!call.isOver) await call.read();
+      if (call.failure !== undefined) throw call.failure;
+      context.upstreamDone();
+      return call.parts;
     } finally {
       call.release();
     }

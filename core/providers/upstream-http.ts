@@ -38,8 +38,14 @@ const errorCode = (error: unknown): string | undefined => {
 export const isClosedConnection = (error: unknown): boolean =>
   /^(ECONNRESET|EPIPE|UND_ERR_SOCKET)$/.test(errorCode(error) ?? "");
 
-/** A call that failed below HTTP, as the platform's fetch reports it: Bun and Deno by `code`, Node by its cause's. */
-export function connectionError(upstream: string, error: unknown): ApiError {
+/** Throws what a call has failed of that failed below HTTP: the signal's reason, if that has ended it. */
+export function failConnection(upstream: string, error: unknown, signal: AbortSignal): never {
+  signal.throwIfAborted();
+  throw connectionError(upstream, error);
+}
+
+/** A failure below HTTP, as the platform's fetch reports it: Bun and Deno by `code`, Node by its cause's. */
+function connectionError(upstream: string, error: unknown): ApiError {
   const code = errorCode(error);
   if ((error instanceof Error && error.name === "TimeoutError") || /time(d)?_?out/i.test(code ?? "")) {
     return new ApiError("upstream_timeout", `${upstream} did not answer in time.`, { cause: error });

@@ -1,7 +1,7 @@
 /** One request at an OpenAI-compatible upstream, from its first byte to the end of its connection. */
 import type { ApiError } from "../../errors.ts";
 import type { ChatRequest, Clock, Fetch, ProviderContext, StreamPart } from "../../types.ts";
-import { BodyReader, connectionError, isClosedConnection } from "../upstream-http.ts";
+import { BodyReader, failConnection, isClosedConnection } from "../upstream-http.ts";
 import { ReplyReader } from "./reply.ts";
 
 /** What all calls to one upstream have in common. */
@@ -61,39 +61,36 @@ export class UpstreamCall {
 
   /** Sends the request and waits for the head of its answer. */
   async open(): Promise<void> {
+    const { maxEventChars, readFailure } = this.#upstream;
     const response = await this.#send();
-    this.#begin(response);
-    if (!response.ok) await this.#refuse(response);
+    this.#upstream.hasAnswered = true;
+    this.#stopWatch();
+    const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+    this.#body = new BodyReader(response, isStream ? 0 : maxEventChars);
+    if (!response.ok) throw await readFailure(response, this.#body, this.#context.signal);
   }
 
   /** Reads the next piece of the answer into `parts`. */
   async read(): Promise<void> {
+    const { signal, upstreamDone } = this.#context;
     let text: string | undefined;
     try {
       text = await this.#body?.next();
     } catch (error) {
-      this.#breakOff(error);
+      // What was complete before the connection broke is an answer.
+      if (!this.#reply.complete) this.#fail(error);
     }
-    this.#take(text);
-  }
-
-  /** `open`, then `read` to the end, with fewer promises. Throws what has put an end to the answer. */
-  async readWhole(): Promise<readonly StreamPart[]> {
-    const response = await this.#send();
-    const body = this.#begin(response);
-    if (!response.ok) await this.#refuse(response);
-    while (!this.isOver) {
-      let text: string | undefined;
-      try {
-        text = await body.next();
-      } catch (error) {
-        this.#breakOff(error);
-      }
-      this.#take(text);
+    signal.throwIfAborted();
+    try {
+      if (text === undefined) this.#reply.end();
+      else this.#reply.feed(text);
+    } catch (error) {
+      this.failure = error;
     }
-    if (this.failure !== undefined) throw this.failure;
-    this.#context.upstreamDone();
-    return this.parts;
+    this.#isOver = text === undefined || this.#reply.done || this.failure !== undefined;
+    // Whoever has all parts then looks at the time at once, and `release` may be later.
+    if (this.#isOver) this.#stopWatch();
+    if (this.#reply.done) upstreamDone();
   }
 
   release(): void {
@@ -118,39 +115,6 @@ export class UpstreamCall {
       signal,
     };
     return send(url, init).catch((error) => this.#sendAgain(init, error));
-  }
-
-  #begin(response: Response): BodyReader {
-    this.#upstream.hasAnswered = true;
-    this.#stopWatch();
-    const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-    this.#body = new BodyReader(response, isStream ? 0 : this.#upstream.maxEventChars);
-    return this.#body;
-  }
-
-  async #refuse(response: Response): Promise<never> {
-    throw await this.#upstream.readFailure(response, this.#body as BodyReader, this.#context.signal);
-  }
-
-  /** Reads a piece of the body, or its end. */
-  #take(text: string | undefined): void {
-    const { signal, upstreamDone } = this.#context;
-    signal.throwIfAborted();
-    try {
-      if (text === undefined) this.#reply.end();
-      else this.#reply.feed(text);
-    } catch (error) {
-      this.failure = error;
-    }
-    this.#isOver = text === undefined || this.#reply.done || this.failure !== undefined;
-    // Whoever has all parts then looks at the time at once, and `release` may be later.
-    if (this.#isOver) this.#stopWatch();
-    if (this.#reply.done) upstreamDone();
-  }
-
-  /** What was complete before the connection broke is an answer. */
-  #breakOff(error: unknown): void {
-    if (!this.#reply.complete) this.#fail(error);
   }
 
   #stopWatch(): void {
@@ -179,7 +143,6 @@ export class UpstreamCall {
   }
 
   #fail(error: unknown): never {
-    this.#context.signal.throwIfAborted();
-    throw connectionError(this.#upstream.name, error);
+    return failConnection(this.#upstream.name, error, this.#context.signal);
   }
 }
