@@ -6,24 +6,19 @@ const { Bun, Deno } = globalThis as typeof globalThis & {
 };
 
 /** An optional package, or an error that says how to get it. */
-const optional = async <Package>(
-  store: string,
-  name: string,
-  loading: Promise<Package>,
-): Promise<Package> => {
+const optional = async <Package>(name: string, loading: Promise<Package>): Promise<Package> => {
   try {
     return await loading;
   } catch (cause) {
-    throw new Error(`${store}: needs the package ${name} (npm install ${name})`, { cause });
+    throw new Error(`needs the package ${name} (npm install ${name})`, { cause });
   }
 };
 
 const openKv = async (path?: string): Promise<DenoKv> => {
   if (Deno?.openKv) return Deno.openKv(path);
-  if (path === undefined)
-    throw new Error("deno-kv: set DENO_KV_PATH to a file or to a remote database's URL");
+  if (path === undefined) throw new Error("set DENO_KV_PATH to a file or to a remote database's URL");
   const [{ openKv }, { serialize, deserialize }] = await Promise.all([
-    optional("deno-kv", "@deno/kv", import("@deno/kv")),
+    optional("@deno/kv", import("@deno/kv")),
     import("node:v8"),
   ]);
   // Bun has no V8 whose serializer the package could find by itself.
@@ -38,7 +33,7 @@ const loadRedis = async (): Promise<ConnectRedis> => {
       return client;
     };
   }
-  const { createClient } = await optional("redis", "redis", import("redis"));
+  const { createClient } = await optional("redis", import("redis"));
   return async (url) => {
     const client = createClient({ url, socket: { reconnectStrategy: false, connectTimeout: 2_000 } });
     // Without a listener an error would end the process; whoever waits for a reply is told of it anyway.

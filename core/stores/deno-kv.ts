@@ -39,11 +39,26 @@ const chunkBytes = 60 * 1024;
 /** Writers that check what they replace may meet others; each round lets at least one of them through. */
 const maxRounds = 100;
 
-/** Another process that writes to the same file; SQLite itself waits for it only where nothing is checked. */
 const lockedMessage = "database is locked";
 /** Some two seconds of them, as long as anybody waits. */
 const maxLockedTries = 80;
 const longestPauseMs = 50;
+
+/**
+ * Tries again while another process has the database's file to itself: SQLite itself waits for it only at times, and
+ * neither for one that is creating the file nor when it writes what has been checked.
+ */
+export async function onceUnlocked<T>(task: () => Promise<T>, clock: Pick<Clock, "schedule">): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await task();
+    } catch (error) {
+      if (tries >= maxLockedTries || !(error as Error).message.includes(lockedMessage)) throw error;
+    }
+    const pauseMs = Math.random() * Math.min(longestPauseMs, 2 ** tries);
+    await new Promise<void>((resolve) => clock.schedule(resolve, pauseMs));
+  }
+}
 
 /** A conditional write has no read before it: all that it must know of what it replaces is in the version. */
 interface Version {
@@ -75,11 +90,12 @@ export function denoKvStore({
   shared = true,
   timeoutMs = storeTimeoutMs,
 }: DenoKvStoreOptions): SessionStore {
-  const chunksOf = async (key: string): Promise<Entry[]> => {
-    const chunks: Entry[] = [];
-    for await (const chunk of kv.list({ prefix: [prefix, key] })) chunks.push(chunk);
-    return chunks;
-  };
+  const chunksOf = (key: string): Promise<Entry[]> =>
+    onceUnlocked(async () => {
+      const chunks: Entry[] = [];
+      for await (const chunk of kv.list({ prefix: [prefix, key] })) chunks.push(chunk);
+      return chunks;
+    }, clock);
 
   const join = (chunks: readonly Entry[]): StoredValue | undefined => {
     const [first] = chunks;
@@ -115,17 +131,7 @@ export function denoKvStore({
     return result.ok ? encodeVersion({ versionstamp: result.versionstamp, chunks, expiresAtMs }) : undefined;
   };
 
-  const commit = async (operation: AtomicOperation): ReturnType<AtomicOperation["commit"]> => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await operation.commit();
-      } catch (error) {
-        if (tries >= maxLockedTries || !(error as Error).message.includes(lockedMessage)) throw error;
-      }
-      const pauseMs = Math.random() * Math.min(longestPauseMs, 2 ** tries);
-      await new Promise<void>((resolve) => clock.schedule(resolve, pauseMs));
-    }
-  };
+  const commit = (operation: AtomicOperation) => onceUnlocked(() => operation.commit(), clock);
 
   /** Tries until nobody has written between the read and the write. */
   const retried = async <T>(round: (chunks: Entry[]) => Promise<T | undefined>, key: string): Promise<T> => {

@@ -1,5 +1,5 @@
 import type { Clock, Fetch, Logger, SessionStore } from "../types.ts";
-import { type DenoKv, denoKvStore } from "./deno-kv.ts";
+import { type DenoKv, denoKvStore, onceUnlocked } from "./deno-kv.ts";
 import { memoryStore } from "./memory.ts";
 import { type RedisConnection, redisStore } from "./redis.ts";
 import { redisRestStore } from "./redis-rest.ts";
@@ -53,8 +53,8 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
 
     async "deno-kv"() {
       const { openKv } = drivers;
-      if (openKv === undefined) throw new Error("deno-kv: this platform has no Deno KV");
-      const kv = await openKv(settings.denoKvPath);
+      if (openKv === undefined) throw new Error("this platform has no Deno KV");
+      const kv = await onceUnlocked(() => openKv(settings.denoKvPath), clock);
       return denoKvStore({ kv, prefix, clock, shared: settings.denoKvPath !== ":memory:" });
     },
 
@@ -62,16 +62,16 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
       const { redisRest } = settings;
       if (redisRest === undefined)
         throw new Error(
-          "redis-rest: set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, or KV_REST_API_URL and KV_REST_API_TOKEN",
+          "set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, or KV_REST_API_URL and KV_REST_API_TOKEN",
         );
       return redisRestStore({ ...redisRest, fetch, prefix });
     },
 
     async redis() {
       const { redisUrl } = settings;
-      if (redisUrl === undefined) throw new Error("redis: set REDIS_URL");
+      if (redisUrl === undefined) throw new Error("set REDIS_URL");
       const connectRedis = await drivers.loadRedis?.();
-      if (connectRedis === undefined) throw new Error("redis: this platform has no TCP client for Redis");
+      if (connectRedis === undefined) throw new Error("this platform has no TCP client for Redis");
       return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
     },
   };
@@ -80,7 +80,7 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
     try {
       return await open[preferred]();
     } catch (error) {
-      log.warn("sessions.memory_only", { reason: (error as Error).message });
+      log.warn("sessions.memory_only", { reason: `${preferred}: ${(error as Error).message}` });
       return open.memory();
     }
   };
@@ -93,6 +93,6 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
   try {
     return await open[settings.store]();
   } catch (error) {
-    throw new Error(`SESSION_STORE=${(error as Error).message}`);
+    throw new Error(`SESSION_STORE=${settings.store}: ${(error as Error).message}`);
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
+import type { DenoKv } from "../../core/stores/deno-kv.ts";
 import { type OpenStoreOptions, openStore } from "../../core/stores/open-store.ts";
 import type { LogFields } from "../../core/types.ts";
 import { configureHandler } from "../../handler.ts";
@@ -57,6 +58,44 @@ test("takes memory on Deno without KV, with a warning", async () => {
   const { opening, warnings } = setUp({ preferred: "deno-kv" });
   expect((await opening).name).toBe("memory");
   expect(warnings).toEqual([["sessions.memory_only", { reason: "deno-kv: this platform has no Deno KV" }]]);
+});
+
+test.each([
+  ["as SESSION_STORE says", "deno-kv"],
+  ["as the platform prefers", undefined],
+] as const)("waits for another process that is creating the same Deno KV file (%s)", async (_, store) => {
+  const clock = fakeClock();
+  let tries = 0;
+  const kv: DenoKv = {
+    async *list() {},
+    atomic: () => {
+      throw new Error("not reached");
+    },
+    close() {},
+  };
+  const openKv = async () => {
+    if (++tries < 3) throw new TypeError("database is locked");
+    return kv;
+  };
+  const { opening, warnings } = setUp({
+    drivers: { openKv },
+    preferred: "deno-kv",
+    clock,
+    settings: { ...base, store },
+  });
+  await clock.advance(1000);
+  expect((await opening).name).toBe("deno-kv");
+  expect(warnings).toEqual([]);
+  expect(tries).toBe(3);
+});
+
+test("says so when a Deno KV file stays locked", async () => {
+  const clock = fakeClock();
+  const openKv = () => Promise.reject(new TypeError("database is locked"));
+  const { opening } = setUp({ drivers: { openKv }, clock, settings: { ...base, store: "deno-kv" } });
+  const outcome = opening.catch((error: Error) => error.message);
+  await clock.advance(10_000);
+  expect(await outcome).toBe("SESSION_STORE=deno-kv: database is locked");
 });
 
 test.each([
