@@ -47,7 +47,7 @@ const isHealthy = (url: string): Promise<boolean> =>
 
 /** Starts a gateway and waits until it answers. Throws with its output when it ends or is silent for too long. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { command = [process.execPath, "--no-env-file", "adapters/bun.ts"], startTimeoutMs = 20_000 } =
+  const { command = [process.execPath, "--no-env-file", "adapters/bun.ts"], startTimeoutMs = 60_000 } =
     options;
   const { isLauncher = false } = options;
   const child = Bun.spawn([...command], {
