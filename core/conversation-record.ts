@@ -1,6 +1,12 @@
 /**
  * How a conversation is written down: a JSON array with an element a line, the head first, then system texts, then
  * turns. JSON never has a line break within an element, so turns are appended and dropped without parsing the others.
+ *
+ *     [{"v":1,…},
+ *     {"role":"system","content":"Be brief."},
+ *     "What a user has said, and nothing else",
+ *     ["What the assistant has said, and nothing else"],
+ *     {"role":"assistant","content":null,"tool_calls":[…]}]
  */
 import type { ChatMessage, FinishReason, Reply, Role, StreamPart, Usage } from "./types.ts";
 
@@ -70,9 +76,18 @@ const roles: ReadonlySet<unknown> = new Set<Role>([
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
 
-/** Mostly the native message alone says it all. */
+const hasTextAlone = (native: ChatMessage["native"]): boolean => {
+  for (const name in native) if (name !== "role" && name !== "content") return false;
+  return true;
+};
+
+/** As short as it can be: most messages are texts of the user or the assistant, and fit many times into memory. */
 const encodeMessage = (message: ChatMessage): string => {
   const { role, text, attachments, native } = message;
+  if (native.content === text && native.role === role && hasTextAlone(native)) {
+    if (role === "user") return JSON.stringify(text);
+    if (role === "assistant") return `[${JSON.stringify(text)}]`;
+  }
   const saysItAll =
     native.role === role &&
     (native.content ?? "") === text &&
@@ -81,7 +96,15 @@ const encodeMessage = (message: ChatMessage): string => {
   return JSON.stringify(saysItAll ? native : message);
 };
 
+const textMessage = (role: Role, text: string): ChatMessage => ({
+  role,
+  text,
+  native: { role, content: text },
+});
+
 const decodeMessage = (stored: unknown): ChatMessage => {
+  if (typeof stored === "string") return textMessage("user", stored);
+  if (Array.isArray(stored) && typeof stored[0] === "string") return textMessage("assistant", stored[0]);
   if (!isObject(stored) || !roles.has(stored.role)) throw new TypeError("a message has no role");
   if ("native" in stored) {
     const { text, native } = stored;

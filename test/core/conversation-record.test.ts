@@ -1,0 +1,54 @@
+import { expect, test } from "bun:test";
+import {
+  decodeRecord,
+  emptyRecord,
+  encodeRecord,
+  withSystem,
+  withTurns,
+} from "../../core/conversation-record.ts";
+import type { ChatMessage } from "../../core/types.ts";
+import { message } from "../support/remembered-chat.ts";
+
+const head = { id: "x", startedAtMs: 1, finishedAtMs: 2, expiresAtMs: 3, droppedMessages: 0 };
+
+const named: ChatMessage = {
+  role: "user",
+  text: "Hello",
+  native: { role: "user", name: "Ada", content: "Hello" },
+};
+const calling: ChatMessage = {
+  role: "assistant",
+  text: "",
+  native: { role: "assistant", content: null, tool_calls: [{ id: "1", type: "function" }] },
+};
+
+const remembered = withTurns(
+  withSystem(emptyRecord(head), [message("system", "Be brief.")]),
+  [message("user", 'A "text",\nin two lines'), message("assistant", "Yes"), named, calling],
+  head,
+);
+
+test("writes texts alone, and other messages with all their fields", () => {
+  const [, ...lines] = encodeRecord(remembered).text.split("\n");
+  expect(lines).toEqual([
+    '{"role":"system","content":"Be brief."},',
+    String.raw`"A \"text\",\nin two lines",`,
+    '["Yes"],',
+    '{"role":"user","name":"Ada","content":"Hello"},',
+    '{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function"}]}]',
+  ]);
+});
+
+test("reads back what it has written", () => {
+  const read = decodeRecord(encodeRecord(remembered).text);
+  expect(read?.system).toEqual(remembered.system);
+  expect(read?.turns).toEqual(remembered.turns);
+});
+
+test("reads texts that are written as whole messages, as they were at first", () => {
+  const [first, ...others] = encodeRecord(remembered).text.split("\n");
+  const asMessage = { '["Yes"],': '{"role":"assistant","content":"Yes"},' } as Record<string, string>;
+  const earlier = [first, ...others.map((line) => asMessage[line] ?? line)].join("\n");
+  expect(earlier).toContain('"content":"Yes"');
+  expect(decodeRecord(earlier)?.turns).toEqual(remembered.turns);
+});
