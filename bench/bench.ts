@@ -113,8 +113,12 @@ const gatewaySettings = {
 const prompt =
   "Write a short letter to a friend who has moved to the sea, and tell what has happened in town since.";
 
-export function requestBody(lane: Lane, stream: boolean): string {
-  return JSON.stringify({ model: modelOf[lane], stream, messages: [{ role: "user", content: prompt }] });
+/** The same question after so many turns in which it got this reply. */
+export function requestBody(lane: Lane, stream: boolean, turns = 0, reply = ""): string {
+  const question = { role: "user", content: prompt };
+  const turn = [question, { role: "assistant", content: reply }];
+  const messages = [...Array.from({ length: turns }, () => turn).flat(), question];
+  return JSON.stringify({ model: modelOf[lane], stream, messages });
 }
 
 async function startUpstream(lane: Lane, port: number, pin: Pinning): Promise<Upstream> {

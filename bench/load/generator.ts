@@ -15,9 +15,13 @@ const connectBatch = 64;
 function requests({ url, headers, body, rotate }: Job): (number: number) => Uint8Array {
   const { host, pathname: path } = new URL(url);
   if (rotate) {
-    const { header, prefix, count } = rotate;
+    const { header, prefix, count, bodies = [body] } = rotate;
     return (number) =>
-      requestBytes(host, { path, headers: { ...headers, [header]: `${prefix}-${number % count}` }, body });
+      requestBytes(host, {
+        path,
+        headers: { ...headers, [header]: `${prefix}-${number % count}` },
+        body: bodies[Math.floor(number / count) % bodies.length],
+      });
   }
   const bytes = requestBytes(host, { path, headers, body });
   return () => bytes;

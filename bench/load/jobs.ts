@@ -7,7 +7,7 @@ export interface Job {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   /** Takes turns among so many values of a header. */
-  readonly rotate?: { readonly header: string; readonly prefix: string; readonly count: number };
+  readonly rotate?: Rotation;
   readonly load: Load;
   readonly stream: boolean;
   /** The text of the reply that each checked answer must have. */
@@ -15,6 +15,14 @@ export interface Job {
   /** Every how manieth answer is read and compared with that text. */
   readonly checkEvery: number;
   readonly timeReads?: boolean;
+}
+
+export interface Rotation {
+  readonly header: string;
+  readonly prefix: string;
+  readonly count: number;
+  /** Sent in place of the job's: the first one with each value of the header, then the next, and from the first again. */
+  readonly bodies?: readonly string[];
 }
 
 export type Load =

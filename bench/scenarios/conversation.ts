@@ -1,6 +1,7 @@
-import { apiKey, type Bench, type FreshSubject, type Measured } from "../bench.ts";
+import { apiKey, type Bench, type FreshSubject, type Measured, requestBody } from "../bench.ts";
 import type { Row } from "../report.ts";
 import { median } from "../statistics.ts";
+import { replyText } from "../upstreams/control.ts";
 import { atLeast, atMost, type Scenario } from "./scenario.ts";
 
 /** Short, so that ten turns fit the site's prompt and the store is what is measured. */
@@ -15,14 +16,20 @@ interface Turns {
   readonly connections: number;
   /** X-Session-Id unless the same work is wanted without a conversation. */
   readonly header?: string;
+  readonly bodies?: readonly string[];
 }
 
+/** What a client sends that keeps its history itself. */
+const toldBodies = Array.from({ length: turns }, (_, before) =>
+  requestBody("site", false, before, replyText(briefReply.chunks * briefReply.chunkChars)),
+);
+
 function converse(bench: Bench, gateway: FreshSubject, work: Turns): Promise<Measured> {
-  const { header = "x-session-id", prefix, conversations: count, requests, connections } = work;
+  const { header = "x-session-id", bodies, prefix, conversations: count, requests, connections } = work;
   return bench.run(gateway, "site", {
     load: { kind: "closed", connections, requests },
     stream: false,
-    rotate: { header, prefix, count },
+    rotate: { header, prefix, count, ...(bodies && { bodies }) },
   });
 }
 
@@ -50,14 +57,21 @@ export const conversation: Scenario = {
     const gateway = await startRemembering(bench, stored);
     const requests = bench.size(10_000, 160);
     const stateless: Measured[] = [];
+    const told: Measured[] = [];
     const kept: Measured[] = [];
     const connections = 16;
     for (let round = -1; round < rounds; round++) {
       const work = { prefix: `round${round}`, conversations: requests / turns, requests, connections };
       const without = await converse(bench, gateway, { ...work, header: "x-sessionless" });
+      const withHistory = await converse(bench, gateway, {
+        ...work,
+        header: "x-sessionless",
+        bodies: toldBodies,
+      });
       const within = await converse(bench, gateway, work);
       if (round < 0) continue;
       stateless.push(without);
+      told.push(withHistory);
       kept.push(within);
     }
     await expectMemory(bench, gateway, `round${rounds - 1}-1`);
@@ -72,26 +86,40 @@ export const conversation: Scenario = {
     const grownMebibytes = ((fresh.process.meter.rssBytes() ?? Number.NaN) - beforeBytes) / mebibyte;
     await fresh.process.stop();
 
-    const pairs = (value: (sample: Measured) => number) => ({
-      floor: median(stateless.map(value)),
+    const rate = ({ requestsPerSecond }: Measured) => requestsPerSecond;
+    const cpuMicros = ({ cpuMicrosEach = Number.NaN }: Measured) => cpuMicrosEach;
+    const beside = (others: readonly Measured[], value: (sample: Measured) => number) => ({
+      floor: median(others.map(value)),
       gateway: median(kept.map(value)),
     });
-    const share = median(
-      kept.map((each, round) => each.requestsPerSecond / (stateless[round]?.requestsPerSecond ?? 0)),
-    );
+    const share = (others: readonly Measured[]) =>
+      median(kept.map((each, round) => rate(each) / rate(others[round] ?? each)));
     return [
       {
         scenario: this.name,
         measure: "turns a second (floor: stateless)",
         unit: "",
-        values: pairs((sample) => sample.requestsPerSecond),
-        verdict: atLeast(share, 0.9),
+        values: beside(stateless, rate),
+        verdict: atLeast(share(stateless), 0.9),
+      },
+      {
+        scenario: this.name,
+        measure: "turns a second (floor: stateless, the history sent along)",
+        unit: "",
+        values: beside(told, rate),
+        note: `${share(told).toFixed(2)} ×`,
       },
       {
         scenario: this.name,
         measure: "processor time of a turn (floor: stateless)",
         unit: "µs",
-        values: pairs((sample) => sample.cpuMicrosEach ?? Number.NaN),
+        values: beside(stateless, cpuMicros),
+      },
+      {
+        scenario: this.name,
+        measure: "processor time of a turn (floor: stateless, the history sent along)",
+        unit: "µs",
+        values: beside(told, cpuMicros),
       },
       {
         scenario: this.name,
