@@ -5,6 +5,7 @@ import type { Conversations, Turn } from "./conversations.ts";
 import { ApiError } from "./errors.ts";
 import { Lifetime, PartReader, settlesWithin } from "./lifetime.ts";
 import { andThen, isPromise } from "./maybe-promise.ts";
+import { withoutOldest } from "./messages.ts";
 import type { FoundModel, ModelDirectory } from "./models.ts";
 import { parseBody, readBody } from "./read-body.ts";
 import { sessionKey } from "./session-key.ts";
@@ -76,13 +77,6 @@ const isFinished = ({ replies }: Answer): boolean =>
 const requireFinish = (answer: Answer): void => {
   if (isFinished(answer)) return;
   throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
-};
-
-/** What of a chat was sent: not what was left out, the oldest messages but for system texts. */
-const sentMessages = (messages: readonly ChatMessage[], droppedMessages: number): readonly ChatMessage[] => {
-  if (droppedMessages === 0) return messages;
-  let toSkip = droppedMessages;
-  return messages.filter(({ role }) => role === "system" || role === "developer" || toSkip-- <= 0);
 };
 
 const estimateUsage = (messages: readonly ChatMessage[], { replies }: Answer): Usage => {
@@ -326,7 +320,7 @@ class Exchange {
 
   #usage(turn: Turn): Usage {
     const { usage } = this.#answer;
-    return usage ?? estimateUsage(sentMessages(turn.messages, this.#trace.droppedMessages), this.#answer);
+    return usage ?? estimateUsage(withoutOldest(turn.messages, this.#trace.droppedMessages), this.#answer);
   }
 
   #headers(): Record<string, string> {

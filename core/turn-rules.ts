@@ -11,6 +11,7 @@ import {
   withSystem,
   withTurns,
 } from "./conversation-record.ts";
+import { isSystem } from "./messages.ts";
 import type { Answer, ChatMessage, ConversationRef } from "./types.ts";
 
 /** How long it is known that a client keeps its history itself, in milliseconds. */
@@ -65,8 +66,6 @@ export const newConversation = (startedAtMs: number): ConversationRef => {
   const number = (high % 2 ** 21) * 2 ** 32 + low;
   return { id: (number % idCount).toString(36).padStart(idLength, "0"), startedAtMs };
 };
-
-const isSystem = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
 
 const isAssistant = ({ role }: ChatMessage): boolean => role === "assistant";
 

@@ -1,6 +1,7 @@
 /** Makes one text, which is all that the site takes, out of the messages of a chat. */
 
 import { ApiError } from "../../errors.ts";
+import { isSystem } from "../../messages.ts";
 import type { ChatMessage, Role } from "../../types.ts";
 import { safeText } from "./safe-text.ts";
 
@@ -38,7 +39,7 @@ export interface PromptOptions {
 
 export interface Prompt {
   readonly text: string;
-  /** Messages left out so that the others fit. */
+  /** Messages left out so that the others fit: the oldest but for system texts. */
   readonly droppedMessages: number;
 }
 
@@ -59,20 +60,17 @@ const separator = "\n";
  */
 export function buildPrompt(messages: readonly ChatMessage[], options: PromptOptions): Prompt {
   const { maxChars, labels } = options;
+  const newestAt = messages.findLastIndex((message) => !isSystem(message) && !isSilent(message));
+  const newest = messages[newestAt];
   const system: string[] = [];
-  let turns = 0;
-  let newestAt = -1;
-  // All are counted, but only those that may fit are put into words: a history can have hundreds of times what fits.
+  let olderCount = 0;
+  // Of most messages the role alone is looked at: a history can have hundreds of times what fits.
   for (let index = 0; index < messages.length; index += 1) {
     const message = messages[index] as ChatMessage;
-    if (isSilent(message)) continue;
-    if (isSystem(message)) system.push(labelled(message, labels));
-    else {
-      turns += 1;
-      newestAt = index;
-    }
+    if (!isSystem(message)) {
+      if (index < newestAt) olderCount += 1;
+    } else if (!isSilent(message)) system.push(labelled(message, labels));
   }
-  const newest = messages[newestAt];
   if (newest === undefined && system.length === 0) {
     throw new ApiError("invalid_request", "No message has any text.", { param: "messages" });
   }
@@ -96,42 +94,44 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   /** Newest first. */
   const older: string[] = [];
   let kept = 0;
+  let droppedMessages = olderCount;
+  let left = olderCount;
   // Code points are never more than UTF-16 units, so they are counted only where those don't fit.
   let units = 0;
   for (const piece of ending) units += piece.length;
   let chars: number | undefined;
-  for (let index = newestAt - 1; index >= 0; index -= 1) {
+  for (let index = newestAt - 1; left > 0; index -= 1) {
     const message = messages[index] as ChatMessage;
-    if (isSystem(message) || isSilent(message)) continue;
-    const piece = labelled(message, labels);
-    units += separator.length + piece.length;
-    if (units > maxChars) {
-      chars ??= countAll(ending) + countAll(older) + older.length * separator.length;
-      // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
-      if (chars + piece.length / 2 > maxChars) break;
-      chars += separator.length + countCodePoints(piece);
-      if (chars > maxChars) break;
+    if (isSystem(message)) continue;
+    const isSaid = !isSilent(message);
+    if (isSaid) {
+      const piece = labelled(message, labels);
+      units += separator.length + piece.length;
+      if (units > maxChars) {
+        chars ??= countAll(ending) + countAll(older) + older.length * separator.length;
+        // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
+        if (chars + piece.length / 2 > maxChars) break;
+        chars += separator.length + countCodePoints(piece);
+        if (chars > maxChars) break;
+      }
+      older.push(piece);
     }
-    older.push(piece);
-    if (message.role === "user" || older.length === turns - 1) kept = older.length;
+    left -= 1;
+    if (left === 0 || (isSaid && message.role === "user")) {
+      kept = older.length;
+      droppedMessages = left;
+    }
   }
 
   const text =
     kept === 0
       ? shortest
       : [...system, ...older.slice(0, kept).reverse(), ...required.slice(system.length)].join(separator);
-  return {
-    text: options.safeText ? safeText(text) : text,
-    droppedMessages: Math.max(turns - 1 - kept, 0),
-  };
+  return { text: options.safeText ? safeText(text) : text, droppedMessages };
 }
 
 function labelled(message: ChatMessage, labels: PromptLabels): string {
   return labels[labelOf[message.role]] + contentOf(message);
-}
-
-function isSystem({ role }: ChatMessage): boolean {
-  return role === "system" || role === "developer";
 }
 
 /** Whether a message says nothing. Most show by their first character that they do. */

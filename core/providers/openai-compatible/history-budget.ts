@@ -1,12 +1,11 @@
 /** Leaves out the oldest turns of a chat that is longer than its model takes. */
+import { isSystem } from "../../messages.ts";
 import { estimateTokens } from "../../tokens.ts";
 import type { ChatMessage } from "../../types.ts";
 
 /** What the framing of a message costs, and about what an image does; OpenAI's own figures. */
 const messageTokens = 4;
 const attachmentTokens = 800;
-
-const isInstruction = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
 
 const estimateMessage = ({ text, attachments, native }: ChatMessage): number =>
   messageTokens +
@@ -20,16 +19,16 @@ const estimateMessage = ({ text, attachments, native }: ChatMessage): number =>
  */
 export function fitHistory(messages: readonly ChatMessage[], maxTokens: number): readonly ChatMessage[] {
   let tokens = 0;
-  for (const message of messages) if (isInstruction(message)) tokens += estimateMessage(message);
+  for (const message of messages) if (isSystem(message)) tokens += estimateMessage(message);
 
   let keptFrom: number | undefined;
   for (let index = messages.length - 1; index >= 0; index--) {
     const message = messages[index] as ChatMessage;
-    if (isInstruction(message)) continue;
+    if (isSystem(message)) continue;
     tokens += estimateMessage(message);
     if (tokens > maxTokens && keptFrom !== undefined) {
       const from = keptFrom;
-      return messages.filter((kept, position) => position >= from || isInstruction(kept));
+      return messages.filter((kept, position) => position >= from || isSystem(kept));
     }
     if (message.role === "user") keptFrom = index;
   }

@@ -193,6 +193,21 @@ describe("a prompt's budget", () => {
     expect(prompt(lines, { maxChars: text.length - 1 })).toEqual({ text: "Hi", droppedMessages: 1 });
   });
 
+  test("counts what it leaves out, messages without text too where others go with them", () => {
+    const lines: readonly Line[] = [
+      ["user", " "],
+      ["user", "One?"],
+      ["assistant", ""],
+      ["user", "Two?"],
+      ["assistant", " "],
+      ["user", "Three?"],
+    ];
+    const text = "User: Two?\nUser: Three?";
+    expect(prompt(lines, { maxChars: text.length })).toEqual({ text, droppedMessages: 3 });
+    const all = `User: One?\n${text}`;
+    expect(prompt(lines, { maxChars: all.length })).toEqual({ text: all, droppedMessages: 0 });
+  });
+
   test("drops a turn's tool messages with its question", () => {
     const lines: readonly Line[] = [
       ["user", "q"],
