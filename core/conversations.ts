@@ -17,6 +17,7 @@ import { andThen, orElse } from "./maybe-promise.ts";
 import { recentlyUsed } from "./recently-used.ts";
 import { type SessionKey, storeKeys } from "./session-key.ts";
 import { type SharedAnswer, sharedAnswer } from "./shared-answer.ts";
+import { noMessages, Transcript } from "./transcript.ts";
 import { type KeptTurn, newConversation, planTurn, type TurnPlan } from "./turn-rules.ts";
 import type {
   Answer,
@@ -55,8 +56,8 @@ export interface ConversationCall {
 export type StartAnswer = (signal: AbortSignal) => AsyncIterable<StreamParts>;
 
 export interface Turn {
-  /** What the provider is told: system texts, remembered turns and the new messages. */
-  readonly messages: readonly ChatMessage[];
+  /** What the provider may be told: system texts, remembered turns and the new messages. */
+  readonly transcript: Transcript;
   readonly conversation: ConversationRef;
   /**
    * Who answers: the provider; the same request, which is already under way in this process; or the store, from the
@@ -170,11 +171,11 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
 /** A turn of which nothing is known and nothing is kept. */
 class StatelessTurn implements Turn {
   readonly source = "provider";
-  readonly messages: readonly ChatMessage[];
+  readonly transcript: Transcript;
   readonly conversation: ConversationRef;
 
   constructor(messages: readonly ChatMessage[], openedMs: number) {
-    this.messages = messages;
+    this.transcript = new Transcript([], noMessages, messages);
     this.conversation = newConversation(openedMs);
   }
 
@@ -309,9 +310,12 @@ export function conversations(options: ConversationsOptions): Conversations {
 
   const replay = (call: ConversationCall, record: ConversationRecord, last: LastTurn): Turn => {
     const { head, system, turns } = record;
-    const reply = turns.at(-1);
+    const reply = turns.at(turns.length - 1);
+    const asked = turns.slice(0, turns.length - 1);
     return {
-      messages: head.keepsOwnHistory ? call.messages : [...system, ...turns.slice(0, -1)],
+      transcript: head.keepsOwnHistory
+        ? new Transcript([], noMessages, call.messages)
+        : new Transcript(system, noMessages, asked),
       conversation: { id: head.id, startedAtMs: head.startedAtMs },
       source: "store",
       async *answer() {
@@ -338,7 +342,7 @@ export function conversations(options: ConversationsOptions): Conversations {
       );
 
     const asked = {
-      messages: plan.messages,
+      transcript: plan.transcript,
       conversation: plan.conversation,
       source: "provider" as Turn["source"],
       answer(start: StartAnswer, signal: AbortSignal) {
@@ -395,7 +399,9 @@ export function conversations(options: ConversationsOptions): Conversations {
       const { record } = await look(storeKey);
       if (record === undefined) return undefined;
       const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false } = record.head;
-      const messages = keepsOwnHistory ? [] : [...record.system, ...record.turns].map(({ native }) => native);
+      const messages = keepsOwnHistory
+        ? []
+        : [...record.system, ...record.turns.slice()].map(({ native }) => native);
       return { messages, startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory };
     },
 

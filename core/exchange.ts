@@ -124,6 +124,8 @@ class Exchange {
   readonly #answer: Answer = emptyAnswer();
   #reader: PartReader | undefined;
   #served: Served | undefined;
+  /** Remembered messages that the provider was not even told. */
+  #untold = 0;
 
   constructor(options: ExchangeOptions, inbound: Inbound, dialect: Dialect) {
     this.#options = options;
@@ -208,12 +210,13 @@ class Exchange {
     return upstreams.ask({
       found,
       prompt: call.prompt,
-      messages: turn.messages,
+      transcript: turn.transcript,
       conversation: turn.conversation,
       context: { signal, requestId: record.requestId, log, trace: this.#trace },
       deadlineMs: this.#startedMs + requestTimeoutMs,
       onServed: (by) => {
         this.#served = by;
+        this.#untold = turn.transcript.length - by.messages.length;
         record.firstPartMs = clock.now() - this.#startedMs;
         record.provider = by.route.provider.name;
         record.model = by.route.model.id;
@@ -320,12 +323,14 @@ class Exchange {
 
   #usage(turn: Turn): Usage {
     const { usage } = this.#answer;
-    return usage ?? estimateUsage(withoutOldest(turn.messages, this.#trace.droppedMessages), this.#answer);
+    if (usage !== undefined) return usage;
+    const told = this.#served?.messages ?? turn.transcript.messages();
+    return estimateUsage(withoutOldest(told, this.#trace.droppedMessages), this.#answer);
   }
 
   #headers(): Record<string, string> {
     const headers: Record<string, string> = {};
-    const { droppedMessages } = this.#trace;
+    const droppedMessages = this.#untold + this.#trace.droppedMessages;
     if (droppedMessages > 0) headers["x-context-dropped-messages"] = String(droppedMessages);
     if (this.#served) Object.assign(headers, servedHeaders(this.#served));
     if (this.#inbound.record.session && this.#options.isMemoryUnshared) headers["x-session-shared"] = "false";
@@ -339,7 +344,7 @@ class Exchange {
     const { attempts, upstreamMs, droppedMessages } = this.#trace;
     record.attempts = attempts;
     record.upstreamMs = upstreamMs;
-    record.droppedMessages = droppedMessages;
+    record.droppedMessages = this.#untold + droppedMessages;
     record.charsOut = textLength(this.#answer.replies);
   }
 }

@@ -12,6 +12,7 @@ import {
   withTurns,
 } from "./conversation-record.ts";
 import { isSystem } from "./messages.ts";
+import { MessageList, noMessages, Transcript } from "./transcript.ts";
 import type { Answer, ChatMessage, ConversationRef } from "./types.ts";
 
 /** How long it is known that a client keeps its history itself, in milliseconds. */
@@ -38,7 +39,7 @@ export interface KeptTurn extends EncodedRecord {
 }
 
 export interface TurnPlan {
-  readonly messages: readonly ChatMessage[];
+  readonly transcript: Transcript;
   readonly conversation: ConversationRef;
   /**
    * What takes the place of the stored turns even if this one comes to nothing: else the next chat of a client that has
@@ -75,19 +76,16 @@ const isUser = ({ role }: ChatMessage): boolean => role === "user";
  * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
  * some insist on; over and done, it is left out.
  */
-const retoldFor = (
-  { turns, retold }: ConversationRecord,
-  next: readonly ChatMessage[],
-): readonly ChatMessage[] => {
+const retoldFor = ({ turns, retold }: ConversationRecord, next: readonly ChatMessage[]): MessageList => {
   if (retold === turns || next.some(isUser)) return retold;
-  const goesOnFrom = Math.max(turns.findLastIndex(isUser), 0);
-  return [...retold.slice(0, goesOnFrom), ...turns.slice(goesOnFrom)];
+  const goesOnFrom = Math.max(turns.slice().findLastIndex(isUser), 0);
+  return new MessageList([...retold.slice(0, goesOnFrom), ...turns.slice(goesOnFrom)]);
 };
 
 /** Whether a client's own history goes on from the turns that are stored. */
-const extendsStored = (history: readonly ChatMessage[], record: ConversationRecord): boolean =>
-  record.turns.every(({ role, text }, index) => {
-    const own = history[record.head.droppedMessages + index];
+const extendsStored = (history: readonly ChatMessage[], { turns, head }: ConversationRecord): boolean =>
+  turns.slice().every(({ role, text }, index) => {
+    const own = history[head.droppedMessages + index];
     return own?.role === role && own.text === text;
   });
 
@@ -128,11 +126,11 @@ export function planTurn(
   const isUnremembered = (found: ConversationRecord | undefined): boolean =>
     namespace === "user" && (carriesHistory || found?.head.keepsOwnHistory === true);
 
-  let told = messages;
+  let transcript = new Transcript(none, noMessages, messages);
   if (record !== undefined && !isUnremembered(record)) {
     const toldSystem = hasSystem ? system : record.system;
-    if (!carriesHistory) told = toldSystem.concat(retoldFor(record, turns), turns);
-    else if (!hasSystem) told = toldSystem.concat(messages);
+    if (!carriesHistory) transcript = new Transcript(toldSystem, retoldFor(record, turns), turns);
+    else if (!hasSystem) transcript = new Transcript(toldSystem, noMessages, messages);
   }
 
   const goesOn =
@@ -144,7 +142,7 @@ export function planTurn(
   const dropsStored =
     namespace === "user" && carriesHistory && record !== undefined && !record.head.keepsOwnHistory;
   return {
-    messages: told,
+    transcript,
     conversation,
     instead: dropsStored ? (generation) => marker(conversation, generation, nowMs) : undefined,
 

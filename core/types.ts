@@ -159,6 +159,8 @@ export interface Provider {
   readonly name: string;
   /** The most calls at once; absent or 0 for no limit. */
   readonly maxConcurrency?: number;
+  /** The most remembered messages that can matter to it: of longer histories it is told the newest. Absent for no limit. */
+  readonly maxRemembered?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
   /** Whether `provider/id` may be asked for although the list does not have it. */

@@ -4,6 +4,7 @@ import { ApiError, type ErrorCode, errorTable } from "./errors.ts";
 import { abortable } from "./lifetime.ts";
 import type { FindRoute, FoundModel, ModelRoute } from "./models.ts";
 import { type Slots, slots } from "./slots.ts";
+import type { Transcript } from "./transcript.ts";
 import type {
   ChatMessage,
   ChatPrompt,
@@ -31,13 +32,15 @@ export interface Served {
   readonly route: ModelRoute;
   /** Those that failed before. */
   readonly failed: readonly ModelRoute[];
+  /** What the provider was told. */
+  readonly messages: readonly ChatMessage[];
 }
 
 /** What is asked, but for the model. */
 export interface Asked {
   readonly prompt: ChatPrompt;
-  /** What the model is told: the prompt's messages, and what is remembered of earlier ones. */
-  readonly messages: readonly ChatMessage[];
+  /** What the model may be told: the prompt's messages, and what is remembered of earlier ones. */
+  readonly transcript: Transcript;
   readonly conversation: ConversationRef;
 }
 
@@ -125,6 +128,10 @@ class Attempt implements ProviderContext {
     this.first = this.#begin();
   }
 
+  get messages(): readonly ChatMessage[] {
+    return this.#request.messages;
+  }
+
   /** What comes after the first parts. */
   next(): Promise<FirstParts> {
     return (this.#parts as PartIterator).next();
@@ -176,7 +183,7 @@ class Attempt implements ProviderContext {
     this.#isBeginning = false;
     this.#state.lastSuccessMs = this.#clock.now();
     this.#admission?.succeeded();
-    this.#onServed?.({ route: this.#route, failed: [] });
+    this.#onServed?.({ route: this.#route, failed: [], messages: this.messages });
     return first;
   }
 
@@ -230,11 +237,12 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
 
   const attempt = (
     route: ModelRoute,
-    { prompt, messages, conversation }: Asked,
+    { prompt, transcript, conversation }: Asked,
     context: RequestContext,
     onServed?: (served: Served) => void,
   ): Attempt => {
     const { provider, model } = route;
+    const messages = transcript.messages(provider.maxRemembered);
     const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
     provider.check?.(request);
     const state = stateOf(provider);
@@ -259,7 +267,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
         route ??= await (fallbacks[turn - 1] as FindRoute)(shared);
         asked = attempt(route, question, shared);
         await abortable(asked.first, shared.signal);
-        onServed({ route, failed });
+        onServed({ route, failed, messages: asked.messages });
         return asked;
       } catch (error) {
         asked?.close(error);

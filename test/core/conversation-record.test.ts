@@ -42,7 +42,7 @@ test("writes texts alone, and other messages with all their fields", () => {
 test("reads back what it has written", () => {
   const read = decodeRecord(encodeRecord(remembered).text);
   expect(read?.system).toEqual(remembered.system);
-  expect(read?.turns).toEqual(remembered.turns);
+  expect(read?.turns.slice()).toEqual(remembered.turns.slice());
 });
 
 test("reads texts that are written as whole messages, as they were at first", () => {
@@ -50,5 +50,5 @@ test("reads texts that are written as whole messages, as they were at first", ()
   const asMessage = { '["Yes"],': '{"role":"assistant","content":"Yes"},' } as Record<string, string>;
   const earlier = [first, ...others.map((line) => asMessage[line] ?? line)].join("\n");
   expect(earlier).toContain('"content":"Yes"');
-  expect(decodeRecord(earlier)?.turns).toEqual(remembered.turns);
+  expect(decodeRecord(earlier)?.turns.slice()).toEqual(remembered.turns.slice());
 });

@@ -43,6 +43,33 @@ const mendable: readonly ErrorCode[] = [
   "upstream_unreachable",
 ];
 
+test("a provider is told no more than can matter to it, its fallback everything, and the rest counts as left out", async () => {
+  const brief = { ...named("brief"), maxRemembered: 3 };
+  const failingBrief = { ...failing("first", "upstream_error"), maxRemembered: 3 };
+  const thorough = named("thorough");
+  const say = async (providers: readonly Provider[]) => {
+    const { chat, records } = gateway(providers);
+    const headers = { "x-session-id": "s" };
+    const messages = [{ role: "system", content: "S" }, ...ask.messages];
+    for (let turn = 0; turn < 4; turn++) await chat({ ...ask, messages }, { headers });
+    const response = await chat(ask, { headers });
+    const dropped = Number(response.headers.get("x-context-dropped-messages"));
+    expect(records.at(-1)?.droppedMessages).toBe(dropped);
+    const { usage } = await response.json();
+    return { dropped, promptTokens: usage.prompt_tokens };
+  };
+  const told = (provider: typeof thorough) =>
+    provider.requests.at(-1)?.request.messages.map(({ role, text }) => `${role[0]}:${text}`);
+
+  const short = await say([brief]);
+  expect(told(brief)).toEqual(["s:S", "a:Hello there", "u:Hi", "a:Hello there", "u:Hi"]);
+  expect(short.dropped).toBe(5);
+  const long = await say([failingBrief, thorough]);
+  expect(told(thorough)).toHaveLength(10);
+  expect(long.dropped).toBe(0);
+  expect(long.promptTokens).toBeGreaterThan(short.promptTokens);
+});
+
 describe("a model's fallback", () => {
   test.each(Object.keys(errorTable) as ErrorCode[])("after %s", async (code) => {
     const second = named("second");

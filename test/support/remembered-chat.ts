@@ -145,8 +145,9 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
     });
     let told: string[] | undefined;
     async function* model(signal: AbortSignal): AsyncGenerator<StreamPart> {
-      told = asTexts(turn.messages);
-      asked.push({ messages: turn.messages, conversation: turn.conversation });
+      const messages = turn.transcript.messages();
+      told = asTexts(messages);
+      asked.push({ messages, conversation: turn.conversation });
       await request.meanwhile?.();
       if (signal.aborted) throw signal.reason;
       const { reply = `reply ${asked.length}` } = request;

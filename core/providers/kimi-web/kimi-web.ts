@@ -16,7 +16,7 @@ import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from 
 import { type Credentials, credentialSource } from "./credentials.ts";
 import { cutText } from "./cut-text.ts";
 import { limitReply } from "./limit-reply.ts";
-import { buildPrompt, defaultLabels, type PromptLabels } from "./prompt.ts";
+import { buildPrompt, defaultLabels, maxMessages, type PromptLabels } from "./prompt.ts";
 import { siteWords } from "./site-response.ts";
 
 export interface KimiWebModel {
@@ -202,6 +202,7 @@ export function kimiWeb(options: KimiWebOptions): Provider {
   return {
     name,
     maxConcurrency,
+    maxRemembered: maxMessages({ maxChars, labels }),
     // The site knows its callers by their address.
     sharesRateLimit: true,
     models: () => models,

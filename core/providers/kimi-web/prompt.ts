@@ -130,6 +130,12 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   return { text: options.safeText ? safeText(text) : text, droppedMessages };
 }
 
+/** The most messages that a prompt can have: each takes a line, its label and a character at least. */
+export function maxMessages({ maxChars, labels }: Pick<PromptOptions, "maxChars" | "labels">): number {
+  const shortestLabel = Math.min(...Object.values(labels).map((label) => label.length));
+  return Math.ceil(maxChars / (separator.length + shortestLabel + 1));
+}
+
 function labelled(message: ChatMessage, labels: PromptLabels): string {
   return labels[labelOf[message.role]] + contentOf(message);
 }

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { ApiError } from "../../../core/errors.ts";
-import { buildPrompt, defaultLabels, type Prompt } from "../../../core/providers/kimi-web/prompt.ts";
+import {
+  buildPrompt,
+  defaultLabels,
+  maxMessages,
+  type Prompt,
+} from "../../../core/providers/kimi-web/prompt.ts";
 import type { ChatMessage, Role } from "../../../core/types.ts";
 
 type Line = readonly [role: Role, text: string, native?: Record<string, unknown>];
@@ -206,6 +212,28 @@ describe("a prompt's budget", () => {
     expect(prompt(lines, { maxChars: text.length })).toEqual({ text, droppedMessages: 3 });
     const all = `User: One?\n${text}`;
     expect(prompt(lines, { maxChars: all.length })).toEqual({ text: all, droppedMessages: 0 });
+  });
+
+  test("is the same without the older messages that `maxMessages` says can't matter", () => {
+    const noLabels = { system: "", user: "", assistant: "", tool: "" };
+    const said = fc.tuple(
+      fc.constantFrom<Role>("user", "user", "assistant", "tool"),
+      fc.constantFrom("x", "x", "y", "some more"),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(said, { minLength: 1, maxLength: 60, size: "max" }),
+        fc.integer({ min: 20, max: 200 }),
+        fc.constantFrom(noLabels, defaultLabels),
+        (lines, maxChars, labels) => {
+          const bound = maxMessages({ maxChars, labels });
+          const whole = prompt(lines, { maxChars, labels });
+          const some = prompt(lines.slice(-bound - 1), { maxChars, labels });
+          expect(some.text).toBe(whole.text);
+          expect(whole.text.split("\n").length).toBeLessThanOrEqual(bound);
+        },
+      ),
+    );
   });
 
   test("drops a turn's tool messages with its question", () => {
