@@ -85,7 +85,7 @@ const hasTextAlone = (native: ChatMessage["native"]): boolean => {
 /** As short as it can be: most messages are texts of the user or the assistant, and fit many times into memory. */
 const encodeMessage = (message: ChatMessage): string => {
   const { role, text, attachments, native } = message;
-  if (native.content === text && native.role === role && hasTextAlone(native)) {
+  if (native.content === text && native.role === role && attachments === undefined && hasTextAlone(native)) {
     if (role === "user") return JSON.stringify(text);
     if (role === "assistant") return `[${JSON.stringify(text)}]`;
   }
@@ -319,14 +319,19 @@ const withoutOldest = (record: ConversationRecord, excess: number): Conversation
     freed += byteLength(lines.slice(start, end));
     start = end;
   }
-  const left = turns.drop(dropped);
+  // Lists and texts that share what is dropped keep it alive: that must not outweigh what is left. Lines that count as
+  // new are copied when the record is put together.
+  const isMost = freed * 2 > turnBytes;
+  const cut = (list: MessageList) => (isMost ? new MessageList(list.slice(dropped)) : list.drop(dropped));
+  const left = cut(turns);
+  const leftLines = lines.slice(start);
   return {
     ...record,
     head: { ...head, droppedMessages: head.droppedMessages + dropped },
     turns: left,
-    retold: retold === turns ? left : retold.drop(dropped),
-    turnLines: lines.slice(start),
-    newestLines,
+    retold: retold === turns ? left : cut(retold),
+    turnLines: isMost ? "" : leftLines,
+    newestLines: isMost ? leftLines + newestLines : newestLines,
     turnBytes: turnBytes - freed,
   };
 };

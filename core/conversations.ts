@@ -129,7 +129,7 @@ const storeRetryAfterMs = 2_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
-/** How much of the long conversations used last is held parsed, in characters of their records; parsed they take some times that. */
+/** How much of the long conversations used last is held parsed, in characters of their records: up to 6 MiB, if they are all tiny messages. */
 const recentRecordsLength = 256 * 1024;
 
 /**

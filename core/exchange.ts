@@ -25,7 +25,7 @@ import type {
   Trace,
   Usage,
 } from "./types.ts";
-import type { Served, Upstreams } from "./upstreams.ts";
+import type { Asker, Served, Upstreams } from "./upstreams.ts";
 
 export interface ExchangeOptions {
   readonly models: ModelDirectory;
@@ -114,7 +114,7 @@ export function chatExchange(
   return (inbound, dialect) => new Exchange(options, inbound, dialect).respond();
 }
 
-class Exchange {
+class Exchange implements Asker {
   readonly #options: ExchangeOptions;
   readonly #inbound: Inbound;
   readonly #dialect: Dialect;
@@ -124,7 +124,8 @@ class Exchange {
   readonly #answer: Answer = emptyAnswer();
   #reader: PartReader | undefined;
   #served: Served | undefined;
-  /** Remembered messages that the provider was not even told. */
+  /** What the provider was told, and how many remembered messages it was not. */
+  #told: readonly ChatMessage[] | undefined;
   #untold = 0;
 
   constructor(options: ExchangeOptions, inbound: Inbound, dialect: Dialect) {
@@ -205,7 +206,7 @@ class Exchange {
   }
 
   #ask(found: FoundModel, call: DialectCall, turn: Turn, signal: AbortSignal): AsyncIterable<StreamParts> {
-    const { upstreams, requestTimeoutMs, clock, log } = this.#options;
+    const { upstreams, requestTimeoutMs, log } = this.#options;
     const { record } = this.#inbound;
     return upstreams.ask({
       found,
@@ -214,15 +215,22 @@ class Exchange {
       conversation: turn.conversation,
       context: { signal, requestId: record.requestId, log, trace: this.#trace },
       deadlineMs: this.#startedMs + requestTimeoutMs,
-      onServed: (by) => {
-        this.#served = by;
-        this.#untold = turn.transcript.length - by.messages.length;
-        record.firstPartMs = clock.now() - this.#startedMs;
-        record.provider = by.route.provider.name;
-        record.model = by.route.model.id;
-        if (by.failed[0]) record.fallbackFrom = by.failed[0].name;
-      },
+      asker: this,
     });
+  }
+
+  onAsked(told: readonly ChatMessage[], untold: number): void {
+    this.#told = told;
+    this.#untold = untold;
+  }
+
+  onServed(by: Served): void {
+    const { record } = this.#inbound;
+    this.#served = by;
+    record.firstPartMs = this.#options.clock.now() - this.#startedMs;
+    record.provider = by.route.provider.name;
+    record.model = by.route.model.id;
+    if (by.failed[0]) record.fallbackFrom = by.failed[0].name;
   }
 
   async #stream(
@@ -324,7 +332,7 @@ class Exchange {
   #usage(turn: Turn): Usage {
     const { usage } = this.#answer;
     if (usage !== undefined) return usage;
-    const told = this.#served?.messages ?? turn.transcript.messages();
+    const told = this.#told ?? turn.transcript.messages();
     return estimateUsage(withoutOldest(told, this.#trace.droppedMessages), this.#answer);
   }
 

@@ -23,7 +23,7 @@ export class MessageList {
   }
 
   at(index: number): ChatMessage | undefined {
-    return index < this.length ? this.#items[this.#start + index] : undefined;
+    return index >= 0 && index < this.length ? this.#items[this.#start + index] : undefined;
   }
 
   /** The messages from the one at `start` up to the one at `end`. */
@@ -64,10 +64,12 @@ export class Transcript {
     return this.#system.length + this.#remembered.length + this.#sent.length;
   }
 
-  /** System texts first. Of what is remembered, the newest `maxRemembered` messages. */
+  /** System texts first. Of what is remembered, the newest turns that have `maxRemembered` messages at most. */
   messages(maxRemembered = Number.POSITIVE_INFINITY): readonly ChatMessage[] {
     const { length } = this.#remembered;
     if (length === 0 && this.#system.length === 0) return this.#sent;
-    return this.#system.concat(this.#remembered.slice(Math.max(length - maxRemembered, 0)), this.#sent);
+    let start = Math.max(length - maxRemembered, 0);
+    while (start > 0 && start < length && this.#remembered.at(start)?.role !== "user") start++;
+    return this.#system.concat(this.#remembered.slice(start), this.#sent);
   }
 }

@@ -159,7 +159,7 @@ export interface Provider {
   readonly name: string;
   /** The most calls at once; absent or 0 for no limit. */
   readonly maxConcurrency?: number;
-  /** The most remembered messages that can matter to it: of longer histories it is told the newest. Absent for no limit. */
+  /** The most remembered messages that can matter to it: of longer histories it is told the newest turns. Absent for no limit. */
   readonly maxRemembered?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;

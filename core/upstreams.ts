@@ -32,25 +32,26 @@ export interface Served {
   readonly route: ModelRoute;
   /** Those that failed before. */
   readonly failed: readonly ModelRoute[];
-  /** What the provider was told. */
-  readonly messages: readonly ChatMessage[];
 }
 
-/** What is asked, but for the model. */
-export interface Asked {
+/** Who asks, and wants to know how it goes. */
+export interface Asker {
+  /** Called for each provider that is asked: what it is told, and how many remembered messages it is not. */
+  onAsked(told: readonly ChatMessage[], untold: number): void;
+  /** Called once, before the first part. */
+  onServed(served: Served): void;
+}
+
+export interface Question {
   readonly prompt: ChatPrompt;
   /** What the model may be told: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
-}
-
-export interface Question extends Asked {
   readonly found: FoundModel;
   readonly context: RequestContext;
   /** Milliseconds since the epoch; what is left until then is shared evenly between those still to be asked. */
   readonly deadlineMs: number;
-  /** Called once, before the first part. */
-  readonly onServed: (served: Served) => void;
+  readonly asker: Asker;
 }
 
 export interface Upstream {
@@ -101,7 +102,7 @@ class Attempt implements ProviderContext {
   readonly #clock: Pick<Clock, "now">;
   readonly #route: ModelRoute;
   /** Told when the answer begins. */
-  readonly #onServed: ((served: Served) => void) | undefined;
+  readonly #asker: Pick<Asker, "onServed"> | undefined;
   #hasPlace = false;
   #isBeginning = true;
   #parts: PartIterator | undefined;
@@ -113,7 +114,7 @@ class Attempt implements ProviderContext {
     state: State,
     admission: Admission | undefined,
     clock: Pick<Clock, "now">,
-    onServed: ((served: Served) => void) | undefined,
+    asker: Pick<Asker, "onServed"> | undefined,
   ) {
     this.signal = signal;
     this.requestId = requestId;
@@ -124,12 +125,8 @@ class Attempt implements ProviderContext {
     this.#admission = admission;
     this.#clock = clock;
     this.#route = route;
-    this.#onServed = onServed;
+    this.#asker = asker;
     this.first = this.#begin();
-  }
-
-  get messages(): readonly ChatMessage[] {
-    return this.#request.messages;
   }
 
   /** What comes after the first parts. */
@@ -183,7 +180,7 @@ class Attempt implements ProviderContext {
     this.#isBeginning = false;
     this.#state.lastSuccessMs = this.#clock.now();
     this.#admission?.succeeded();
-    this.#onServed?.({ route: this.#route, failed: [], messages: this.messages });
+    this.#asker?.onServed({ route: this.#route, failed: [] });
     return first;
   }
 
@@ -237,21 +234,24 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
 
   const attempt = (
     route: ModelRoute,
-    { prompt, transcript, conversation }: Asked,
+    { prompt, transcript, conversation, asker }: Question,
     context: RequestContext,
-    onServed?: (served: Served) => void,
+    hasFallbacks: boolean,
   ): Attempt => {
     const { provider, model } = route;
     const messages = transcript.messages(provider.maxRemembered);
+    asker.onAsked(messages, transcript.length - messages.length);
     const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
     provider.check?.(request);
     const state = stateOf(provider);
-    return new Attempt(route, request, context, state, admit(state, model), clock, onServed);
+    // With fallbacks whoever tries them tells, as they know who failed before.
+    const told = hasFallbacks ? undefined : asker;
+    return new Attempt(route, request, context, state, admit(state, model), clock, told);
   };
 
   /** Asks one after the other, until one begins to answer. */
   const begin = async (question: Question): Promise<Attempt> => {
-    const { context, deadlineMs, onServed } = question;
+    const { context, deadlineMs, asker } = question;
     const { route: first, fallbacks } = question.found;
     const { requestId, log, trace } = context;
     const failed: ModelRoute[] = [];
@@ -265,9 +265,9 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
       let asked: Attempt | undefined;
       try {
         route ??= await (fallbacks[turn - 1] as FindRoute)(shared);
-        asked = attempt(route, question, shared);
+        asked = attempt(route, question, shared, true);
         await abortable(asked.first, shared.signal);
-        onServed({ route, failed, messages: asked.messages });
+        asker.onServed({ route, failed });
         return asked;
       } catch (error) {
         asked?.close(error);
@@ -302,12 +302,7 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
   };
 }
 
-type Ask = (
-  route: ModelRoute,
-  asked: Asked,
-  context: RequestContext,
-  onServed?: (served: Served) => void,
-) => Attempt;
+type Ask = (route: ModelRoute, question: Question, context: RequestContext, hasFallbacks: boolean) => Attempt;
 
 /** The parts of an answer, asked for with the first `next`. */
 class Asking implements AsyncIterableIterator<StreamParts, unknown> {
@@ -338,11 +333,11 @@ class Asking implements AsyncIterableIterator<StreamParts, unknown> {
   }
 
   #start(): Promise<FirstParts> {
-    const { found, context, onServed } = this.#question;
+    const { found, context } = this.#question;
     const { route, fallbacks } = found;
     if (fallbacks.length > 0) return this.#startOneOf();
     try {
-      this.#asked = this.#attempt(route, this.#question, context, onServed);
+      this.#asked = this.#attempt(route, this.#question, context, false);
       return this.#asked.first;
     } catch (error) {
       return Promise.reject(error);

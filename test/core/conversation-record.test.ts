@@ -1,8 +1,10 @@
+import { heapStats } from "bun:jsc";
 import { expect, test } from "bun:test";
 import {
   decodeRecord,
   emptyRecord,
   encodeRecord,
+  encodeWithin,
   withSystem,
   withTurns,
 } from "../../core/conversation-record.ts";
@@ -51,4 +53,21 @@ test("reads texts that are written as whole messages, as they were at first", ()
   const earlier = [first, ...others.map((line) => asMessage[line] ?? line)].join("\n");
   expect(earlier).toContain('"content":"Yes"');
   expect(decodeRecord(earlier)?.turns.slice()).toEqual(remembered.turns.slice());
+});
+
+test("holds no text that it has dropped", () => {
+  const mebibyte = 2 ** 20;
+  const heldBytes = () => {
+    Bun.gc(true);
+    return heapStats().heapSize;
+  };
+  const before = heldBytes();
+  const records = Array.from({ length: 30 }, (_, index) => {
+    const long = [message("user", String(index).repeat(mebibyte)), message("assistant", "I see")];
+    const small = [message("user", "Hello"), message("assistant", "Hi".repeat(3000))];
+    const whole = withTurns(withTurns(emptyRecord(head), long, head), small, head);
+    return encodeWithin(whole, 10_000).record;
+  });
+  expect(heldBytes() - before).toBeLessThan(5 * mebibyte);
+  for (const record of records) expect(record.turns.length).toBe(2);
 });

@@ -62,12 +62,38 @@ test("a provider is told no more than can matter to it, its fallback everything,
     provider.requests.at(-1)?.request.messages.map(({ role, text }) => `${role[0]}:${text}`);
 
   const short = await say([brief]);
-  expect(told(brief)).toEqual(["s:S", "a:Hello there", "u:Hi", "a:Hello there", "u:Hi"]);
-  expect(short.dropped).toBe(5);
+  expect(told(brief)).toEqual(["s:S", "u:Hi", "a:Hello there", "u:Hi"]);
+  expect(short.dropped).toBe(6);
   const long = await say([failingBrief, thorough]);
   expect(told(thorough)).toHaveLength(10);
   expect(long.dropped).toBe(0);
   expect(long.promptTokens).toBeGreaterThan(short.promptTokens);
+});
+
+test("what a provider is not told counts as left out before it has answered, and where it fails", async () => {
+  let answer: NonNullable<Script["answer"]> = () => reply("Hello");
+  const brief = { ...named("brief", (request, context) => answer(request, context)), maxRemembered: 2 };
+  const { chat, records, clock } = gateway([brief], { STREAM_COMMIT_MS: "1000" });
+  const headers = { "x-session-id": "s" };
+  for (let turn = 0; turn < 3; turn++) await chat(ask, { headers });
+
+  let go = () => {};
+  answer = async function* () {
+    await new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    yield* reply("Late");
+  };
+  const streaming = chat(streamed, { headers });
+  await clock.advance(1000);
+  const response = await streaming;
+  expect(response.headers.get("x-context-dropped-messages")).toBe("4");
+  go();
+  expect(await response.text()).toContain("Late");
+
+  answer = () => failure(new ApiError("upstream_unavailable", "It is down."));
+  expect((await chat(ask, { headers })).status).toBe(503);
+  expect(records.slice(-2).map(({ droppedMessages }) => droppedMessages)).toEqual([4, 6]);
 });
 
 describe("a model's fallback", () => {

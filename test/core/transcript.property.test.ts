@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MessageList, noMessages, Transcript } from "../../core/transcript.ts";
 import type { ChatMessage } from "../../core/types.ts";
-import { asTexts, system, user } from "../support/remembered-chat.ts";
+import { assistant, asTexts, system, user } from "../support/remembered-chat.ts";
 
 const texts = (list: MessageList): string[] => asTexts(list.slice());
 
@@ -42,6 +42,14 @@ describe("a transcript", () => {
   test("has the system texts first, then what is remembered and what was sent", () => {
     expect(asTexts(transcript.messages())).toEqual(["s:S", "u:1", "u:2", "u:3", "u:new"]);
     expect(transcript.length).toBe(5);
+  });
+
+  test("leaves whole turns out: replies don't come without their question", () => {
+    const turns = ["1", "2", "3"].flatMap((text) => [user(text), assistant(text), assistant("more")]);
+    const chat = new Transcript([], new MessageList(turns), [user("new")]);
+    expect(asTexts(chat.messages(5))).toEqual(["u:3", "a:3", "a:more", "u:new"]);
+    expect(asTexts(chat.messages(2))).toEqual(["u:new"]);
+    expect(chat.messages(9)).toHaveLength(10);
   });
 
   test("leaves the oldest of what is remembered out, and nothing else", () => {

@@ -130,9 +130,9 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   return { text: options.safeText ? safeText(text) : text, droppedMessages };
 }
 
-/** The most messages that a prompt can have: each takes a line, its label and a character at least. */
+/** The most messages with text that a prompt can have: each takes a line, its label and a character at least. */
 export function maxMessages({ maxChars, labels }: Pick<PromptOptions, "maxChars" | "labels">): number {
-  const shortestLabel = Math.min(...Object.values(labels).map((label) => label.length));
+  const shortestLabel = Math.min(...Object.values(labels).map(countCodePoints));
   return Math.ceil(maxChars / (separator.length + shortestLabel + 1));
 }
 

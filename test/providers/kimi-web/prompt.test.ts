@@ -216,6 +216,7 @@ describe("a prompt's budget", () => {
 
   test("is the same without the older messages that `maxMessages` says can't matter", () => {
     const noLabels = { system: "", user: "", assistant: "", tool: "" };
+    const emoji = { system: "⚙️", user: "🧑‍🦰: ", assistant: "🤖", tool: "🔧🔧" };
     const said = fc.tuple(
       fc.constantFrom<Role>("user", "user", "assistant", "tool"),
       fc.constantFrom("x", "x", "y", "some more"),
@@ -224,7 +225,7 @@ describe("a prompt's budget", () => {
       fc.property(
         fc.array(said, { minLength: 1, maxLength: 60, size: "max" }),
         fc.integer({ min: 20, max: 200 }),
-        fc.constantFrom(noLabels, defaultLabels),
+        fc.constantFrom(noLabels, emoji, defaultLabels),
         (lines, maxChars, labels) => {
           const bound = maxMessages({ maxChars, labels });
           const whole = prompt(lines, { maxChars, labels });
