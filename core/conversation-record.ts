@@ -82,7 +82,7 @@ const hasTextAlone = (native: ChatMessage["native"]): boolean => {
   return true;
 };
 
-/** As short as it can be: most messages are texts of the user or the assistant, and fit many times into memory. */
+/** As short as it can be: most messages are texts of the user or the assistant, and a store holds the more of them. */
 const encodeMessage = (message: ChatMessage): string => {
   const { role, text, attachments, native } = message;
   if (native.content === text && native.role === role && attachments === undefined && hasTextAlone(native)) {

@@ -245,8 +245,8 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     provider.check?.(request);
     const state = stateOf(provider);
     // With fallbacks whoever tries them tells, as they know who failed before.
-    const told = hasFallbacks ? undefined : asker;
-    return new Attempt(route, request, context, state, admit(state, model), clock, told);
+    const toTell = hasFallbacks ? undefined : asker;
+    return new Attempt(route, request, context, state, admit(state, model), clock, toTell);
   };
 
   /** Asks one after the other, until one begins to answer. */

@@ -53,7 +53,7 @@ export async function onceUnlocked<T>(task: () => Promise<T>, clock: Pick<Clock,
     try {
       return await task();
     } catch (error) {
-      if (tries >= maxLockedTries || !(error as Error).message.includes(lockedMessage)) throw error;
+      if (tries >= maxLockedTries || !String(error).includes(lockedMessage)) throw error;
     }
     const pauseMs = Math.random() * Math.min(longestPauseMs, 2 ** tries);
     await new Promise<void>((resolve) => clock.schedule(resolve, pauseMs));
