@@ -299,7 +299,7 @@ export function decodeRecord(text: string): ConversationRecord | undefined {
 }
 
 /** The record without at least `excess` bytes of its oldest turns: a user's turn goes together with its reply. */
-const withoutOldest = (record: ConversationRecord, excess: number): ConversationRecord => {
+const withoutOldestTurns = (record: ConversationRecord, excess: number): ConversationRecord => {
   const { turns, retold, turnBytes, head } = record;
   let lines = record.turnLines;
   let newestLines = record.newestLines;
@@ -345,7 +345,7 @@ const headSlackBytes = 16;
 const withinBytes = (record: ConversationRecord, maxBytes: number): ConversationRecord => {
   const excess = sizeOf(record) - maxBytes;
   if (excess <= 0) return record;
-  const shorter = withoutOldest(record, excess + headSlackBytes);
+  const shorter = withoutOldestTurns(record, excess + headSlackBytes);
   if (shorter.turns.length > 0) return shorter;
   // Without its reply there is nothing to give a retry.
   const head = { ...shorter.head, last: undefined };

@@ -175,7 +175,7 @@ class StatelessTurn implements Turn {
   readonly conversation: ConversationRef;
 
   constructor(messages: readonly ChatMessage[], openedMs: number) {
-    this.transcript = new Transcript([], noMessages, messages);
+    this.transcript = new Transcript(messages);
     this.conversation = newConversation(openedMs);
   }
 
@@ -311,11 +311,10 @@ export function conversations(options: ConversationsOptions): Conversations {
   const replay = (call: ConversationCall, record: ConversationRecord, last: LastTurn): Turn => {
     const { head, system, turns } = record;
     const reply = turns.at(turns.length - 1);
-    const asked = turns.slice(0, turns.length - 1);
     return {
       transcript: head.keepsOwnHistory
-        ? new Transcript([], noMessages, call.messages)
-        : new Transcript(system, noMessages, asked),
+        ? new Transcript(call.messages)
+        : new Transcript(turns.slice(0, turns.length - 1), noMessages, system),
       conversation: { id: head.id, startedAtMs: head.startedAtMs },
       source: "store",
       async *answer() {

@@ -336,9 +336,14 @@ class Exchange implements Asker {
     return estimateUsage(withoutOldest(told, this.#trace.droppedMessages), this.#answer);
   }
 
+  /** Messages that the provider was not told, or has left out. */
+  get #droppedMessages(): number {
+    return this.#untold + this.#trace.droppedMessages;
+  }
+
   #headers(): Record<string, string> {
     const headers: Record<string, string> = {};
-    const droppedMessages = this.#untold + this.#trace.droppedMessages;
+    const droppedMessages = this.#droppedMessages;
     if (droppedMessages > 0) headers["x-context-dropped-messages"] = String(droppedMessages);
     if (this.#served) Object.assign(headers, servedHeaders(this.#served));
     if (this.#inbound.record.session && this.#options.isMemoryUnshared) headers["x-session-shared"] = "false";
@@ -349,10 +354,10 @@ class Exchange implements Asker {
     this.#lifetime.release();
     this.#reader?.close();
     const { record } = this.#inbound;
-    const { attempts, upstreamMs, droppedMessages } = this.#trace;
+    const { attempts, upstreamMs } = this.#trace;
     record.attempts = attempts;
     record.upstreamMs = upstreamMs;
-    record.droppedMessages = this.#untold + droppedMessages;
+    record.droppedMessages = this.#droppedMessages;
     record.charsOut = textLength(this.#answer.replies);
   }
 }

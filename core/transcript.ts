@@ -48,16 +48,18 @@ export class MessageList {
 
 export const noMessages = new MessageList([]);
 
-/** All that a model may be told in a turn. */
-export class Transcript {
-  readonly #system: readonly ChatMessage[];
-  readonly #remembered: MessageList;
-  readonly #sent: readonly ChatMessage[];
+const none: readonly ChatMessage[] = [];
 
-  constructor(system: readonly ChatMessage[], remembered: MessageList, sent: readonly ChatMessage[]) {
-    this.#system = system;
-    this.#remembered = remembered;
+/** All that a model may be told in a turn: what the client has sent, after what is remembered of earlier turns. */
+export class Transcript {
+  readonly #sent: readonly ChatMessage[];
+  readonly #remembered: MessageList;
+  readonly #system: readonly ChatMessage[];
+
+  constructor(sent: readonly ChatMessage[], remembered = noMessages, system = none) {
     this.#sent = sent;
+    this.#remembered = remembered;
+    this.#system = system;
   }
 
   get length(): number {

@@ -126,11 +126,11 @@ export function planTurn(
   const isUnremembered = (found: ConversationRecord | undefined): boolean =>
     namespace === "user" && (carriesHistory || found?.head.keepsOwnHistory === true);
 
-  let transcript = new Transcript(none, noMessages, messages);
+  let transcript = new Transcript(messages);
   if (record !== undefined && !isUnremembered(record)) {
     const toldSystem = hasSystem ? system : record.system;
-    if (!carriesHistory) transcript = new Transcript(toldSystem, retoldFor(record, turns), turns);
-    else if (!hasSystem) transcript = new Transcript(toldSystem, noMessages, messages);
+    if (!carriesHistory) transcript = new Transcript(turns, retoldFor(record, turns), toldSystem);
+    else if (!hasSystem) transcript = new Transcript(messages, noMessages, toldSystem);
   }
 
   const goesOn =

@@ -49,8 +49,13 @@ test("reads back what it has written", () => {
 
 test("reads texts that are written as whole messages, as they were at first", () => {
   const [first, ...others] = encodeRecord(remembered).text.split("\n");
-  const asMessage = { '["Yes"],': '{"role":"assistant","content":"Yes"},' } as Record<string, string>;
+  const text = String.raw`"A \"text\",\nin two lines"`;
+  const asMessage: Record<string, string> = {
+    [`${text},`]: `{"role":"user","content":${text}},`,
+    '["Yes"],': '{"role":"assistant","content":"Yes"},',
+  };
   const earlier = [first, ...others.map((line) => asMessage[line] ?? line)].join("\n");
+  expect(earlier).toContain(`"content":${text}`);
   expect(earlier).toContain('"content":"Yes"');
   expect(decodeRecord(earlier)?.turns.slice()).toEqual(remembered.turns.slice());
 });

@@ -37,7 +37,7 @@ test("a version of a list never changes, whatever others go on from it", () => {
 
 describe("a transcript", () => {
   const remembered = new MessageList([user("1"), user("2"), user("3")]);
-  const transcript = new Transcript([system("S")], remembered, [user("new")]);
+  const transcript = new Transcript([user("new")], remembered, [system("S")]);
 
   test("has the system texts first, then what is remembered and what was sent", () => {
     expect(asTexts(transcript.messages())).toEqual(["s:S", "u:1", "u:2", "u:3", "u:new"]);
@@ -46,7 +46,7 @@ describe("a transcript", () => {
 
   test("leaves whole turns out: replies don't come without their question", () => {
     const turns = ["1", "2", "3"].flatMap((text) => [user(text), assistant(text), assistant("more")]);
-    const chat = new Transcript([], new MessageList(turns), [user("new")]);
+    const chat = new Transcript([user("new")], new MessageList(turns));
     expect(asTexts(chat.messages(5))).toEqual(["u:3", "a:3", "a:more", "u:new"]);
     expect(asTexts(chat.messages(2))).toEqual(["u:new"]);
     expect(chat.messages(9)).toHaveLength(10);
