@@ -1,6 +1,6 @@
 /** Where the servers of Bun, Deno and Node write their log: standard output. */
 import process from "node:process";
-import { type LoggerOptions, prettyLine } from "../core/log.ts";
+import { type LoggerOptions, prettyLine } from "../core/operations/log.ts";
 
 /**
  * Writes what was logged in one turn of the event loop at once: a write costs more than the line, twice over in Deno

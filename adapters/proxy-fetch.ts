@@ -1,4 +1,4 @@
-import type { Environment } from "../core/config.ts";
+import type { Environment } from "../core/config/config.ts";
 import type { Fetch } from "../core/types.ts";
 
 /**

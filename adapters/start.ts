@@ -1,12 +1,13 @@
 /** What the servers of Bun, Deno and Node have in common: settings, a word on the terminal, and a good end. */
 import process from "node:process";
-import { type Config, ConfigError, type Environment } from "../core/config.ts";
-import { findEnvironment } from "../core/environment.ts";
+import { type Config, ConfigError, type Environment } from "../core/config/config.ts";
+import type { Handler } from "../core/gateway.ts";
 import type { StoreName } from "../core/stores/open-store.ts";
 import type { Fetch } from "../core/types.ts";
-import { configureHandler, type Handler } from "../handler.ts";
 import { endOnSignal } from "./end-on-signal.ts";
 import { logOutput } from "./log-output.ts";
+import { findEnvironment } from "./runtime.ts";
+import { configureHandler } from "./self-configuring.ts";
 import { storeDrivers } from "./store-drivers.ts";
 
 const giveUp = (message: string): never => {

@@ -1,6 +1,6 @@
 /** A Vercel Function, on its Node, Bun or Edge runtime; vercel.json sends every path here through api/index.ts. */
-import { findEnvironment } from "../core/environment.ts";
-import { selfConfiguring } from "../handler.ts";
+import { findEnvironment } from "./runtime.ts";
+import { selfConfiguring } from "./self-configuring.ts";
 
 export default selfConfiguring(() => ({
   environment: findEnvironment(),

@@ -5,9 +5,9 @@
  *     npm run demo
  */
 import OpenAI from "openai";
-import { parseConfig } from "../core/config.ts";
+import { parseConfig } from "../core/config/config.ts";
 import { createHandler } from "../handler.ts";
-import { startChatSite } from "../test/upstream/chat-site.ts";
+import { startChatSite } from "../test/fakes/chat-site.ts";
 
 /** What the stand-in says; like the real site it knows nothing but the one text that it is sent. */
 function reply(message: string): string {

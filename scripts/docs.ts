@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { errorMeanings } from "../core/error-meanings.ts";
+import { errorMeanings } from "../adapters/doctor/error-meanings.ts";
 import { type ErrorCode, errorTable } from "../core/errors.ts";
 import {
   callFaults,
@@ -14,7 +14,7 @@ import {
   pageFaults,
   siteFaults,
   upstreamFaults,
-} from "../test/faults/fault-table.ts";
+} from "../test/e2e/faults/fault-table.ts";
 
 export interface DocumentedSetting {
   readonly group: string;

@@ -4,10 +4,10 @@
  * expected, and how far it may be off: docs/operations.md.
  */
 import { startServer, stopAll } from "../bench/processes.ts";
+import { startChatSite } from "../test/fakes/chat-site.ts";
+import { startOpenAiUpstream } from "../test/fakes/openai-upstream.ts";
+import { siteControl } from "../test/fakes/site-control.ts";
 import { hasRedis, redisServer } from "../test/support/redis-server.ts";
-import { startChatSite } from "../test/upstream/chat-site.ts";
-import { startOpenAiUpstream } from "../test/upstream/openai-upstream.ts";
-import { siteControl } from "../test/upstream/site-control.ts";
 import { apiKey, gatewayClient } from "./soak/client.ts";
 import { disruptions } from "./soak/disruptions.ts";
 import { pickKind, streamCommitMs } from "./soak/traffic.ts";

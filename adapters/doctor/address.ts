@@ -1,6 +1,6 @@
 /** Whether clients will find the gateway: who may call, and whether its address is free or already its own. */
 import { createServer } from "node:net";
-import type { Config } from "../../core/config.ts";
+import type { Config } from "../../core/config/config.ts";
 import { bad, type Finding, good, warning, wordsOf } from "./finding.ts";
 
 const healthTimeoutMs = 2_000;

@@ -1,6 +1,7 @@
 /** What each failure means to the operator, and which setting to change. */
-import { errorMeanings } from "../../core/error-meanings.ts";
+
 import { ApiError, type ErrorCode } from "../../core/errors.ts";
+import { errorMeanings } from "./error-meanings.ts";
 
 export interface Advice {
   readonly means: string;

@@ -1,9 +1,9 @@
 /** One short message to a provider, as the gateway would send it. */
-import { listParts } from "../../core/answer.ts";
-import { systemClock } from "../../core/clock.ts";
-import { Lifetime } from "../../core/lifetime.ts";
-import { silentLogger } from "../../core/log.ts";
+import { listParts } from "../../core/chat/collect-answer.ts";
+import { silentLogger } from "../../core/operations/log.ts";
 import type { ChatRequest, Provider } from "../../core/types.ts";
+import { Lifetime } from "../../core/util/abort.ts";
+import { systemClock } from "../../core/util/clock.ts";
 
 const question = "Reply with the word OK.";
 

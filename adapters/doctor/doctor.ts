@@ -4,11 +4,17 @@
  */
 import process from "node:process";
 import { styleText } from "node:util";
-import { type Config, ConfigError, type Environment, parseConfig, settingNames } from "../../core/config.ts";
-import { findEnvironment, findFetch } from "../../core/environment.ts";
+import {
+  type Config,
+  ConfigError,
+  type Environment,
+  parseConfig,
+  settingNames,
+} from "../../core/config/config.ts";
+import { version } from "../../core/config/version.ts";
 import type { Fetch } from "../../core/types.ts";
-import { version } from "../../core/version.ts";
 import { proxyFetch } from "../proxy-fetch.ts";
+import { findEnvironment, findFetch } from "../runtime.ts";
 import { examineAddress } from "./address.ts";
 import { bad, type Finding, good } from "./finding.ts";
 import { examineNames } from "./names.ts";

@@ -1,7 +1,7 @@
 /** Whether a host can be reached at all: its name, and a connection. */
 import { lookup } from "node:dns/promises";
 import { connect } from "node:net";
-import type { Environment } from "../../core/config.ts";
+import type { Environment } from "../../core/config/config.ts";
 import { bad, type Finding, good, skipped, wordsOf } from "./finding.ts";
 
 const connectTimeoutMs = 5_000;

@@ -1,9 +1,9 @@
 /** Whether the names that settings give to models lead to one. */
-import type { Config } from "../../core/config.ts";
-import { silentLogger } from "../../core/log.ts";
-import { modelDirectory } from "../../core/models.ts";
+import type { Config } from "../../core/config/config.ts";
+import { createHandler } from "../../core/gateway.ts";
+import { silentLogger } from "../../core/operations/log.ts";
+import { modelDirectory } from "../../core/routing/model-directory.ts";
 import type { Fetch } from "../../core/types.ts";
-import { createHandler } from "../../handler.ts";
 import { bad, type Finding, good } from "./finding.ts";
 
 const timeoutMs = 15_000;

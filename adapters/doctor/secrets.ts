@@ -1,5 +1,5 @@
 /** Takes the settings' secrets out of whatever is printed, should an error of somebody else's repeat one. */
-import type { Config } from "../../core/config.ts";
+import type { Config } from "../../core/config/config.ts";
 
 /** Shorter ones could be a piece of any word. */
 const shortestSecret = 6;

@@ -1,7 +1,7 @@
 /** The chat site: its hosts, its page, the nonce in it, and one message. */
-import type { Environment, SiteSettings } from "../../core/config.ts";
+import type { Environment, SiteSettings } from "../../core/config/config.ts";
 import { ApiError } from "../../core/errors.ts";
-import { kimiWeb } from "../../core/providers/kimi-web/kimi-web.ts";
+import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
 import type { Fetch } from "../../core/types.ts";
 import { adviceFor, refusedNonce, siteAdvice } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";

@@ -1,9 +1,10 @@
 /** The store of the conversations: opened as a server would, then written, read and deleted. */
-import { systemClock } from "../../core/clock.ts";
-import type { Config } from "../../core/config.ts";
-import { silentLogger } from "../../core/log.ts";
+
+import type { Config } from "../../core/config/config.ts";
+import { silentLogger } from "../../core/operations/log.ts";
 import { openStore, type StoreName } from "../../core/stores/open-store.ts";
 import type { Fetch, LogFields, SessionStore } from "../../core/types.ts";
+import { systemClock } from "../../core/util/clock.ts";
 import { storeDrivers } from "../store-drivers.ts";
 import { storeAdvice } from "./advice.ts";
 import { bad, type Finding, good, warning, wordsOf } from "./finding.ts";

@@ -1,7 +1,7 @@
 /** An OpenAI-compatible upstream: its host, its list of models, and one message. */
-import type { Config, Environment } from "../../core/config.ts";
-import { silentLogger } from "../../core/log.ts";
-import { openAiCompatible } from "../../core/providers/openai-compatible.ts";
+import type { Config, Environment } from "../../core/config/config.ts";
+import { silentLogger } from "../../core/operations/log.ts";
+import { openAiCompatible } from "../../core/providers/openai-compatible/provider.ts";
 import type { Fetch } from "../../core/types.ts";
 import { adviceFor, upstreamAdvice } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";

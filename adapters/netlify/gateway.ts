@@ -1,6 +1,6 @@
 /** A Netlify Function, which streams. */
-import { findEnvironment } from "../../core/environment.ts";
-import { selfConfiguring } from "../../handler.ts";
+import { findEnvironment } from "../runtime.ts";
+import { selfConfiguring } from "../self-configuring.ts";
 
 const gateway = selfConfiguring(() => ({
   environment: findEnvironment(),

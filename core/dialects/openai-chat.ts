@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { ApiError } from "../errors.ts";
-import { encodeSseEvent } from "../sse.ts";
+import { encodeSseEvent } from "../http/sse.ts";
 import type {
   Answer,
   ChatMessage,

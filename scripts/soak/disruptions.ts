@@ -1,6 +1,7 @@
 /** What happens to site and store during a soak, and which failures that explains. */
+
+import type { SiteControl } from "../../test/fakes/site-control.ts";
 import type { RedisServer } from "../../test/support/redis-server.ts";
-import type { SiteControl } from "../../test/upstream/site-control.ts";
 
 export interface Disruptions {
   /** Disrupts one thing after another until it is told to stop. */

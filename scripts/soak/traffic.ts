@@ -1,5 +1,5 @@
 /** What the clients of a soak do: good requests and bad ones, each with the outcomes that it may have. */
-import { callFaults } from "../../test/faults/fault-table.ts";
+import { callFaults } from "../../test/e2e/faults/fault-table.ts";
 import type { Answer, Client, RawQuestion } from "./client.ts";
 import { model } from "./client.ts";
 

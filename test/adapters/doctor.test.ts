@@ -3,12 +3,12 @@ import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startChatSite } from "../fakes/chat-site.ts";
+import { jsonScript, startOpenAiUpstream } from "../fakes/openai-upstream.ts";
+import { siteControl } from "../fakes/site-control.ts";
 import { freePort } from "../support/free-port.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
 import { startServer } from "../support/start-server.ts";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { jsonScript, startOpenAiUpstream } from "../upstream/openai-upstream.ts";
-import { siteControl } from "../upstream/site-control.ts";
 
 const root = join(import.meta.dir, "../..");
 const chatSite = startChatSite();

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
+import { startChatSite } from "../fakes/chat-site.ts";
+import { siteControl } from "../fakes/site-control.ts";
 import { startServer } from "../support/start-server.ts";
 import { until } from "../support/until.ts";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { siteControl } from "../upstream/site-control.ts";
 
 test("a second signal ends a server at once, whatever still runs", async () => {
   const chatSite = startChatSite();

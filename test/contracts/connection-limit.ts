@@ -1,9 +1,9 @@
 import { expect } from "bun:test";
 import { connect } from "node:net";
+import { startChatSite } from "../fakes/chat-site.ts";
+import { siteControl } from "../fakes/site-control.ts";
 import { type ServerOptions, startServer } from "../support/start-server.ts";
 import { until } from "../support/until.ts";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { siteControl } from "../upstream/site-control.ts";
 
 /** More than the 256 that Bun opens unless its environment says otherwise. */
 const calls = 300;

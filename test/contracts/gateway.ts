@@ -4,14 +4,14 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { startChatSite } from "../fakes/chat-site.ts";
+import { replyTexts } from "../fakes/faults.ts";
+import { type SiteControl, siteControl } from "../fakes/site-control.ts";
 import { arrivalTimes } from "../support/arrival-times.ts";
 import { type OpenAiSchema, schemaErrors } from "../support/openai-schema.ts";
 import type { Server } from "../support/start-server.ts";
 import { sseData } from "../support/test-handler.ts";
 import { until } from "../support/until.ts";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { replyTexts } from "../upstream/faults.ts";
-import { type SiteControl, siteControl } from "../upstream/site-control.ts";
 
 export interface GatewayUnderTest {
   /** Starts a gateway with these settings. */

@@ -1,9 +1,9 @@
 /** What no gateway may be fooled by, whichever adapter and runtime serves it: bytes that no client library would send. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { startChatSite } from "../fakes/chat-site.ts";
+import { siteControl } from "../fakes/site-control.ts";
 import { rawRequest } from "../support/raw-request.ts";
 import type { Server } from "../support/start-server.ts";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { siteControl } from "../upstream/site-control.ts";
 
 type Started = Pick<Server, "url" | "stop">;
 

@@ -1,9 +1,9 @@
 /** What every session store must do, whatever runs it: a list of cases, each on a store of its own. */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { systemClock } from "../../core/clock.ts";
 import type { Clock, SessionStore } from "../../core/types.ts";
-import { fakeClock } from "../support/fake-clock.ts";
+import { systemClock } from "../../core/util/clock.ts";
+import { fakeClock } from "../fakes/fake-clock.ts";
 
 export interface StoreUnderTest {
   readonly store: SessionStore;

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Span, type Tracer, trace } from "@opentelemetry/api";
 import type { Handler } from "../../handler.ts";
-import { failure, scriptedProvider } from "../support/scripted-provider.ts";
+import { failure, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -69,7 +69,7 @@ test("its OpenTelemetry program makes a span of each request", async () => {
     file,
     code
       .replace('"kimi-ai-2api"', JSON.stringify(join(root, "handler.ts")))
-      .replace('"kimi-ai-2api/core/config"', JSON.stringify(join(root, "core/config.ts")))
+      .replace('"kimi-ai-2api/core/config/config"', JSON.stringify(join(root, "core/config/config.ts")))
       .replace("parseConfig(process.env)", 'parseConfig({ LOG_LEVEL: "silent" })'),
   );
   const { handler }: { handler: Handler } = await import(file);

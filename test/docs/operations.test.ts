@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { settingNames } from "../../core/config.ts";
+import { settingNames } from "../../core/config/config.ts";
 import { errorTable } from "../../core/errors.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { parseConfig } from "../../core/config.ts";
+import { parseConfig } from "../../core/config/config.ts";
 import { errorTable } from "../../core/errors.ts";
 
 const page = readFileSync(join(import.meta.dir, "../../docs/upstreams.md"), "utf8");

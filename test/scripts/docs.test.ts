@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { parseConfig, settingNames } from "../../core/config.ts";
+import { parseConfig, settingNames } from "../../core/config/config.ts";
 import { errorTable } from "../../core/errors.ts";
 import { documentedSettings, documents, withTables } from "../../scripts/docs.ts";
 

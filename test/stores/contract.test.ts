@@ -1,8 +1,8 @@
 import { afterAll, test } from "bun:test";
 import { casesFor } from "../contracts/store.ts";
 import { storeSubjects } from "../contracts/store-subjects.ts";
+import { upstashBridge } from "../fakes/upstash-bridge.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
-import { upstashBridge } from "../support/upstash-bridge.ts";
 
 const redis = hasRedis() ? await redisServer() : undefined;
 const bridge = redis && (await upstashBridge(redis.url));

@@ -3,9 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
-import { systemClock } from "../../core/clock.ts";
 import { type DenoKv, denoKvStore } from "../../core/stores/deno-kv.ts";
-import { fakeClock } from "../support/fake-clock.ts";
+import { systemClock } from "../../core/util/clock.ts";
+import { fakeClock } from "../fakes/fake-clock.ts";
 
 const openMemory = async () => {
   const kv = await storeDrivers.openKv?.(":memory:");

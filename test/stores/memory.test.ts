@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { memoryStore } from "../../core/stores/memory.ts";
-import { fakeClock } from "../support/fake-clock.ts";
+import { fakeClock } from "../fakes/fake-clock.ts";
 
 test("drops the least recently used of more than maxEntries", () => {
   const store = memoryStore({ maxEntries: 2, clock: fakeClock() });

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
+import { configureHandler } from "../../adapters/self-configuring.ts";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
 import type { DenoKv } from "../../core/stores/deno-kv.ts";
 import { type OpenStoreOptions, openStore } from "../../core/stores/open-store.ts";
 import type { LogFields } from "../../core/types.ts";
-import { configureHandler } from "../../handler.ts";
-import { fakeClock } from "../support/fake-clock.ts";
+import { fakeClock } from "../fakes/fake-clock.ts";
 
 const setUp = (options: Partial<OpenStoreOptions>) => {
   const warnings: [string, LogFields | undefined][] = [];

@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
-import { systemClock } from "../../core/clock.ts";
 import { redisStore } from "../../core/stores/redis.ts";
 import { redisRestStore } from "../../core/stores/redis-rest.ts";
 import type { SessionStore } from "../../core/types.ts";
+import { systemClock } from "../../core/util/clock.ts";
+import { upstashBridge } from "../fakes/upstash-bridge.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
-import { upstashBridge } from "../support/upstash-bridge.ts";
 
 const timeoutMs = 150;
 const ttlMs = 60_000;

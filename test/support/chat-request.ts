@@ -1,5 +1,5 @@
 /** What a provider is asked, for tests that call one directly. */
-import { listParts } from "../../core/answer.ts";
+import { listParts } from "../../core/chat/collect-answer.ts";
 import type {
   ChatMessage,
   ChatRequest,

@@ -1,6 +1,6 @@
 import { afterAll } from "bun:test";
-import { startChatSite } from "../upstream/chat-site.ts";
-import { type SiteControl, siteControl } from "../upstream/site-control.ts";
+import { startChatSite } from "../fakes/chat-site.ts";
+import { type SiteControl, siteControl } from "../fakes/site-control.ts";
 import { type Server, startServer } from "./start-server.ts";
 
 /** A gateway with its chat site, for the suite that starts it at its top. */

@@ -1,5 +1,5 @@
 import { afterAll } from "bun:test";
-import { type OpenAiUpstream, startOpenAiUpstream } from "../upstream/openai-upstream.ts";
+import { type OpenAiUpstream, startOpenAiUpstream } from "../fakes/openai-upstream.ts";
 import { startServer } from "./start-server.ts";
 
 export interface UpstreamGateway {

@@ -1,6 +1,6 @@
 /** Conversations over a store that counts and can fail, with a model that replies as it is told. */
-import { addPart, emptyAnswer, listParts } from "../../core/answer.ts";
-import { type ConversationCall, conversations } from "../../core/conversations.ts";
+import { addPart, emptyAnswer, listParts } from "../../core/chat/collect-answer.ts";
+import { type ConversationCall, conversations } from "../../core/conversations/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import type {
@@ -13,7 +13,7 @@ import type {
   SessionStore,
   StreamPart,
 } from "../../core/types.ts";
-import { type FakeClock, fakeClock } from "./fake-clock.ts";
+import { type FakeClock, fakeClock } from "../fakes/fake-clock.ts";
 
 export const message = (role: Role, text: string): ChatMessage => ({
   role,

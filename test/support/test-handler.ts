@@ -1,7 +1,7 @@
-import { type Environment, parseConfig } from "../../core/config.ts";
+import { type Environment, parseConfig } from "../../core/config/config.ts";
 import type { LogFields, Logger, RequestRecord } from "../../core/types.ts";
 import { createHandler, type HandlerOptions } from "../../handler.ts";
-import { scriptedProvider } from "./scripted-provider.ts";
+import { scriptedProvider } from "../fakes/scripted-provider.ts";
 
 export interface LoggedLine {
   readonly level: keyof Logger;

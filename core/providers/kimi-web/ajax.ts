@@ -1,9 +1,9 @@
 /** The chat's one call: a form that is posted to WordPress's admin-ajax.php, and what its answer means. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch } from "../../types.ts";
-import { cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
-import { parseCookies } from "./cookies.ts";
-import { findJson } from "./find-json.ts";
+import { cleanErrorText, readRetryAfterMs } from "../shared/upstream-http.ts";
+import { parseCookies } from "./nonce/cookies.ts";
+import { findJson } from "./reply/find-json.ts";
 import {
   callSite,
   challengeFault,

@@ -1,7 +1,7 @@
 /** What the site's web server says, whoever it was asked for: reading it whole, and the faults of host and edge. */
 import { ApiError } from "../../errors.ts";
 import type { Fetch } from "../../types.ts";
-import { BodyReader, cleanErrorText, readRetryAfterMs } from "../upstream-http.ts";
+import { BodyReader, cleanErrorText, readRetryAfterMs } from "../shared/upstream-http.ts";
 
 /** A response that has been read. */
 export interface SiteResponse {

@@ -1,7 +1,8 @@
 /** Leaves out the oldest turns of a chat that is longer than its model takes. */
-import { isSystem } from "../../messages.ts";
-import { estimateTokens } from "../../tokens.ts";
+
 import type { ChatMessage } from "../../types.ts";
+import { estimateTokens } from "../../util/estimate-tokens.ts";
+import { isSystem } from "../../util/messages.ts";
 
 /** What the framing of a message costs, and about what an image does; OpenAI's own figures. */
 const messageTokens = 4;

@@ -1,7 +1,7 @@
 /** The models of an upstream that is asked for them: kept a while, asked once at a time, old ones rather than none. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Model } from "../../types.ts";
-import { type SharedTask, sharedTask } from "../shared-task.ts";
+import { type SharedTask, sharedTask } from "../shared/shared-task.ts";
 
 export interface ListedModelsOptions {
   /** The upstream's name, for messages. */

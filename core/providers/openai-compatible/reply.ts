@@ -1,8 +1,8 @@
 /** What an upstream answered, whole or event by event, as parts. Loose: vendors differ in everything but the idea. */
 import { createParser, type EventSourceParser } from "eventsource-parser";
 import { ApiError } from "../../errors.ts";
-import { isDeeperThan } from "../../json-depth.ts";
 import type { FinishReason, StreamPart, Usage } from "../../types.ts";
+import { isDeeperThan } from "../../util/json.ts";
 
 type Fields = Record<string, unknown>;
 

@@ -1,7 +1,7 @@
 /** One request at an OpenAI-compatible upstream, from its first byte to the end of its connection. */
 import type { ApiError } from "../../errors.ts";
 import type { ChatRequest, Clock, Fetch, ProviderContext, StreamPart } from "../../types.ts";
-import { BodyReader, failConnection, isClosedConnection } from "../upstream-http.ts";
+import { BodyReader, failConnection, isClosedConnection } from "../shared/upstream-http.ts";
 import { ReplyReader } from "./reply.ts";
 
 /** What all calls to one upstream have in common. */

@@ -1,6 +1,6 @@
 /** An upstream's error answers as ApiErrors: its status, code and words, without our key. */
 import { ApiError, type ErrorCode, errorTable } from "../../errors.ts";
-import { cleanErrorText } from "../upstream-http.ts";
+import { cleanErrorText } from "../shared/upstream-http.ts";
 
 export interface UpstreamErrorOptions {
   /** The upstream's name, for messages. */

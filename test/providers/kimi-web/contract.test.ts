@@ -1,7 +1,7 @@
-import { kimiWeb } from "../../../core/providers/kimi-web/kimi-web.ts";
+import { kimiWeb } from "../../../core/providers/kimi-web/provider.ts";
 import { providerContract } from "../../contracts/provider.ts";
-import { startChatSite } from "../../upstream/chat-site.ts";
-import { siteControl } from "../../upstream/site-control.ts";
+import { startChatSite } from "../../fakes/chat-site.ts";
+import { siteControl } from "../../fakes/site-control.ts";
 
 /** Looks until it is so. */
 const until = async (isSo: () => Promise<boolean>): Promise<void> => {

@@ -4,9 +4,9 @@
  */
 
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
-import { listParts } from "../../../core/answer.ts";
+import { listParts } from "../../../core/chat/collect-answer.ts";
 import { ApiError, type ErrorCode } from "../../../core/errors.ts";
-import { type KimiWebOptions, kimiWeb } from "../../../core/providers/kimi-web/kimi-web.ts";
+import { type KimiWebOptions, kimiWeb } from "../../../core/providers/kimi-web/provider.ts";
 import type {
   ChatMessage,
   ChatRequest,
@@ -17,17 +17,17 @@ import type {
   StreamParts,
   Trace,
 } from "../../../core/types.ts";
-import { providerContext } from "../../support/chat-request.ts";
-import { type FakeClock, fakeClock, settle } from "../../support/fake-clock.ts";
-import { startForbiddenHost } from "../../support/forbidden-host.ts";
 import {
   furtherBrokenPageVariants,
   furtherPageVariants,
   sharedBrokenPageVariants,
   sharedPageVariants,
-} from "../../upstream/chat-page.ts";
-import { replyTexts } from "../../upstream/faults.ts";
-import { siteUnderTest } from "../../upstream/site-under-test.ts";
+} from "../../fakes/chat-page.ts";
+import { type FakeClock, fakeClock, settle } from "../../fakes/fake-clock.ts";
+import { replyTexts } from "../../fakes/faults.ts";
+import { siteUnderTest } from "../../fakes/site-under-test.ts";
+import { providerContext } from "../../support/chat-request.ts";
+import { startForbiddenHost } from "../../support/forbidden-host.ts";
 
 const site = await siteUnderTest();
 afterAll(() => site.stop());

@@ -1,0 +1,176 @@
+/** The rules of memory, apart from where it is kept: what the model is told, and what is written down afterwards. */
+
+import type { Answer, ChatMessage, ConversationRef } from "../types.ts";
+import { isSystem } from "../util/messages.ts";
+import {
+  type ConversationRecord,
+  type EncodedRecord,
+  emptyRecord,
+  encodeRecord,
+  encodeWithin,
+  type LastTurn,
+  type RecordHead,
+  replyMessage,
+  withSystem,
+  withTurns,
+} from "./record.ts";
+import { MessageList, noMessages, Transcript } from "./transcript.ts";
+
+/** How long it is known that a client keeps its history itself, in milliseconds. */
+const ownHistoryTtlMs = 30 * 24 * 3_600_000;
+
+export interface TurnRequest {
+  /** `user` alone can come to mean "remember nothing"; X-Session-Id always continues. */
+  readonly namespace: "session" | "user";
+  readonly messages: readonly ChatMessage[];
+  /** What is kept with the reply so that a retry of the request is known. */
+  readonly identity: Pick<LastTurn, "request" | "idempotencyKey">;
+}
+
+export interface TurnLimits {
+  readonly ttlMs: number;
+  readonly maxBytes: number;
+}
+
+/** What to write in place of what was found. */
+export interface KeptTurn extends EncodedRecord {
+  readonly ttlMs: number;
+  /** Whether the new turn had room in it. */
+  readonly isWhole: boolean;
+}
+
+export interface TurnPlan {
+  readonly transcript: Transcript;
+  readonly conversation: ConversationRef;
+  /**
+   * What takes the place of the stored turns even if this one comes to nothing: else the next chat of a client that has
+   * just shown its own history would see them.
+   */
+  readonly instead: ((generation: string | undefined) => KeptTurn) | undefined;
+  /** `found` is what is stored by now: another turn may have been faster. */
+  keep(
+    answer: Answer,
+    found: ConversationRecord | undefined,
+    generation: string | undefined,
+    nowMs: number,
+  ): KeptTurn;
+}
+
+const idLength = 9;
+const idCount = 36 ** idLength;
+const randomWords = new Uint32Array(2);
+
+/** A conversation that nobody has seen yet. */
+export const newConversation = (startedAtMs: number): ConversationRef => {
+  crypto.getRandomValues(randomWords);
+  const [high, low] = randomWords as unknown as readonly [number, number];
+  // 53 bits, all that a number holds exactly: 88 times as many as there are ids, so that none is much likelier.
+  const number = (high % 2 ** 21) * 2 ** 32 + low;
+  return { id: (number % idCount).toString(36).padStart(idLength, "0"), startedAtMs };
+};
+
+const isAssistant = ({ role }: ChatMessage): boolean => role === "assistant";
+
+const isUser = ({ role }: ChatMessage): boolean => role === "user";
+
+/**
+ * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
+ * some insist on; over and done, it is left out.
+ */
+const retoldFor = ({ turns, retold }: ConversationRecord, next: readonly ChatMessage[]): MessageList => {
+  if (retold === turns || next.some(isUser)) return retold;
+  const goesOnFrom = Math.max(turns.slice().findLastIndex(isUser), 0);
+  return new MessageList([...retold.slice(0, goesOnFrom), ...turns.slice(goesOnFrom)]);
+};
+
+/** Whether a client's own history goes on from the turns that are stored. */
+const extendsStored = (history: readonly ChatMessage[], { turns, head }: ConversationRecord): boolean =>
+  turns.slice().every(({ role, text }, index) => {
+    const own = history[head.droppedMessages + index];
+    return own?.role === role && own.text === text;
+  });
+
+/** Of several replies one is remembered, which is not what a retry asks for. */
+const lastTurn = ({ replies, usage }: Answer, identity: TurnRequest["identity"]): LastTurn | undefined => {
+  const finishReason = replies[0]?.finishReason;
+  if (finishReason === undefined || replies.length > 1) return undefined;
+  return { request: identity.request, idempotencyKey: identity.idempotencyKey, finishReason, usage };
+};
+
+/** The mark of a client that keeps its history itself. */
+const marker = (conversation: ConversationRef, generation: string | undefined, nowMs: number): KeptTurn => {
+  const record = emptyRecord({
+    ...conversation,
+    finishedAtMs: nowMs,
+    expiresAtMs: nowMs + ownHistoryTtlMs,
+    droppedMessages: 0,
+    keepsOwnHistory: true,
+    generation,
+  });
+  return { ...encodeRecord(record), ttlMs: ownHistoryTtlMs, isWhole: true };
+};
+
+const none: readonly ChatMessage[] = [];
+
+/** Plans a turn after what is remembered, if anything is. */
+export function planTurn(
+  { namespace, messages, identity }: TurnRequest,
+  record: ConversationRecord | undefined,
+  { ttlMs, maxBytes }: TurnLimits,
+  nowMs: number,
+): TurnPlan {
+  const hasSystem = messages.some(isSystem);
+  const system = hasSystem ? messages.filter(isSystem) : none;
+  const turns = hasSystem ? messages.filter((message) => !isSystem(message)) : messages;
+  const carriesHistory = turns.some(isAssistant);
+  /** Whether the turn is one of a client that keeps its history itself, and is not to be remembered. */
+  const isUnremembered = (found: ConversationRecord | undefined): boolean =>
+    namespace === "user" && (carriesHistory || found?.head.keepsOwnHistory === true);
+
+  let transcript = new Transcript(messages);
+  if (record !== undefined && !isUnremembered(record)) {
+    const toldSystem = hasSystem ? system : record.system;
+    if (!carriesHistory) transcript = new Transcript(turns, retoldFor(record, turns), toldSystem);
+    else if (!hasSystem) transcript = new Transcript(messages, noMessages, toldSystem);
+  }
+
+  const goesOn =
+    record !== undefined && !record.head.keepsOwnHistory && (!carriesHistory || extendsStored(turns, record));
+  const conversation: ConversationRef = goesOn
+    ? { id: record.head.id, startedAtMs: record.head.startedAtMs }
+    : newConversation(nowMs);
+
+  const dropsStored =
+    namespace === "user" && carriesHistory && record !== undefined && !record.head.keepsOwnHistory;
+  return {
+    transcript,
+    conversation,
+    instead: dropsStored ? (generation) => marker(conversation, generation, nowMs) : undefined,
+
+    keep(answer, found, generation, finishedAtMs) {
+      const isMarker = isUnremembered(found);
+      const goesOnFrom = isMarker || carriesHistory ? undefined : found;
+      const lifeMs = isMarker ? ownHistoryTtlMs : ttlMs;
+      const head: RecordHead = {
+        id: goesOnFrom?.head.id ?? conversation.id,
+        startedAtMs: goesOnFrom?.head.startedAtMs ?? conversation.startedAtMs,
+        finishedAtMs,
+        expiresAtMs: finishedAtMs + lifeMs,
+        droppedMessages: goesOnFrom?.head.droppedMessages ?? 0,
+        keepsOwnHistory: isMarker ? true : undefined,
+        generation,
+        last: lastTurn(answer, identity),
+      };
+      const reply = answer.replies[0] && replyMessage(answer.replies[0]);
+      const kept = isMarker ? none : turns;
+      const keptSystem = isMarker ? none : hasSystem ? system : (found?.system ?? none);
+      const before =
+        goesOnFrom?.system === keptSystem
+          ? goesOnFrom
+          : withSystem(goesOnFrom ?? emptyRecord(head), keptSystem);
+      const whole = withTurns(before, reply ? kept.concat(reply) : kept, head);
+      const { record: left, text } = encodeWithin(whole, maxBytes);
+      return { record: left, text, ttlMs: lifeMs, isWhole: isMarker || left.turns.length > 0 };
+    },
+  };
+}

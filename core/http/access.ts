@@ -1,0 +1,88 @@
+/** Who may call: API keys, and for a server without keys the check that only this machine calls. */
+
+import type { Access, NamedKey } from "../config/config.ts";
+import { ApiError } from "../errors.ts";
+import { type Cors, hostOfOrigin, isLoopbackHost } from "./cors.ts";
+
+export interface Caller {
+  /** For the log. */
+  readonly name: string;
+  /** The API key; "" on a server without keys. */
+  readonly key: string;
+}
+
+export interface AccessOptions {
+  readonly access: Access;
+  readonly apiKeys: readonly NamedKey[];
+  readonly corsOrigins: "*" | readonly string[] | undefined;
+  readonly cors: Pick<Cors, "allows">;
+}
+
+/** Who calls where nobody needs a key. */
+export const anyone: Caller = { name: "anyone", key: "" };
+
+/** Compares whole texts, in a time that tells nothing but their length. */
+const equalsInConstantTime = (given: string, expected: string): boolean => {
+  let difference = given.length ^ expected.length;
+  for (let index = 0; index < expected.length; index++) {
+    difference |= expected.charCodeAt(index) ^ given.charCodeAt(index % (given.length || 1));
+  }
+  return difference === 0;
+};
+
+const bearer = /^bearer +(\S+) *$/i;
+
+/** Returns who calls, or throws an ApiError. */
+export function accessControl({
+  access,
+  apiKeys,
+  corsOrigins,
+  cors,
+}: AccessOptions): (headers: Headers) => Caller {
+  const byKey = (headers: Headers): Caller => {
+    const key = bearer.exec(headers.get("authorization") ?? "")?.[1];
+    if (key === undefined) {
+      throw new ApiError("missing_api_key", "Send your API key in the header `Authorization: Bearer KEY`.", {
+        headers: { "www-authenticate": "Bearer" },
+      });
+    }
+    let caller: Caller | undefined;
+    for (const candidate of apiKeys) if (equalsInConstantTime(key, candidate.key)) caller ??= candidate;
+    if (caller === undefined)
+      throw new ApiError("invalid_api_key", "The API key is not valid on this server.");
+    return caller;
+  };
+
+  // Without keys any web page that the user opens could call, also by a name that it points at this machine.
+  const fromThisMachine = (headers: Headers): Caller => {
+    if (corsOrigins === "*") return anyone;
+    const host = headers.get("host");
+    const origin = headers.get("origin");
+    const originAllowed = origin === null || cors.allows(origin);
+    const hostAllowed =
+      host === null ||
+      isLoopbackHost(host) ||
+      corsOrigins?.some((allowed) => hostOfOrigin(allowed) === host.toLowerCase());
+    if (originAllowed && hostAllowed) return anyone;
+    throw new ApiError(
+      "forbidden_origin",
+      "This server has no API key and answers only this machine. Set API_MASTER_KEY, or allow the page's origin in CORS_ORIGIN.",
+    );
+  };
+
+  switch (access) {
+    case "keys":
+      return byKey;
+    case "open":
+      return () => anyone;
+    case "loopback":
+      return fromThisMachine;
+    case "unconfigured":
+      return () => {
+        throw new ApiError(
+          "api_key_not_configured",
+          "This server can be reached from outside and has no API key yet. Its operator must set API_MASTER_KEY (or API_KEYS); API_MASTER_KEY=1 opens it to everyone.",
+        );
+      };
+  }
+}

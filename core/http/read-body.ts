@@ -1,0 +1,103 @@
+/** A request's body as JSON, with bounds on what is read. */
+import { ApiError } from "../errors.ts";
+import type { Lifetime } from "../util/abort.ts";
+import { isDeeperThan } from "../util/json.ts";
+
+const tooLarge = (maxBytes: number) =>
+  new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
+
+const joined = (chunks: readonly Uint8Array[], length: number): Uint8Array => {
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+};
+
+/** Stops reading as soon as there is too much. */
+async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  return joined(chunks, length);
+}
+
+function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
+  const declared = request.headers.get("content-length");
+  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
+  if (declared !== null) return request.arrayBuffer();
+  return request.body === null ? Promise.resolve(new Uint8Array()) : readBounded(request.body, maxBytes);
+}
+
+/** No request that means something comes near it. */
+const maxDepth = 100;
+
+const tooSlow = () =>
+  new ApiError("request_timeout", "The request body did not arrive in time.", {
+    headers: { connection: "close" },
+  });
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+export interface JsonBody {
+  readonly text: string;
+  readonly value: unknown;
+}
+
+/** What a body that can't be read means; the request's deadline means that it came too slowly. */
+const readingFailed = (error: unknown): ApiError => {
+  if (error instanceof ApiError) return error.code === "upstream_timeout" ? tooSlow() : error;
+  return new ApiError("client_closed_request", "The request body ended early.", { cause: error });
+};
+
+/**
+ * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
+ * connection stay open. Throws ApiError request_too_large, request_timeout, invalid_request or client_closed_request.
+ */
+export function readBody(
+  request: Request,
+  maxBytes: number,
+  lifetime: Pick<Lifetime, "onAbort">,
+): Promise<Uint8Array | ArrayBuffer> {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && encoding.toLowerCase() !== "identity") {
+    throw new ApiError(
+      "invalid_request",
+      "Compressed request bodies are not supported: send it without Content-Encoding.",
+    );
+  }
+  const reading = readBytes(request, maxBytes);
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => reject(readingFailed(error));
+    lifetime.onAbort = fail;
+    reading.then(resolve, fail);
+  });
+}
+
+/** Throws ApiError request_too_large, invalid_json or invalid_request. */
+export function parseBody(bytes: Uint8Array | ArrayBuffer, maxBytes: number): JsonBody {
+  if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+  if (bytes.byteLength === 0)
+    throw new ApiError("invalid_json", "The request has no body: send a JSON object.");
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw new ApiError("invalid_json", "The request body is not valid UTF-8.");
+  }
+  if (isDeeperThan(maxDepth, text)) {
+    throw new ApiError("invalid_request", `The request body is nested more than ${maxDepth} levels deep.`);
+  }
+  try {
+    return { text, value: JSON.parse(text) };
+  } catch {
+    throw new ApiError("invalid_json", "The request body is not valid JSON.");
+  }
+}

@@ -1,0 +1,190 @@
+/** Every route but itty-router's part in it: what there is to see, and one route for each dialect. */
+
+import type { Inbound } from "../chat/exchange.ts";
+import type { Access } from "../config/config.ts";
+import type { Conversations, RememberedConversation } from "../conversations/conversations.ts";
+import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
+import { ApiError } from "../errors.ts";
+import type { Gauge, Metrics } from "../operations/metrics.ts";
+import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts";
+import type { Upstream, Upstreams } from "../routing/upstreams.ts";
+import type { Dialect, Logger, SessionStore } from "../types.ts";
+import type { Route, RoutedRequest } from "./router.ts";
+
+export interface RoutesOptions {
+  readonly app: { readonly name: string; readonly version: string; readonly description: string };
+  readonly dialects: readonly Dialect[];
+  readonly exchange: (inbound: Inbound, dialect: Dialect) => Promise<Response>;
+  readonly models: ModelDirectory;
+  readonly upstreams: Upstreams;
+  readonly store: SessionStore;
+  readonly conversations: Conversations;
+  readonly access: Access;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+const encodeModel = ({ id, provider, model }: ListedModel) => ({
+  id,
+  object: "model",
+  created: model.createdAt,
+  owned_by: provider.name,
+});
+
+const encodeUpstream = ({ provider, slots, breakers, lastSuccessMs }: Upstream) => ({
+  name: provider.name,
+  circuits: Object.fromEntries([...breakers].map(([model, { state }]) => [model, state])),
+  lastSuccess: lastSuccessMs === undefined ? null : new Date(lastSuccessMs).toISOString(),
+  ...(slots && { running: slots.running, waiting: slots.waiting }),
+});
+
+const gauges = (upstreams: Upstreams): Gauge[] =>
+  upstreams.known.flatMap(({ provider, slots, breakers }) => {
+    const circuits = [...breakers].map(([model, { state }]) => ({
+      name: "kimi_circuit_open",
+      help: "1 while the upstream is left alone for this model.",
+      labels: { provider: provider.name, model },
+      value: state === "closed" ? 0 : 1,
+    }));
+    if (slots === undefined) return circuits;
+    const labels = { provider: provider.name };
+    return [
+      ...circuits,
+      { name: "kimi_upstream_running", help: "Calls at the upstream now.", labels, value: slots.running },
+      {
+        name: "kimi_upstream_waiting",
+        help: "Requests that wait for a place.",
+        labels,
+        value: slots.waiting,
+      },
+    ];
+  });
+
+const decodePath = (text = ""): string => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new ApiError("not_found", "The path is not percent-encoded UTF-8.");
+  }
+};
+
+/** Whose conversation is meant: in a header, since paths end up in the logs of everything on the way. */
+const namedSession = ({ request: { headers }, caller }: RoutedRequest): SessionKey => {
+  const user = headers.get("x-session-user");
+  const key = sessionKey({
+    sessionId: headers.get("x-session-id"),
+    user: user === null ? undefined : decodeSessionUser(user),
+    apiKey: caller.key,
+  });
+  if (key !== undefined) return key;
+  throw new ApiError(
+    "invalid_request",
+    "Name the conversation in X-Session-Id, or its user in X-Session-User.",
+    {
+      param: "X-Session-Id",
+    },
+  );
+};
+
+const encodeConversation = (conversation: RememberedConversation | undefined) => ({
+  object: "session",
+  messages: conversation?.messages ?? [],
+  started_at: toSeconds(conversation?.startedAtMs),
+  finished_at: toSeconds(conversation?.finishedAtMs),
+  expires_at: toSeconds(conversation?.expiresAtMs),
+  keeps_own_history: conversation?.keepsOwnHistory ?? false,
+});
+
+const toSeconds = (ms: number | undefined): number | null =>
+  ms === undefined ? null : Math.floor(ms / 1000);
+
+export function gatewayRoutes(options: RoutesOptions): Route[] {
+  const { app, dialects, exchange, models, upstreams, store, conversations, metrics, log } = options;
+  const sessions = { store: store.name, shared: store.shared };
+
+  const requireOwner = () => {
+    // Where everyone is the same caller, everyone could read and delete everyone's conversations.
+    if (options.access !== "open") return;
+    throw new ApiError(
+      "sessions_need_a_key",
+      "On a server without API keys conversations can't be looked at. Set API_MASTER_KEY or API_KEYS.",
+    );
+  };
+
+  return [
+    {
+      method: "GET",
+      path: "/",
+      isPublic: true,
+      handle: (routed) =>
+        routed.json({
+          ...app,
+          links: { models: "/v1/models", chat: "/v1/chat/completions", health: "/health" },
+        }),
+    },
+    {
+      method: "GET",
+      path: "/health",
+      isPublic: true,
+      handle: (routed) =>
+        routed.json({
+          status: "ok",
+          version: app.version,
+          sessions,
+          upstreams: upstreams.known.map(encodeUpstream),
+        }),
+    },
+    {
+      method: "GET",
+      path: "/metrics",
+      handle: (routed) =>
+        routed.respond(200, metrics.render(gauges(upstreams)), {
+          "content-type": "text/plain; version=0.0.4; charset=utf-8",
+        }),
+    },
+    {
+      method: "GET",
+      path: "/models",
+      handle: async (routed) => {
+        const { signal } = routed.request;
+        return routed.json({ object: "list", data: (await models.list({ signal, log })).map(encodeModel) });
+      },
+    },
+    {
+      method: "GET",
+      path: "/models/:id+",
+      handle: async (routed) => {
+        const id = decodePath(routed.params.id);
+        const { signal } = routed.request;
+        const { route } = await models.find(id, { signal, log });
+        if (route.listError) throw route.listError;
+        return routed.json(encodeModel({ id, ...route }));
+      },
+    },
+    {
+      method: "GET",
+      path: "/session",
+      handle: async (routed) => {
+        requireOwner();
+        return routed.json(encodeConversation(await conversations.show(namedSession(routed))));
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/session",
+      handle: async (routed) => {
+        requireOwner();
+        await conversations.forget(namedSession(routed));
+        return routed.respond(204, null);
+      },
+    },
+    ...dialects.map(
+      (dialect): Route => ({
+        method: "POST",
+        path: dialect.path,
+        isLimited: true,
+        handle: (routed) => exchange(routed, dialect),
+      }),
+    ),
+  ];
+}

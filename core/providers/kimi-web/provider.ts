@@ -1,0 +1,264 @@
+/** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
+
+import { ApiError } from "../../errors.ts";
+import type {
+  ChatMessage,
+  ChatRequest,
+  Clock,
+  Fetch,
+  Provider,
+  ProviderContext,
+  SessionStore,
+  StreamPart,
+} from "../../types.ts";
+import { systemClock } from "../../util/clock.ts";
+import { InOnePiece } from "../shared/in-one-piece.ts";
+import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
+import { type Credentials, credentialSource } from "./nonce/credentials.ts";
+import { buildPrompt, defaultLabels, maxMessages, type PromptLabels } from "./prompt/prompt.ts";
+import { cutText } from "./reply/cut-text.ts";
+import { limitReply } from "./reply/limit-reply.ts";
+import { siteWords } from "./site-response.ts";
+
+export interface KimiWebModel {
+  readonly id: string;
+  /** What the site calls it; the model may be asked for by that name too. */
+  readonly siteName: string;
+  readonly aliases?: readonly string[];
+}
+
+export interface KimiWebOptions {
+  /** Default "kimi-web". */
+  readonly name?: string;
+  readonly pageUrl: string;
+  readonly ajaxUrl: string;
+  /** Further headers for the site; a cookie is merged with the site's own. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly models: readonly KimiWebModel[];
+  /** The most code points that the site takes. */
+  readonly maxChars: number;
+  /** Whether text that WordPress would delete is written with look-alikes. */
+  readonly safeText: boolean;
+  readonly labels?: PromptLabels;
+  /** How many characters a piece of a streamed reply has, about. */
+  readonly chunkChars: number;
+  /** The pause between two pieces; 0 for none. */
+  readonly chunkDelayMs: number;
+  readonly fetch?: Fetch;
+  readonly clock?: Clock;
+  /** Shares the nonce with other instances. */
+  readonly store?: SessionStore | undefined;
+  /** How long the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
+  readonly holdOffMs?: number;
+  /** The most calls to the site at once; 0, the default, for no limit. */
+  readonly maxConcurrency?: number;
+}
+
+/** 2025-09-05, when Kimi K2 0905 came out. */
+const modelsCreatedAt = 1_757_030_400;
+
+/** A nonce younger than this is not to blame for a refusal that says nothing of it. */
+const provenNonceMs = 60_000;
+
+const browserHeaders = {
+  "user-agent":
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+  "accept-language": "en-US,en;q=0.9",
+};
+
+/** A provider that answers through the chat page of a WordPress site. */
+export function kimiWeb(options: KimiWebOptions): Provider {
+  const { name = "kimi-web", pageUrl, ajaxUrl, maxChars, safeText, chunkChars, chunkDelayMs } = options;
+  const {
+    labels = defaultLabels,
+    clock = systemClock,
+    store,
+    holdOffMs = 30_000,
+    maxConcurrency = 0,
+  } = options;
+  const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
+  const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(options.headers));
+
+  const credentials = credentialSource({
+    fetch,
+    clock,
+    pageUrl,
+    headers: {
+      ...browserHeaders,
+      accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+      "upgrade-insecure-requests": "1",
+      ...ownHeaders,
+    },
+    cookie: ownCookie,
+    store,
+    holdOffMs,
+  });
+  const postHeaders = new Headers({
+    ...browserHeaders,
+    accept: "application/json, text/javascript, */*; q=0.01",
+    "x-requested-with": "XMLHttpRequest",
+    origin: new URL(pageUrl).origin,
+    referer: pageUrl,
+    ...ownHeaders,
+    "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+  });
+  let headersWithCookie = postHeaders;
+  let cookieInHeaders = "";
+  /** The headers of a message. A `Headers` is copied in one go, so the last one with a cookie is kept. */
+  const headersFor = (cookie: string): Headers => {
+    if (cookie === "") return postHeaders;
+    if (cookie !== cookieInHeaders) {
+      headersWithCookie = new Headers(postHeaders);
+      headersWithCookie.set("cookie", cookie);
+      cookieInHeaders = cookie;
+    }
+    return headersWithCookie;
+  };
+
+  const siteNames = new Map(options.models.map(({ id, siteName }) => [id, siteName]));
+  const models = options.models.map(({ id, siteName, aliases = [] }) => ({
+    id,
+    aliases: [...aliases, siteName],
+    createdAt: modelsCreatedAt,
+  }));
+
+  const post = (
+    form: ChatMessageForm,
+    { nonce, cookie }: Credentials,
+    { signal, trace }: ProviderContext,
+  ): Promise<SiteAnswer> => {
+    trace.attempts++;
+    const headers = headersFor(cookie);
+    return postMessage(form, { fetch, url: ajaxUrl, headers, nonce, cookie, signal, clock });
+  };
+
+  /** The reply to a message that the site has refused, if that was for its nonce alone: the message is sent once more. */
+  async function replyAfterRefusal(
+    form: ChatMessageForm,
+    used: Credentials,
+    answer: Exclude<SiteAnswer, { readonly kind: "reply" }>,
+    context: ProviderContext,
+  ): Promise<string> {
+    const { signal, log } = context;
+    const refusal = answer.kind === "refused-nonce" ? "certain" : "suspected";
+    if (refusal === "suspected" && clock.now() - used.fetchedAtMs <= provenNonceMs) {
+      throw siteRefusal(answer.text);
+    }
+    const renewed = await credentials.renew(used, refusal, context).catch((error) => {
+      // Only a suspicion: the site's own words tell more than a page that could not be had.
+      throw refusal === "certain" || signal.aborted ? error : siteRefusal(answer.text);
+    });
+    log.info("nonce refused", { certain: refusal === "certain", renewed: renewed !== undefined });
+    if (refusal === "suspected" && renewed?.nonce === used.nonce) throw siteRefusal(answer.text);
+    if (renewed === undefined) {
+      throw refusal === "certain" ? staleNonce(answer.text) : siteRefusal(answer.text);
+    }
+    const second = await post(form, renewed, context);
+    if (second.kind === "reply") return second.text;
+    if (second.kind === "unclear-refusal") throw siteRefusal(second.text);
+    credentials.refusedAgain(renewed);
+    throw staleNonce(second.text);
+  }
+
+  /** The whole reply, as parts: the pieces of its text, and its end. */
+  async function answer(request: ChatRequest, context: ProviderContext): Promise<StreamPart[]> {
+    const model = siteNames.get(request.model);
+    if (model === undefined) {
+      throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
+    }
+    refuseUnsupported(request, name);
+    const { trace } = context;
+    const prompt = buildPrompt(request.messages, { maxChars, labels, safeText });
+    trace.droppedMessages = prompt.droppedMessages;
+
+    const { startedAtMs, id } = request.conversation;
+    const startMs = clock.now();
+    let text: string;
+    try {
+      const form = { message: prompt.text, model, sessionId: `session_${startedAtMs}_${id}` };
+      const used = credentials.atHand() ?? (await credentials.get(context));
+      const first = await post(form, used, context);
+      text = first.kind === "reply" ? first.text : await replyAfterRefusal(form, used, first, context);
+    } finally {
+      trace.upstreamMs += clock.now() - startMs;
+    }
+    context.upstreamDone();
+
+    const reply = limitReply(text, request);
+    const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
+    const parts: StreamPart[] = [];
+    for (const delta of pieces) if (delta !== "") parts.push({ type: "text-delta", delta });
+    parts.push({ type: "finish", reason: reply.reason });
+    return parts;
+  }
+
+  async function* paced(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamPart, void> {
+    const parts = await answer(request, context);
+    for (const [index, part] of parts.entries()) {
+      if (index > 0) await pause(chunkDelayMs, clock, context.signal);
+      yield part;
+    }
+  }
+
+  return {
+    name,
+    maxConcurrency,
+    maxRemembered: maxMessages({ maxChars, labels }),
+    // The site knows its callers by their address.
+    sharesRateLimit: true,
+    models: () => models,
+    check: (request) => refuseUnsupported(request, name),
+    stream: (request, context) =>
+      request.stream && chunkDelayMs > 0 ? paced(request, context) : new InOnePiece(answer, request, context),
+    warmUp: credentials.warmUp,
+  };
+}
+
+const hasAttachments = ({ attachments }: ChatMessage): boolean =>
+  attachments !== undefined && attachments.length > 0;
+
+function refuseUnsupported(request: ChatRequest, name: string): void {
+  const { messages, choices, toolChoice, responseFormat } = request;
+  const index = messages.findIndex(hasAttachments);
+  if (index >= 0) {
+    // The client named them, and at any length.
+    const parts = [...new Set(messages[index]?.attachments)].join(", ").slice(0, 200);
+    throw new ApiError(
+      "unsupported_content",
+      `The models of ${name} take text only; messages[${index}] has ${parts}.`,
+      { param: "messages" },
+    );
+  }
+  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
+  if (toolChoice === "required" || toolChoice === "named")
+    throw unsupported(name, "tool_choice", "call tools");
+  if (responseFormat === "json_object" || responseFormat === "json_schema") {
+    throw unsupported(name, "response_format", `be held to ${responseFormat}`);
+  }
+}
+
+const unsupported = (name: string, param: string, what: string): ApiError =>
+  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
+
+const staleNonce = (text: string): ApiError =>
+  new ApiError(
+    "upstream_nonce_unavailable",
+    `The chat site refuses the nonce (${siteWords(text)}), and its page has no other: it may be held by a page ` +
+      "cache that can't be passed, or the site refuses for another reason.",
+  );
+
+/** Waits, unless the client leaves. */
+function pause(delayMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = () => {
+      cancelTimer();
+      reject(signal.reason);
+    };
+    const cancelTimer = clock.schedule(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, delayMs);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

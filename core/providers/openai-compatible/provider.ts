@@ -1,0 +1,186 @@
+/**
+ * Any server that speaks Chat Completions: OpenAI, Moonshot, OpenRouter, Ollama, llama.cpp, vLLM and so on. A request is
+ * sent on as the client wrote it, an answer as it arrives. What differs between vendors is an option.
+ */
+
+import { ApiError } from "../../errors.ts";
+import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, StreamPart } from "../../types.ts";
+import { systemClock } from "../../util/clock.ts";
+import { InOnePiece } from "../shared/in-one-piece.ts";
+import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
+import { fitHistory } from "./history-budget.ts";
+import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
+import { type Upstream, UpstreamCall } from "./upstream-call.ts";
+import { upstreamError } from "./upstream-error.ts";
+
+export interface OpenAiCompatibleOptions {
+  /** Short and unique, of a-z, 0-9, "-" and "_". */
+  readonly name: string;
+  /** Such as `https://api.moonshot.ai/v1`; a query, as Azure's `?api-version=…`, is kept. */
+  readonly baseUrl: string;
+  /** Sent as a bearer token. */
+  readonly apiKey?: string | undefined;
+  /** The models on offer; "*", the default, asks the upstream's `/models`. */
+  readonly models?: readonly (string | NamedModel)[] | "*" | undefined;
+  /** Further request headers; they replace ours of the same name. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly fetch?: Fetch | undefined;
+  readonly clock?: Clock | undefined;
+  /** About how many tokens a prompt may have before its oldest turns are left out; by default none ever is. */
+  readonly contextMaxTokens?: number | undefined;
+  /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
+  readonly streamUsage?: boolean | undefined;
+  /** The most calls at once; no limit by default. */
+  readonly maxConcurrency?: number | undefined;
+  /** The most characters that one event, or a reply that is not a stream, may have; 16 Mi by default. */
+  readonly maxEventChars?: number | undefined;
+}
+
+const maxErrorChars = 64 * 1024;
+const maxModelsChars = 8 * 1024 * 1024;
+
+/** `baseUrl` with a path added, its query kept. */
+const endpoint = (baseUrl: string, path: string): string => {
+  const url = new URL(baseUrl);
+  url.pathname = url.pathname.replace(/\/+(chat\/completions\/*)?$/, "") + path;
+  return url.href;
+};
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
+/** A provider over one OpenAI-compatible upstream. */
+export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
+  const { name, apiKey, models = "*", clock = systemClock, streamUsage = true } = options;
+  const { maxEventChars = 16 * 1024 * 1024 } = options;
+  const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
+  const chatUrl = endpoint(options.baseUrl, "/chat/completions");
+  const modelsUrl = endpoint(options.baseUrl, "/models");
+
+  const headers: Record<string, string> = { "content-type": "application/json" };
+  if (apiKey) headers.authorization = `Bearer ${apiKey}`;
+  const secrets = apiKey ? [apiKey] : [];
+  for (const [header, value] of Object.entries(options.headers ?? {})) {
+    headers[header.toLowerCase()] = value;
+    if (/auth|cookie|key|secret|token/i.test(header)) secrets.push(value.replace(/^\w+ /, ""));
+  }
+
+  const named = new Map<string, NamedModel>();
+  for (const model of models === "*" ? [] : models) {
+    const entry = typeof model === "string" ? { id: model } : model;
+    named.set(entry.id, entry);
+  }
+
+  const readFailure = async (
+    response: Response,
+    body: BodyReader,
+    signal: AbortSignal,
+  ): Promise<ApiError> => {
+    const { status } = response;
+    if (response.headers.has("cf-mitigated")) {
+      return new ApiError("upstream_challenge", `${name} is behind a firewall that wants a browser.`);
+    }
+    if (status < 400 || status > 599) {
+      return new ApiError("upstream_invalid_response", `${name} answered ${status} instead of a reply.`);
+    }
+    // The status says enough where the rest can't be read.
+    const text = await readWhole(body, maxErrorChars).catch(() => undefined);
+    signal.throwIfAborted();
+    const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
+    const shouldRetry = response.headers.get("x-should-retry");
+    return upstreamError(
+      { status, body: parseJson(text ?? ""), retryAfterMs, shouldRetry },
+      { upstream: name, secrets },
+    );
+  };
+
+  const loadModels = async (signal: AbortSignal) => {
+    const failed = (error: unknown) => failConnection(name, error, signal);
+    const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
+    const body = new BodyReader(response, maxModelsChars);
+    if (!response.ok) throw await readFailure(response, body, signal);
+    return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
+  };
+  const askForModels = listedModels({ upstream: name, load: loadModels, clock });
+  const namedModels = [...named.values()].map(modelOf);
+
+  /** The client's whole request, but for what the gateway decides. */
+  const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
+    JSON.stringify({
+      ...native,
+      model: named.get(model)?.upstreamId ?? model,
+      messages: messages.map((message) => message.native),
+      stream,
+      // OpenAI refuses it where nothing is streamed.
+      stream_options:
+        stream && streamUsage
+          ? { ...(native.stream_options as object | null), include_usage: true }
+          : undefined,
+    });
+
+  const upstream: Upstream = {
+    name,
+    url: chatUrl,
+    headers: new Headers(headers),
+    send,
+    clock,
+    maxEventChars,
+    failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
+    readFailure,
+    encodeRequest,
+    fit({ model, messages }) {
+      const maxTokens = named.get(model)?.contextMaxTokens ?? options.contextMaxTokens;
+      return maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
+    },
+    hasAnswered: false,
+  };
+
+  /** All parts at once: whoever waits for the whole answer has no use for the first ones. */
+  const whole = async (request: ChatRequest, context: ProviderContext): Promise<readonly StreamPart[]> => {
+    const call = new UpstreamCall(upstream, request, context);
+    try {
+      await call.open();
+      while (!call.isOver) await call.read();
+      if (call.failure !== undefined) throw call.failure;
+      context.upstreamDone();
+      return call.parts;
+    } finally {
+      call.release();
+    }
+  };
+
+  async function* streamed(
+    request: ChatRequest,
+    context: ProviderContext,
+  ): AsyncGenerator<readonly StreamPart[], void> {
+    const call = new UpstreamCall(upstream, request, context);
+    let hasBegun = false;
+    try {
+      await call.open();
+      while (!call.isOver) {
+        await call.read();
+        const { parts, failure } = call;
+        // Until something of the reply is there, a failure can still have its true status, or be mended.
+        hasBegun ||= parts.some((part) => part.type !== "extension" || part.scope !== "answer");
+        if (hasBegun && parts.length > 0) yield parts.splice(0);
+        if (failure !== undefined) throw failure;
+      }
+    } finally {
+      call.release();
+    }
+  }
+
+  return {
+    name,
+    maxConcurrency: options.maxConcurrency ?? 0,
+    takesUnlistedModels: models === "*",
+    models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
+    stream: (request, context) =>
+      request.stream ? streamed(request, context) : new InOnePiece(whole, request, context),
+  };
+}

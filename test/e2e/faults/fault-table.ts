@@ -1,0 +1,423 @@
+/**
+ * What can go wrong, and what a client and an operator are told of it. The tests of this folder make each fault happen
+ * over HTTP; docs/errors.md is written from it (`npm run docs`).
+ */
+import type { ErrorCode } from "../../../core/errors.ts";
+
+export interface Fault {
+  /** What the upstream does. */
+  readonly what: string;
+  /** Its mode, as test/fakes/faults.ts lists them. */
+  readonly mode: string;
+  readonly code: ErrorCode;
+  /** `x-should-retry: false`. */
+  readonly shouldRetry?: false;
+  /** The Retry-After header, in seconds. */
+  readonly retryAfter?: number;
+  /** What the message of the error says. */
+  readonly says?: RegExp;
+  /** The real WordPress's simulator can't do it. */
+  readonly standInOnly?: true;
+}
+
+/** The site's answer to a message. The message reaches it once, and is never sent again. */
+export const callFaults: readonly Fault[] = [
+  {
+    what: "`success: false` with a text",
+    mode: "error",
+    code: "upstream_error",
+    shouldRetry: false,
+    says: /AI service is temporarily unavailable/,
+  },
+  {
+    what: "`success: false` with the model's own failure",
+    mode: "error=cURL error 28: Operation timed out",
+    code: "upstream_error",
+    shouldRetry: false,
+    says: /cURL error 28/,
+  },
+  {
+    what: "`success: false`, status 500",
+    mode: "error_status=500",
+    code: "upstream_error",
+    shouldRetry: false,
+  },
+  {
+    what: "`success: false`, a text that speaks of a limit",
+    mode: "ratelimit200",
+    code: "upstream_rate_limited",
+    shouldRetry: false,
+  },
+  {
+    what: "429 with Retry-After: 7",
+    mode: "ratelimit=7",
+    code: "upstream_rate_limited",
+    retryAfter: 7,
+  },
+  {
+    what: "429 with Retry-After: 31",
+    mode: "ratelimit=31",
+    code: "upstream_rate_limited",
+    shouldRetry: false,
+    retryAfter: 31,
+  },
+  { what: "429 without Retry-After", mode: "http=429", code: "upstream_rate_limited", shouldRetry: false },
+  {
+    what: "`success: false`, the message is too long",
+    mode: "too_long",
+    code: "context_length_exceeded",
+    says: /too long/,
+  },
+  {
+    what: "the nonce is refused (403 `-1`), and the page has no other",
+    mode: "nonce_real",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+  },
+  {
+    what: "the nonce is refused in words (200), and the page has no other",
+    mode: "nonce_json",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+  },
+  {
+    what: "the nonce is refused in words (403), and the page has no other",
+    mode: "nonce_json403",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+  },
+  { what: "a Cloudflare challenge, 403", mode: "challenge", code: "upstream_challenge", shouldRetry: false },
+  {
+    what: "a Cloudflare challenge, 503",
+    mode: "challenge503",
+    code: "upstream_challenge",
+    shouldRetry: false,
+  },
+  { what: "500", mode: "http=500", code: "upstream_unavailable" },
+  { what: "503", mode: "http=503", code: "upstream_unavailable" },
+  { what: "504", mode: "http=504", code: "upstream_unavailable" },
+  { what: "Cloudflare's own 502", mode: "cf502", code: "upstream_unavailable" },
+  { what: "the PHP process dies", mode: "kill", code: "upstream_unavailable" },
+  {
+    what: "a PHP fatal error",
+    mode: "fatal",
+    code: "upstream_unavailable",
+  },
+  { what: "the connection is cut in the middle", mode: "cut", code: "upstream_unreachable" },
+  { what: "404", mode: "http=404", code: "upstream_invalid_response", says: /404/ },
+  { what: "`success: true` without data", mode: "success_nodata", code: "upstream_invalid_response" },
+  { what: "`data` is `{}`", mode: "data_empty_object", code: "upstream_invalid_response" },
+  { what: "`data` is `[]`", mode: "data_empty_array", code: "upstream_invalid_response" },
+  { what: "`message` is `null`", mode: "message_null", code: "upstream_invalid_response" },
+  { what: '`message` is `""`', mode: "message_empty", code: "upstream_invalid_response" },
+  { what: "JSON that ends early", mode: "truncated_json", code: "upstream_invalid_response" },
+  { what: "nothing", mode: "empty", code: "upstream_invalid_response", says: /empty/ },
+  { what: "`0`", mode: "zero", code: "upstream_invalid_response", says: /"0"/ },
+  { what: "`null`", mode: "null", code: "upstream_invalid_response", says: /"null"/, standInOnly: true },
+  { what: "400 `0`: unknown action", mode: "unknown_action", code: "upstream_invalid_response" },
+  { what: "200 with an HTML page", mode: "html200", code: "upstream_invalid_response", says: /Log In/ },
+  { what: "a redirect to the login page", mode: "redirect", code: "upstream_invalid_response" },
+  {
+    what: "a redirect to another host",
+    mode: "redirect=https://elsewhere.example/",
+    code: "upstream_invalid_response",
+  },
+];
+
+/** The site's answer when the chat page is fetched for its nonce. No message is sent. */
+export const pageFaults: readonly Fault[] = [
+  { what: "a Cloudflare challenge, 403", mode: "challenge", code: "upstream_challenge", shouldRetry: false },
+  {
+    what: "a Cloudflare challenge, 503",
+    mode: "challenge503",
+    code: "upstream_challenge",
+    shouldRetry: false,
+  },
+  { what: "429", mode: "http=429", code: "upstream_rate_limited", shouldRetry: false },
+  { what: "500", mode: "http=500", code: "upstream_unavailable" },
+  { what: "503", mode: "http=503", code: "upstream_unavailable" },
+  { what: "Cloudflare's own 502", mode: "cf502", code: "upstream_unavailable" },
+  { what: "a PHP fatal error", mode: "fatal", code: "upstream_unavailable" },
+  { what: "the PHP process dies", mode: "kill", code: "upstream_unavailable" },
+  { what: "the connection is cut in the middle", mode: "cut", code: "upstream_unreachable" },
+  {
+    what: "a page of another kind",
+    mode: "html200",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+  },
+  { what: "an empty page", mode: "empty", code: "upstream_nonce_unavailable", shouldRetry: false },
+  { what: "404", mode: "notfound", code: "upstream_nonce_unavailable", shouldRetry: false },
+  {
+    what: "a redirect to the login page",
+    mode: "redirect",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+  },
+  {
+    what: "a redirect to another host",
+    mode: "redirect=https://elsewhere.example/",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+    says: /another site/,
+  },
+];
+
+/** What befalls the whole site; the tests bring each about in its own way. */
+export const siteFaults = {
+  maintenance: {
+    what: "WordPress is in maintenance (503, Retry-After: 600)",
+    mode: "maintenance",
+    code: "upstream_unavailable",
+    shouldRetry: false,
+    retryAfter: 600,
+  },
+  database: {
+    what: "WordPress has lost its database (status 200)",
+    mode: "database",
+    code: "upstream_unavailable",
+    says: /database/,
+  },
+  refused: { what: "no connection is accepted", mode: "refused", code: "upstream_unreachable" },
+  silent: {
+    what: "no answer within API_REQUEST_TIMEOUT",
+    mode: "slow",
+    code: "upstream_timeout",
+    shouldRetry: false,
+  },
+} as const satisfies Record<string, Fault>;
+
+const openAiError = (code: string, message: string, type = "invalid_request_error") =>
+  JSON.stringify({ error: { message, type, param: null, code } });
+
+/** How an upstream of OpenAI's kind fails. It gets each request once. */
+export interface UpstreamFault extends Omit<Fault, "mode" | "standInOnly"> {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** The connection breaks after the body. */
+  readonly isCut?: true;
+  /** What the client sees where that is not our own status and code. */
+  readonly shown?: { readonly status?: number; readonly code: string };
+}
+
+const eventStream = { "content-type": "text/event-stream" };
+const beginning = `data: ${JSON.stringify({
+  choices: [{ index: 0, delta: { role: "assistant" }, finish_reason: null }],
+})}\n\n`;
+
+export const upstreamFaults: readonly UpstreamFault[] = [
+  {
+    what: "401: our key is refused",
+    status: 401,
+    body: openAiError("invalid_api_key", "Incorrect API key provided"),
+    code: "upstream_auth_failed",
+    shouldRetry: false,
+  },
+  {
+    what: "400 with an error of its own",
+    status: 400,
+    body: openAiError("string_above_max_length", "Invalid 'messages'"),
+    code: "upstream_rejected",
+    shown: { status: 400, code: "string_above_max_length" },
+  },
+  {
+    what: "400: the context is too long",
+    status: 400,
+    body: openAiError("context_length_exceeded", "maximum context length is 8192 tokens"),
+    code: "context_length_exceeded",
+  },
+  {
+    what: "429 with Retry-After: 3",
+    status: 429,
+    headers: { "retry-after": "3" },
+    body: openAiError("rate_limit_exceeded", "Slow down", "requests"),
+    code: "upstream_rate_limited",
+    retryAfter: 3,
+    shown: { code: "rate_limit_exceeded" },
+  },
+  {
+    what: "500 with an error of its own",
+    status: 500,
+    body: openAiError("server_error", "The server had an error", "server_error"),
+    code: "upstream_unavailable",
+    shown: { status: 500, code: "server_error" },
+  },
+  {
+    what: "503 with Retry-After: 120",
+    status: 503,
+    headers: { "retry-after": "120" },
+    body: "<html>busy</html>",
+    code: "upstream_unavailable",
+    retryAfter: 120,
+    shouldRetry: false,
+  },
+  {
+    what: "404 with an HTML page",
+    status: 404,
+    body: "<html>Not Found</html>",
+    code: "upstream_invalid_response",
+  },
+  {
+    what: "a redirect",
+    status: 307,
+    headers: { location: "https://elsewhere.example/" },
+    body: "",
+    code: "upstream_invalid_response",
+  },
+  { what: "200 with an HTML page", status: 200, body: "<html>Hi</html>", code: "upstream_invalid_response" },
+  { what: "nothing", status: 200, body: "", code: "upstream_invalid_response" },
+  {
+    what: "a stream that ends before its reply",
+    status: 200,
+    headers: eventStream,
+    body: beginning,
+    code: "upstream_unreachable",
+  },
+  {
+    what: "a stream that is cut",
+    status: 200,
+    headers: eventStream,
+    body: beginning,
+    isCut: true,
+    code: "upstream_unreachable",
+  },
+  {
+    what: "an error event",
+    status: 200,
+    headers: eventStream,
+    body: `data: ${openAiError("server_error", "The model fell over", "server_error")}\n\n`,
+    code: "upstream_error",
+    shouldRetry: false,
+    shown: { code: "server_error" },
+  },
+  {
+    what: "a Cloudflare challenge",
+    status: 403,
+    headers: { "cf-mitigated": "challenge" },
+    body: "<title>Just a moment...</title>",
+    code: "upstream_challenge",
+    shouldRetry: false,
+  },
+];
+
+/** What docs/errors.md says of a code, beside what core/errors.ts knows. */
+export interface ErrorGuide {
+  /** The Retry-After header; absent where there is none. */
+  readonly retryAfter?: string;
+  /** Whether it can end a stream that has begun. */
+  readonly inStream: boolean;
+  /** What the one who runs the gateway can do. */
+  readonly operator: string;
+}
+
+const clientsMatter = "Nothing: it is the client's to change.";
+
+export const errorGuide: Readonly<Record<ErrorCode, ErrorGuide>> = {
+  invalid_json: { inStream: false, operator: clientsMatter },
+  invalid_request: { inStream: false, operator: clientsMatter },
+  unsupported_content: {
+    inStream: false,
+    operator: "Offer a model of an upstream that takes such parts (OPENAI_BASE_URL, PROVIDERS).",
+  },
+  unsupported_parameter: {
+    inStream: false,
+    operator: "Offer a model of an upstream that can do it (OPENAI_BASE_URL, PROVIDERS).",
+  },
+  context_length_exceeded: {
+    inStream: true,
+    operator:
+      "Raise CONTEXT_MAX_LENGTH, if the site takes more; if the site itself said so, lower it. Or name a model with more room in MODEL_FALLBACKS.",
+  },
+  missing_api_key: { inStream: false, operator: clientsMatter },
+  invalid_api_key: { inStream: false, operator: "Compare the key with API_MASTER_KEY and API_KEYS." },
+  forbidden_origin: {
+    inStream: false,
+    operator: "Set API_MASTER_KEY, or list the page's origin in CORS_ORIGIN.",
+  },
+  sessions_need_a_key: { inStream: false, operator: "Set API_MASTER_KEY or API_KEYS." },
+  model_not_found: {
+    inStream: false,
+    operator: "Set KNOWN_MODELS or an upstream's models, or give the name to another one in MODEL_ALIASES.",
+  },
+  not_found: { inStream: false, operator: clientsMatter },
+  method_not_allowed: { inStream: false, operator: clientsMatter },
+  request_timeout: {
+    inStream: false,
+    operator: "Raise API_REQUEST_TIMEOUT, if clients with slow lines send much.",
+  },
+  idempotency_key_reused: { inStream: false, operator: clientsMatter },
+  request_too_large: { inStream: false, operator: "Raise MAX_BODY_BYTES." },
+  rate_limit_exceeded: {
+    inStream: false,
+    retryAfter: "until there is room",
+    operator: "Raise RATE_LIMIT_RPM, or give the client a key of its own.",
+  },
+  client_closed_request: {
+    inStream: false,
+    operator: "Nothing. Many of them: clients give up early; see STREAM_COMMIT_MS and STREAM_KEEPALIVE_MS.",
+  },
+  overloaded: {
+    inStream: true,
+    retryAfter: "5",
+    operator: "Raise UPSTREAM_MAX_CONCURRENCY, if the site can bear it, or name MODEL_FALLBACKS.",
+  },
+  api_key_not_configured: {
+    inStream: false,
+    operator: "Set API_MASTER_KEY or API_KEYS; API_MASTER_KEY=1 opens the API to everyone.",
+  },
+  upstream_rate_limited: {
+    inStream: true,
+    retryAfter: "the upstream's, if it has one",
+    operator:
+      "Send less: RATE_LIMIT_RPM for each key, a lower UPSTREAM_MAX_CONCURRENCY. The site counts by address.",
+  },
+  upstream_error: {
+    inStream: true,
+    operator: "Read what the site says. If it is about the model, try another one, or name MODEL_FALLBACKS.",
+  },
+  upstream_rejected: { inStream: true, operator: clientsMatter },
+  upstream_auth_failed: {
+    inStream: true,
+    operator: "Set the upstream's key: OPENAI_API_KEY, or apiKey in PROVIDERS.",
+  },
+  upstream_invalid_response: {
+    inStream: true,
+    operator:
+      "Check UPSTREAM_URL (or the base URL) in a browser: a moved address, a login wall or a changed plugin.",
+  },
+  upstream_unreachable: {
+    inStream: true,
+    operator: "Run `npm run doctor` there: UPSTREAM_URL, DNS, HTTPS_PROXY or a firewall may be at fault.",
+  },
+  upstream_unavailable: {
+    inStream: true,
+    retryAfter: "the upstream's, if it has one",
+    operator: "Wait; or name MODEL_FALLBACKS.",
+  },
+  upstream_nonce_unavailable: {
+    inStream: true,
+    operator:
+      "Open CHAT_PAGE_URL in a private window: is the chat there? If a page cache holds an old page, have the site exempt it. If the site wants a cookie, set it in UPSTREAM_HEADERS.",
+  },
+  upstream_challenge: {
+    inStream: true,
+    retryAfter: "while the circuit breaker pauses",
+    operator:
+      "Let requests leave from another network (HTTPS_PROXY, another machine), ask the site to let the address in, or pass the challenge in a browser at the same address and set its cookie and User-Agent in UPSTREAM_HEADERS; meanwhile MODEL_FALLBACKS. The gateway itself tries nothing.",
+  },
+  upstream_timeout: {
+    inStream: true,
+    operator: "Raise API_REQUEST_TIMEOUT (and PLATFORM_TIME_LIMIT, if the platform allows more).",
+  },
+  session_store_unavailable: {
+    inStream: false,
+    retryAfter: "2",
+    operator:
+      "Check the store: REDIS_URL, UPSTASH_REDIS_REST_URL, DENO_KV_PATH; `/health` tells which one it is.",
+  },
+  internal_error: {
+    inStream: true,
+    operator: "Look in the log for the request's id (`x-request-id`), and report it.",
+  },
+};

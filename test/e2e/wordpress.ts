@@ -1,0 +1,63 @@
+/**
+ * Runs the suites of the chat site against a real WordPress: the one at KIMI_SITE_URL, or one that is started for
+ * the occasion where its folder is found, and removed afterwards.
+ *
+ *     bun test/e2e/wordpress.ts [FOLDER]
+ */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+
+const root = resolve(import.meta.dir, "../..");
+const folder = resolve(root, process.argv[2] ?? "../shared/wordpress");
+
+/** Runs a program to its end, its output beside ours. */
+async function run(command: readonly string[], env: Record<string, string> = {}): Promise<number> {
+  const child = Bun.spawn([...command], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return child.exited;
+}
+
+const suites = ["test/fakes", "test/providers/kimi-web/site.test.ts", "./test/e2e/faults/site.faults.ts"];
+
+const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
+
+function freePort(): number {
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  const { port } = server;
+  server.stop(true);
+  if (port === undefined) throw new Error("no free port");
+  return port;
+}
+
+async function runOnOwnSite(): Promise<number> {
+  const port = String(freePort());
+  const env = { PORT: port };
+  const stop = () => run([`${folder}/stop`, "--wipe"], env);
+  // Ctrl-C reaches the suites too; when they have ended, the site is stopped as usual.
+  process.on("SIGINT", () => {});
+  const start = () => run([`${folder}/start`], env);
+  if ((await start()) !== 0) {
+    console.log("Once more, with fresh lists of packages.");
+    await run(["apt-get", "update", "-q"]);
+    if ((await start()) !== 0) return 1;
+  }
+  try {
+    return await runSuites(`http://127.0.0.1:${port}`);
+  } finally {
+    await stop();
+  }
+}
+
+const { KIMI_SITE_URL: siteUrl } = process.env;
+if (siteUrl) {
+  process.exitCode = await runSuites(siteUrl);
+} else if (existsSync(`${folder}/start`)) {
+  process.exitCode = await runOnOwnSite();
+} else {
+  console.log(
+    `Not run: there is no WordPress at ${folder}. Set KIMI_SITE_URL to the address of one with the simulator plugin.`,
+  );
+}

@@ -1,0 +1,118 @@
+import { describe, expect, test } from "bun:test";
+import parsePrometheusTextFormat from "parse-prometheus-text-format";
+import { ApiError } from "../../core/errors.ts";
+import { failure, reply, scriptedProvider } from "../fakes/scripted-provider.ts";
+import { hello, testHandler } from "../support/test-handler.ts";
+
+/** The page's samples by name and labels. */
+const samples = (page: string): Record<string, number> =>
+  Object.fromEntries(
+    page
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+  );
+
+describe("the metrics page", () => {
+  test("needs a key", async () => {
+    const { send } = testHandler({ API_MASTER_KEY: "sk-a" });
+    expect((await send("/metrics")).status).toBe(401);
+  });
+
+  test("counts requests, times, characters and failures", async () => {
+    let calls = 0;
+    const provider = scriptedProvider({
+      answer: () => (++calls > 1 ? failure(new ApiError("upstream_unavailable", "Down.")) : reply("12345")),
+    });
+    const { send, chat } = testHandler({}, { providers: [{ ...provider, maxConcurrency: 4 }] });
+    await chat(hello);
+    await chat(hello);
+    const response = await send("/metrics");
+    expect(response.headers.get("content-type")).toStartWith("text/plain; version=0.0.4");
+    const found = samples(await response.text());
+    const route = 'route="/chat/completions",method="POST"';
+    expect(found[`kimi_requests_total{${route},status="200",code="",key="anyone"}`]).toBe(1);
+    expect(found[`kimi_requests_total{${route},status="503",code="upstream_unavailable",key="anyone"}`]).toBe(
+      1,
+    );
+    const upstream = 'provider="scripted",model="test-model"';
+    expect(found[`kimi_characters_total{${upstream},direction="out"}`]).toBe(5);
+    expect(found[`kimi_characters_total{${upstream},direction="in"}`]).toBe(4);
+    expect(found[`kimi_first_part_seconds_count{${upstream}}`]).toBe(1);
+    expect(found['kimi_request_duration_seconds_bucket{route="/chat/completions",le="+Inf"}']).toBe(2);
+    expect(found[`kimi_circuit_open{${upstream}}`]).toBe(0);
+    expect(found['kimi_upstream_running{provider="scripted"}']).toBe(0);
+  });
+
+  test("stays bounded, whatever names clients ask an upstream for", async () => {
+    const provider = { ...scriptedProvider(), takesUnlistedModels: true };
+    const { send, chat } = testHandler({}, { providers: [provider] });
+    for (let index = 0; index < 1100; index++) await chat({ ...hello, model: `scripted/${index}` });
+    const found = samples(await (await send("/metrics")).text());
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="999"}']).toBe(1);
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="1000"}']).toBeUndefined();
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="others"}']).toBe(100);
+    const circuits = Object.keys(found).filter((name) => name.startsWith("kimi_circuit_open"));
+    expect(circuits).toHaveLength(1000);
+  });
+
+  test("tells known methods apart and no others", async () => {
+    const { send } = testHandler();
+    for (const method of ["PUT", "PATCH", "PUT"]) await send("/health", { method });
+    const found = samples(await (await send("/metrics")).text());
+    const others = Object.entries(found).filter(([name]) => name.includes('method="other"'));
+    expect(others.map(([, count]) => count)).toEqual([3]);
+  });
+
+  test("counts what the store takes and what was not asked again", async () => {
+    const { send, chat } = testHandler();
+    const headers = { "x-session-id": "s", "idempotency-key": "k" };
+    await chat(hello, { headers });
+    await chat(hello, { headers });
+    const found = samples(await (await send("/metrics")).text());
+    expect(found.kimi_session_store_seconds_count).toBe(2);
+    expect(found['kimi_replayed_answers_total{provider="scripted",model="test-model"}']).toBe(1);
+    expect(found['kimi_upstream_attempts_total{provider="scripted",model="test-model"}']).toBeUndefined();
+  });
+
+  test("is what a parser of Prometheus' text format reads, whatever models are called", async () => {
+    const strange = { id: 'a "quoted"\\\nname', createdAt: 0 };
+    const provider = { ...scriptedProvider({ models: [strange] }), maxConcurrency: 4 };
+    const second = { ...scriptedProvider({ name: "second" }), maxConcurrency: 4 };
+    const { send, chat } = testHandler({}, { providers: [provider, second] });
+    await chat({ ...hello, model: strange.id });
+    await chat(hello);
+    await chat({});
+    const page = await (await send("/metrics")).text();
+    const families = parsePrometheusTextFormat(page);
+
+    const names = families.map(({ name }) => name);
+    expect(names).toEqual([...new Set([...page.matchAll(/^# TYPE (\S+)/gm)].map(([, name = ""]) => name))]);
+    expect(families.every(({ help }) => help !== "")).toBe(true);
+    const family = (name: string) => families.find((each) => each.name === name);
+    expect(family("kimi_circuit_open")).toMatchObject({
+      type: "GAUGE",
+      metrics: [
+        { labels: { provider: "scripted", model: strange.id }, value: "0" },
+        { labels: { provider: "second", model: "test-model" }, value: "0" },
+      ],
+    });
+    const durations = family("kimi_request_duration_seconds");
+    expect(durations?.type).toBe("HISTOGRAM");
+    expect(durations?.metrics[0]?.buckets?.["+Inf"]).toBe("3");
+    expect(family("kimi_requests_total")?.metrics.map(({ value }) => value)).toEqual(["2", "1"]);
+  });
+});
+
+test("health tells of the store, the upstreams and their circuits", async () => {
+  const provider = scriptedProvider({ answer: () => reply("x") });
+  const { send, chat } = testHandler({}, { providers: [{ ...provider, maxConcurrency: 4 }] });
+  await chat(hello);
+  const health = await (await send("/health")).json();
+  expect(health).toMatchObject({
+    status: "ok",
+    sessions: { store: "memory", shared: false },
+    upstreams: [{ name: "scripted", circuits: { "test-model": "closed" }, running: 0, waiting: 0 }],
+  });
+  expect(Date.parse(health.upstreams[0].lastSuccess)).toBeGreaterThan(0);
+});

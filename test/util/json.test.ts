@@ -1,0 +1,26 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { isDeeperThan } from "../../core/util/json.ts";
+
+const depthOf = (value: unknown): number => {
+  if (typeof value !== "object" || value === null) return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depthOf));
+};
+
+test("knows the depth of any JSON", () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 8 }), fc.nat(9), (value, levels) => {
+      for (const json of [JSON.stringify(value), JSON.stringify(value, null, 2)]) {
+        expect(isDeeperThan(levels, json)).toBe(depthOf(value) > levels);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test.each([String.raw`["\"[[[[["]`, String.raw`["\\","[[[["]`, String.raw`{"\\\"{{{":"}}}\\"}`, '["[[['])(
+  "counts no bracket of a text: %s",
+  (json) => {
+    expect(isDeeperThan(1, json)).toBe(false);
+  },
+);
