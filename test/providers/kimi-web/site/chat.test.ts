@@ -114,7 +114,7 @@ describe("a chat with the site", () => {
     await settle();
     const reason = new ApiError("client_closed_request", "gone");
     leaving.abort(reason);
-    expect(third).rejects.toBe(reason);
+    await expect(third).rejects.toBe(reason);
     expect(clock.pending).toBe(0);
   });
 
@@ -178,7 +178,7 @@ describe("a client who leaves", () => {
   test("before anything was sent causes no call at all", async () => {
     const reason = new Error("gone");
     const left = chat().ask("Hello", { signal: AbortSignal.abort(reason) });
-    expect(left).rejects.toBe(reason);
+    await expect(left).rejects.toBe(reason);
     expect((await seen()).messages).toBe(0);
   });
 });

@@ -23,7 +23,7 @@ describe("a fault of the call", () => {
     ratelimit200: { code: "upstream_rate_limited", shouldRetry: false, says: "Rate limit exceeded" },
     "ratelimit=7": { code: "upstream_rate_limited", retryAfterMs: 7000, shouldRetry: undefined },
     "ratelimit=31": { code: "upstream_rate_limited", retryAfterMs: 31_000, shouldRetry: false },
-    [`ratelimit=${inAnHour.toUTCString()}`]: { code: "upstream_rate_limited", shouldRetry: false },
+    "ratelimit=Fri, 31 Dec 9999 23:59:59 GMT": { code: "upstream_rate_limited", shouldRetry: false },
     "http=429": { code: "upstream_rate_limited", shouldRetry: false },
     success_nodata: { code: "upstream_invalid_response", shouldRetry: undefined },
     data_empty_object: { code: "upstream_invalid_response" },
