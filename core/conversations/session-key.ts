@@ -1,7 +1,6 @@
 /** Which conversation a request belongs to. */
 import { ApiError } from "../errors.ts";
-import { recentlyUsed } from "../util/recently-used.ts";
-import { sha256 } from "../util/sha256.ts";
+import { sha256Hex } from "../util/hash.ts";
 
 /** A client's name for a conversation, within its API key. */
 export interface SessionKey {
@@ -55,23 +54,15 @@ export function decodeSessionUser(header: string): string {
   }
 }
 
-/** How many characters of names and hashes are kept: those of some 2,000 conversations with names of usual length. */
-const keptLength = 256 * 1024;
+/**
+ * What a conversation is stored under. Names and API keys are hashed, so that the store shows neither; as JSON first,
+ * which keeps the parts apart whatever they contain.
+ */
+export const storeKey = async ({ namespace, apiKey, value }: SessionKey): Promise<string> =>
+  `chat:${await sha256Hex(JSON.stringify([namespace, apiKey, value]))}`;
 
 /**
- * Tells what a conversation is stored under. The hashes of those used last are kept, in this process alone, since
- * making one costs more than all else that is done to find a conversation in memory.
+ * What tells a request's body or Idempotency-Key from another one's: 32 hexadecimal digits of its SHA-256, half of all.
+ * Two texts with the same are not to be found.
  */
-export function storeKeys(): (key: SessionKey) => string {
-  const hashes = recentlyUsed<string>(keptLength);
-  return ({ namespace, apiKey, value }) => {
-    const name = `${namespace} ${apiKey.length} ${apiKey} ${value}`;
-    let storeKey = hashes.find(name);
-    if (storeKey === undefined) {
-      // JSON keeps the parts apart, whatever they contain.
-      storeKey = `chat:${sha256(JSON.stringify([namespace, apiKey, value]))}`;
-      hashes.keep(name, storeKey, name.length + storeKey.length);
-    }
-    return storeKey;
-  };
-}
+export const fingerprint = async (text: string): Promise<string> => (await sha256Hex(text)).slice(0, 32);

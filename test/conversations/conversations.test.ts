@@ -1,8 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { addPart, emptyAnswer } from "../../core/chat/collect-answer.ts";
-import { conversations, type Turn } from "../../core/conversations/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
-import { silentLogger } from "../../core/operations/log.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import type { ChatMessage, StreamPart } from "../../core/types.ts";
 import { fakeClock, settle } from "../fakes/fake-clock.ts";
@@ -62,23 +59,6 @@ describe("a conversation with a key", () => {
       await say([user("hello")], { session: "s" });
       expect([store.reads, store.writes]).toEqual([turn, turn]);
     }
-  });
-
-  test("is opened and kept without a wait where the store has none", () => {
-    const store = memoryStore({ maxEntries: 10, clock: fakeClock() });
-    const { open } = conversations({
-      store,
-      clock: fakeClock(),
-      log: silentLogger,
-      ttlMs: minuteMs,
-      maxBytes: 1000,
-    });
-    const key = { namespace: "session", value: "s", apiKey: "" } as const;
-    const turn = open({ key, messages: [user("one")], body: "{}", retryCount: 0 });
-    expect(turn).not.toBeInstanceOf(Promise);
-    const answer = emptyAnswer();
-    addPart(answer, { type: "finish", reason: "stop" });
-    expect((turn as Turn).finish(answer)).toBe(true);
   });
 
   test("goes on as it was when it has become long, and is still bounded", async () => {
