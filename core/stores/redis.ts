@@ -10,7 +10,7 @@ export interface RedisConnection {
 }
 
 export interface RedisStoreOptions {
-  /** Opens a connection. Called again whenever the last one is lost, so it need not reconnect by itself. */
+  /** Opens a connection. Called again when the last one is lost, so a connection need not reconnect by itself. */
   readonly connect: () => Promise<RedisConnection>;
   /** Stands before every key. */
   readonly prefix: string;
