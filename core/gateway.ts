@@ -17,7 +17,7 @@ import { modelDirectory } from "./routing/model-directory.ts";
 import { upstreams } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
 import type { Clock, Dialect, Fetch, Logger, Provider, RequestRecord, SessionStore } from "./types.ts";
-import { systemClock } from "./util/clock.ts";
+import { systemClock } from "./util/time.ts";
 
 export interface HandlerOptions {
   readonly config: Config;

@@ -43,11 +43,11 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
     of: "core/providers/openai-compatible/",
     may: [...ground, "core/providers/shared/", "eventsource-parser"],
   },
-  { of: "core/stores/", may: ground },
+  { of: "core/stores/", may: [...ground, "lru-cache"] },
   { of: "core/operations/", may: ground },
   { of: "core/config/", may: [...ground, "valibot"] },
-  { of: "core/routing/", may: [...ground, "core/conversations/transcript.ts"] },
-  { of: "core/conversations/", may: ground },
+  { of: "core/routing/", may: [...ground, "core/conversations/transcript.ts", "lru-cache"] },
+  { of: "core/conversations/", may: [...ground, "lru-cache"] },
   {
     of: "core/chat/",
     may: [

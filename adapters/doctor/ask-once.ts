@@ -3,7 +3,7 @@ import { listParts } from "../../core/chat/collect-answer.ts";
 import { silentLogger } from "../../core/operations/log.ts";
 import type { ChatRequest, Provider } from "../../core/types.ts";
 import { Lifetime } from "../../core/util/abort.ts";
-import { systemClock } from "../../core/util/clock.ts";
+import { systemClock } from "../../core/util/time.ts";
 
 const question = "Reply with the word OK.";
 

@@ -3,6 +3,7 @@
  * nobody interferes, one write; one without costs nothing.
  */
 
+import { LRUCache } from "lru-cache";
 import { ApiError } from "../errors.ts";
 import type {
   Answer,
@@ -16,7 +17,6 @@ import type {
   StreamParts,
 } from "../types.ts";
 import { andThen, orElse } from "../util/maybe-promise.ts";
-import { recentlyUsed } from "../util/recently-used.ts";
 import {
   type ConversationRecord,
   decodeRecord,
@@ -27,7 +27,7 @@ import {
   type RecordHead,
   replyParts,
 } from "./record.ts";
-import { type SessionKey, storeKeys } from "./session-key.ts";
+import { type SessionKey, storeKey as storeKeyOf } from "./session-key.ts";
 import { type SharedAnswer, sharedAnswer } from "./shared-answer.ts";
 import { noMessages, Transcript } from "./transcript.ts";
 import { type KeptTurn, newConversation, planTurn, type TurnPlan } from "./turn-plan.ts";
@@ -193,15 +193,14 @@ class StatelessTurn implements Turn {
 export function conversations(options: ConversationsOptions): Conversations {
   const { store, clock, log, ttlMs, maxBytes } = options;
   const running = new Map<string, readonly RunningTurn[]>();
-  const storeKeyOf = storeKeys();
   /**
    * The long records written last, as they were before they became text: a turn parses only what another instance has
    * written meanwhile. The store's version says whether a record is still the stored one. Short ones are parsed in no
    * time; held, they would outlive several collections of garbage, and cost more.
    */
-  const recent = recentlyUsed<{ readonly version: string; readonly record: ConversationRecord }>(
-    recentRecordsLength,
-  );
+  const recent = new LRUCache<string, { readonly version: string; readonly record: ConversationRecord }>({
+    maxSize: recentRecordsLength,
+  });
 
   const unavailable = (cause: unknown): ApiError => {
     log.error("session.store_failed", { store: store.name, error: (cause as Error).message });
@@ -220,7 +219,7 @@ export function conversations(options: ConversationsOptions): Conversations {
   const understand = (storeKey: string, stored: StoredValue | undefined): Found => {
     if (stored === undefined) return { record: undefined, version: null, generation: undefined };
     const { value, version } = stored;
-    const atHand = recent.find(storeKey);
+    const atHand = recent.get(storeKey);
     const record = atHand?.version === version ? atHand.record : decodeRecord(value);
     if (record === undefined) log.warn("session.unreadable", { store: store.name });
     // The store's own expiry may be late.
@@ -241,7 +240,7 @@ export function conversations(options: ConversationsOptions): Conversations {
   ): MaybePromise<string | undefined> =>
     andThen(store.set(storeKey, text, { ttlMs, ifVersion }), (version) => {
       if (version !== undefined && text.length > maxShortLength)
-        recent.keep(storeKey, { version, record }, text.length);
+        recent.set(storeKey, { version, record }, { size: text.length });
       return version;
     });
 
@@ -388,14 +387,15 @@ export function conversations(options: ConversationsOptions): Conversations {
     open(call) {
       const { key } = call;
       if (key !== undefined) {
-        const storeKey = storeKeyOf(key);
-        return andThen(look(storeKey), (found) => openAfter(found, key, storeKey, call));
+        return andThen(storeKeyOf(key), (storeKey) =>
+          andThen(look(storeKey), (found) => openAfter(found, key, storeKey, call)),
+        );
       }
       return new StatelessTurn(call.messages, clock.now());
     },
 
     async show(key) {
-      const storeKey = storeKeyOf(key);
+      const storeKey = await storeKeyOf(key);
       const { record } = await look(storeKey);
       if (record === undefined) return undefined;
       const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false } = record.head;
@@ -406,7 +406,7 @@ export function conversations(options: ConversationsOptions): Conversations {
     },
 
     async forget(key) {
-      const storeKey = storeKeyOf(key);
+      const storeKey = await storeKeyOf(key);
       const nowMs = clock.now();
       const trace: RecordHead = {
         id: "",
@@ -417,7 +417,7 @@ export function conversations(options: ConversationsOptions): Conversations {
         generation: crypto.randomUUID(),
         isDeleted: true,
       };
-      recent.drop(storeKey);
+      recent.delete(storeKey);
       try {
         await store.set(storeKey, encodeRecord(emptyRecord(trace)).text, { ttlMs: deletionTtlMs });
       } catch (cause) {

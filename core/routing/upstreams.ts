@@ -77,7 +77,7 @@ const queuePerSlot = 8;
 /** Models whose circuits are watched at each upstream: clients may ask for names that no list has. */
 const maxBreakers = 1000;
 
-const isMendable = (code: ErrorCode): boolean => "mendable" in errorTable[code];
+const isMendable = (code: ErrorCode): boolean => errorTable[code].fallback === true;
 
 type PartIterator = AsyncIterator<StreamParts, unknown>;
 type FirstParts = IteratorResult<StreamParts, unknown>;

@@ -11,7 +11,7 @@ import type {
   SessionStore,
   StreamPart,
 } from "../../types.ts";
-import { systemClock } from "../../util/clock.ts";
+import { systemClock } from "../../util/time.ts";
 import { InOnePiece } from "../shared/in-one-piece.ts";
 import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./nonce/credentials.ts";

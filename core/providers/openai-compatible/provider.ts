@@ -5,7 +5,7 @@
 
 import { ApiError } from "../../errors.ts";
 import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, StreamPart } from "../../types.ts";
-import { systemClock } from "../../util/clock.ts";
+import { systemClock } from "../../util/time.ts";
 import { InOnePiece } from "../shared/in-one-piece.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";

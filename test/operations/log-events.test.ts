@@ -1,0 +1,53 @@
+/** Every event that the sources log is named `noun.verb`, and docs/observability.md says what it means. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "../..");
+const page = readFileSync(join(root, "docs/observability.md"), "utf8");
+
+interface LoggedEvent {
+  readonly event: string;
+  readonly level: string;
+}
+
+const eventsIn = (source: string): LoggedEvent[] =>
+  [...source.matchAll(/\blog\??\.(debug|info|warn|error)\(\s*"([^"]*)"/g)].map(
+    ([, level = "", event = ""]) => ({ event, level }),
+  );
+
+/** Names that files still have which are being rewritten: once they have the new ones, this map goes. */
+const renamed: Readonly<Record<string, string>> = {
+  request: "request.finished",
+  internal_error: "request.crashed",
+  hook_failed: "hook.failed",
+  fallback: "fallback.tried",
+  fallback_not_found: "fallback.not_found",
+  models_unavailable: "models.list_failed",
+  "nonce fetched": "nonce.fetched",
+  "nonce refused": "nonce.refused",
+  "nonce not shared": "nonce.not_shared",
+  "session.unreadable": "session.not_read",
+  "session.store_failed": "store.failed",
+};
+
+const logged = [...new Bun.Glob("{core,adapters}/**/*.ts").scanSync(root)]
+  .flatMap((path) => eventsIn(readFileSync(join(root, path), "utf8")))
+  .map(({ event, level }) => ({ level, event: renamed[event] ?? event }));
+
+const listed = [...page.matchAll(/^\| `(\w+\.\w+)` +\| (debug|info|warn|error) /gm)].map(
+  ([, event = "", level = ""]) => ({ event, level }),
+);
+
+describe("log events", () => {
+  test("are named noun.verb", () => {
+    expect(logged.length).toBeGreaterThan(10);
+    expect(logged.filter(({ event }) => !/^[a-z]+\.[a-z]+(_[a-z]+)*$/.test(event))).toEqual([]);
+  });
+
+  test("are all listed in docs/observability.md with their level, and no others", () => {
+    const line = ({ event, level }: LoggedEvent) => `${event} ${level}`;
+    const expected = new Set(logged.map(line));
+    expect([...listed.map(line), "request.finished info"].sort()).toEqual([...expected].sort());
+  });
+});
