@@ -347,3 +347,9 @@ export class ApiError extends Error {
     return headers;
   }
 }
+
+/** Any thrown value as an error for the client; what is not ours is not shown. */
+export const toApiError = (error: unknown): ApiError =>
+  error instanceof ApiError
+    ? error
+    : new ApiError("internal_error", "The gateway failed. Its log has the details.", { cause: error });

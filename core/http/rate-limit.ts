@@ -48,6 +48,3 @@ export function createRateLimit(requestsPerMinute: number, clock: Pick<Clock, "n
     },
   };
 }
-
-/** The name before factories became verbs, until core/gateway.ts uses the new one. */
-export const rateLimit = createRateLimit;

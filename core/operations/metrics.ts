@@ -1,5 +1,5 @@
 /** Counters and histograms in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/ */
-import type { RequestRecord } from "../types.ts";
+import type { RequestFacts } from "../types.ts";
 
 /** Bounds of the histograms, in seconds. */
 const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 180];
@@ -12,7 +12,7 @@ export interface Gauge {
 }
 
 export interface Metrics {
-  observe(record: RequestRecord): void;
+  observe(record: RequestFacts): void;
   /** The page, with `gauges` as they are now. */
   render(gauges: readonly Gauge[]): string;
 }
@@ -198,6 +198,3 @@ export function createMetrics(): Metrics {
     },
   };
 }
-
-/** The name before factories became verbs, until core/gateway.ts uses the new one. */
-export const metrics = createMetrics;

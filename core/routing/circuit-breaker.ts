@@ -103,6 +103,3 @@ export function createCircuitBreaker({ clock, sharesRateLimit }: CircuitBreakerO
     },
   };
 }
-
-/** The name before factories became verbs, until core/routing/upstreams.ts uses the new one. */
-export const circuitBreaker = createCircuitBreaker;

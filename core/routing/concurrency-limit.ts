@@ -80,29 +80,3 @@ export function createConcurrencyLimit(limit: number, queueLimit: number): Concu
     },
   };
 }
-
-/** The interface before `Slot`, until core/routing/upstreams.ts uses `acquire`. */
-export interface Slots {
-  enter(signal: AbortSignal): Promise<void>;
-  leave(): void;
-  readonly running: number;
-  readonly waiting: number;
-}
-
-/** See `Slots`. */
-export function slots(limit: number, queueLimit: number): Slots {
-  const concurrency = createConcurrencyLimit(limit, queueLimit);
-  const held: Slot[] = [];
-  return {
-    async enter(signal) {
-      held.push(await concurrency.acquire(signal));
-    },
-    leave: () => held.pop()?.release(),
-    get running() {
-      return concurrency.running;
-    },
-    get waiting() {
-      return concurrency.waiting;
-    },
-  };
-}

@@ -166,6 +166,7 @@ describe("a request's body", () => {
       max_tokens: 5,
       max_completion_tokens: 9,
       n: 2,
+      tools: [{ type: "function", function: { name: "f" } }],
       tool_choice: { type: "function", function: { name: "f" } },
       response_format: { type: "json_object" },
       temperature: 0.5,
@@ -176,22 +177,65 @@ describe("a request's body", () => {
       stop: ["END"],
       maxTokens: 9,
       choices: 2,
-      toolChoice: "named",
+      tools: [{ name: "f" }],
+      toolChoice: { tool: "f" },
       responseFormat: "json_object",
       stream: false,
       usage: true,
     });
-    expect(request?.messages[0]).toMatchObject({ role: "user", text: "ab", attachments: ["image_url"] });
+    expect(request?.messages[0]).toMatchObject({
+      role: "user",
+      text: "ab",
+      attachments: [{ type: "image_url" }],
+    });
     expect(request?.native.temperature).toBe(0.5);
   });
 
-  test.each([
-    ["auto", "auto"],
-    ["required", "named"],
-  ])("a choice among allowed tools in the mode %s is %s", async (mode, expected) => {
+  const tools = ["weather", "time"].map((name) => ({
+    type: "function",
+    function: { name, description: `Tells the ${name}.`, parameters: { type: "object" }, strict: true },
+  }));
+  const timeTool = {
+    name: "time",
+    description: "Tells the time.",
+    parameters: { type: "object" },
+    strict: true,
+  };
+
+  test.each(["auto", "required"] as const)("a choice among allowed tools in the mode %s", async (mode) => {
     const { chat, provider } = testHandler();
-    await chat({ ...hello, tool_choice: { type: "allowed_tools", allowed_tools: { mode, tools: [] } } });
-    expect(provider.requests[0]?.request.toolChoice).toBe(expected as "auto" | "named");
+    const allowed_tools = { mode, tools: tools.slice(1) };
+    await chat({ ...hello, tools, tool_choice: { type: "allowed_tools", allowed_tools } });
+    expect(provider.requests[0]?.request).toMatchObject({ tools: [timeTool], toolChoice: mode });
+  });
+
+  test.each([
+    ["none", "none"],
+    [{ type: "function", function: { name: "time" } }, { tool: "time" }],
+    [{ type: "custom", custom: { name: "sql" } }, "required"],
+    [undefined, "auto"],
+  ] as const)("a tool choice of %j reaches the provider", async (choice, expected) => {
+    const { chat, provider } = testHandler();
+    await chat({ ...hello, tools, tool_choice: choice, parallel_tool_calls: false });
+    expect(provider.requests[0]?.request).toMatchObject({
+      tools: [{ name: "weather" }, timeTool],
+      toolChoice: expected,
+      parallelToolCalls: false,
+    });
+  });
+
+  test("a response format reaches the provider with its schema", async () => {
+    const { chat, provider } = testHandler();
+    const schema = { type: "object", properties: { city: { type: "string" } } };
+    const json_schema = { name: "place", description: "A place", schema, strict: true };
+    await chat({ ...hello, response_format: { type: "json_schema", json_schema } });
+    await chat({ ...hello, response_format: { type: "json_object" } });
+    await chat(hello);
+    expect(provider.requests.map(({ request }) => request.responseFormat)).toEqual([
+      { name: "place", description: "A place", schema },
+      "json_object",
+      "text",
+    ]);
   });
 
   test("starts a conversation of its own each time", async () => {

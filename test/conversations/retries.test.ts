@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
-import type { StreamPart } from "../../core/types.ts";
+import type { StreamPart, UpstreamEvent } from "../../core/types.ts";
 import { settle } from "../fakes/fake-clock.ts";
-import { assistant, broken, countedChat, user } from "../support/remembered-chat.ts";
+import { assistant, broken, countedChat, messageFields, user } from "../support/remembered-chat.ts";
 
 const minuteMs = 60_000;
 
@@ -60,11 +60,11 @@ describe("a retry", () => {
 
   test("gets every part of the stored reply", async () => {
     const { say } = countedChat();
-    const reply: StreamPart[] = [
+    const reply: (StreamPart | UpstreamEvent)[] = [
       { type: "reasoning-delta", delta: "hm" },
       { type: "text-delta", delta: "yes" },
       { type: "tool-call-delta", index: 0, id: "c", name: "f", delta: "{}" },
-      { type: "extension", scope: "message", fields: { annotations: [1] } },
+      messageFields({ annotations: [1] }),
       { type: "finish", reason: "length" },
       { type: "usage", usage: { promptTokens: 1, completionTokens: 2, totalTokens: 3 } },
     ];

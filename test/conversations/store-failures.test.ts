@@ -29,7 +29,7 @@ describe("a record that can't be read", () => {
     await store.set(key, value, { ttlMs: minuteMs });
     expect(await show({ session: "s" })).toBeUndefined();
     expect((await store.get(key))?.value).toBe(value);
-    expect(log).toContainEqual({ event: "session.unreadable", fields: { store: "counting" } });
+    expect(log).toContainEqual({ event: "session.not_read", fields: { store: "counting" } });
     expect(await say([user("two")], { session: "s" })).toMatchObject({ told: ["u:two"], isSaved: true });
     expect((await say([user("three")], { session: "s" })).told).toEqual(["u:two", "a:reply 2", "u:three"]);
   });

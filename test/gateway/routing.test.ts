@@ -77,7 +77,7 @@ describe("the list of models", () => {
   test("has no models of an upstream that is down, and the log says which one that is", async () => {
     await gateway.get("/v1/models");
     // Another process writes it, in its own time.
-    await until(async () => /models_unavailable.*down/.test(gateway.output()));
+    await until(async () => /models\.list_failed.*down/.test(gateway.output()));
   });
 });
 

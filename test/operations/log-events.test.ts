@@ -16,24 +16,9 @@ const eventsIn = (source: string): LoggedEvent[] =>
     ([, level = "", event = ""]) => ({ event, level }),
   );
 
-/** Names that files still have which are being rewritten: once they have the new ones, this map goes. */
-const renamed: Readonly<Record<string, string>> = {
-  request: "request.finished",
-  internal_error: "request.crashed",
-  hook_failed: "hook.failed",
-  fallback: "fallback.tried",
-  fallback_not_found: "fallback.not_found",
-  models_unavailable: "models.list_failed",
-  "nonce fetched": "nonce.fetched",
-  "nonce refused": "nonce.refused",
-  "nonce not shared": "nonce.not_shared",
-  "session.unreadable": "session.not_read",
-  "session.store_failed": "store.failed",
-};
-
-const logged = [...new Bun.Glob("{core,adapters}/**/*.ts").scanSync(root)]
-  .flatMap((path) => eventsIn(readFileSync(join(root, path), "utf8")))
-  .map(({ event, level }) => ({ level, event: renamed[event] ?? event }));
+const logged = [...new Bun.Glob("{core,adapters}/**/*.ts").scanSync(root)].flatMap((path) =>
+  eventsIn(readFileSync(join(root, path), "utf8")),
+);
 
 const listed = [...page.matchAll(/^\| `(\w+\.\w+)` +\| (debug|info|warn|error) /gm)].map(
   ([, event = "", level = ""]) => ({ event, level }),

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { ApiError } from "../../../core/errors.ts";
 import { fakeClock, settle } from "../../fakes/fake-clock.ts";
 import { chunk, cut, doneEvent, eventStream, jsonScript, type Script } from "../../fakes/openai-upstream.ts";
-import { chatRequest, partsOf, providerContext } from "../../support/chat-request.ts";
+import { chatRequest, providerContext, readAnswer } from "../../support/chat-request.ts";
 import { asError, askedUpstream, events } from "./asked-upstream.ts";
 
 const { upstream, provider, ask } = await askedUpstream();
@@ -246,29 +246,34 @@ describe("errors", () => {
 
   test("tell of a closed connection after one more try where it can have been a kept one that was old", async () => {
     const clock = fakeClock();
-    let answer = async (): Promise<Response> => {
+    const cutOff = async (): Promise<Response> => {
       throw Object.assign(new Error("socket closed"), { code: "ECONNRESET" });
     };
-    const asked = provider({ fetch: () => answer(), clock });
-    const attempts = async () => {
-      const context = providerContext();
-      const { error } = await partsOf(asked.stream(chatRequest("Hello"), context));
-      expect(asError(error).code).toBe("upstream_unreachable");
-      return context.trace.attempts;
+    const answer = async () => new Response(chunk({ content: "Hi" }, "stop"), { headers: eventStream });
+    let responses: (() => Promise<Response>)[] = [];
+    let calls = 0;
+    const fetch = () => (responses[calls++] ?? cutOff)();
+    const asked = provider({ fetch, clock });
+    /** Asks an upstream that responds to the calls like this, and then no more. */
+    const askBefore = async (...next: typeof responses) => {
+      responses = next;
+      calls = 0;
+      return readAnswer(asked.answer(chatRequest("Hello"), providerContext()));
     };
-    expect(await attempts()).toBe(1);
+    const expectFailure = async (expectedCalls: number, ...next: typeof responses) => {
+      expect(asError((await askBefore(...next)).error).code).toBe("upstream_unreachable");
+      expect(calls).toBe(expectedCalls);
+    };
+    await expectFailure(1);
 
-    const cutOff = answer;
-    answer = async () => new Response(chunk({ content: "Hi" }, "stop"), { headers: eventStream });
-    await partsOf(asked.stream(chatRequest("Hello"), providerContext()));
-    answer = cutOff;
-    expect(await attempts()).toBe(2);
+    expect((await askBefore(answer)).answer?.calls).toBe(1);
+    await expectFailure(2);
+    expect((await askBefore(cutOff, answer)).answer?.calls).toBe(2);
 
-    answer = async () => {
+    await expectFailure(1, async () => {
       await clock.advance(1000);
       return cutOff();
-    };
-    expect(await attempts()).toBe(1);
+    });
   });
 
   test("tell a connection that timed out", async () => {

@@ -75,7 +75,7 @@ describe("the nonce", () => {
       await site.rotate();
       const answer = await ask("Again");
       expect(answer.text).toStartWith("You said: Again");
-      expect(answer.trace.attempts).toBe(2);
+      expect(answer.calls).toBe(2);
       await expectTraffic({ messages: 3, fetches: 2 });
     },
   );
