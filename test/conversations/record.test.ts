@@ -30,7 +30,7 @@ const remembered = withTurns(
   head,
 );
 
-test("writes texts alone, and other messages with all their fields", () => {
+test("a record writes texts alone, and other messages with all their fields", () => {
   const [, ...lines] = encodeRecord(remembered).text.split("\n");
   expect(lines).toEqual([
     '{"role":"system","content":"Be brief."},',
@@ -41,13 +41,13 @@ test("writes texts alone, and other messages with all their fields", () => {
   ]);
 });
 
-test("reads back what it has written", () => {
+test("a record reads back what it has written", () => {
   const read = decodeRecord(encodeRecord(remembered).text);
   expect(read?.system).toEqual(remembered.system);
   expect(read?.turns.slice()).toEqual(remembered.turns.slice());
 });
 
-test("reads texts that are written as whole messages, as they were at first", () => {
+test("a record reads texts that are written as whole messages, as they were at first", () => {
   const [first, ...others] = encodeRecord(remembered).text.split("\n");
   const text = String.raw`"A \"text\",\nin two lines"`;
   const asMessage: Record<string, string> = {
@@ -60,7 +60,7 @@ test("reads texts that are written as whole messages, as they were at first", ()
   expect(decodeRecord(earlier)?.turns.slice()).toEqual(remembered.turns.slice());
 });
 
-test("holds no text that it has dropped", () => {
+test("a record holds no text that it has dropped", () => {
   const mebibyte = 2 ** 20;
   const heldBytes = () => {
     Bun.gc(true);

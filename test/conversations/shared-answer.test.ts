@@ -60,7 +60,7 @@ const rest = async (reader: AsyncIterable<StreamParts>): Promise<string> => {
   return textOf(parts);
 };
 
-test("asks the source once for all readers", async () => {
+test("a shared answer asks the source once for all readers", async () => {
   const { source, join } = setUp();
   const [first, second] = [join(), join()];
   const both = Promise.all([first.next(), second.next()]);
@@ -73,7 +73,7 @@ test("asks the source once for all readers", async () => {
   ]);
 });
 
-test("gives the parts so far to a reader who joins late", async () => {
+test("a shared answer gives the parts so far to a reader who joins late", async () => {
   const { source, join } = setUp();
   const first = join();
   const early = rest(first);
@@ -90,7 +90,7 @@ test("gives the parts so far to a reader who joins late", async () => {
   expect(await Promise.all([early, late])).toEqual(["abc", "abc"]);
 });
 
-test("lets one join after the end as long as nobody has let go of it", async () => {
+test("a shared answer lets one join after the end as long as nobody has let go of it", async () => {
   const { source, shared, join } = setUp();
   const first = join();
   const early = rest(first);
@@ -101,7 +101,7 @@ test("lets one join after the end as long as nobody has let go of it", async () 
   expect(await rest(join())).toBe("");
 });
 
-test("asks for the next part only when a reader wants it", async () => {
+test("a shared answer asks for the next part only when a reader wants it", async () => {
   const { source, join } = setUp();
   const reader = join();
   const next = reader.next();
@@ -112,7 +112,7 @@ test("asks for the next part only when a reader wants it", async () => {
   expect(source.asked).toBe(1);
 });
 
-test("goes on for those who stay when one leaves", async () => {
+test("a shared answer goes on for those who stay when one leaves", async () => {
   const { source, join, emptied } = setUp();
   const [first, second] = [join(), join()];
   const staying = rest(second);
@@ -126,7 +126,7 @@ test("goes on for those who stay when one leaves", async () => {
   expect(emptied()).toBe(0);
 });
 
-test("ends the source when the last one leaves, for the reason that made him leave", async () => {
+test("a shared answer ends the source when the last one leaves, for the reason that made him leave", async () => {
   const { source, shared, join, emptied } = setUp();
   const controller = new AbortController();
   const [first, second] = [join(), join(controller.signal)];
@@ -144,7 +144,7 @@ test("ends the source when the last one leaves, for the reason that made him lea
   expect(emptied()).toBe(1);
 });
 
-test("fails for every reader when the source fails", async () => {
+test("a shared answer fails for every reader when the source fails", async () => {
   const { source, shared, join } = setUp();
   const [first, second] = [join(), join()];
   const failures = [first, second].map((reader) => rest(reader).catch((error: Error) => error.message));

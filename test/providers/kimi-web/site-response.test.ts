@@ -58,16 +58,16 @@ const faultOf = async (promise: Promise<unknown>): Promise<ApiError> => {
   return fault;
 };
 
-test("reads a text, without its byte order mark", async () => {
+test("a call of the site reads a text, without its byte order mark", async () => {
   expect(await call(`${origin}/fine`)).toMatchObject({ status: 200, text: "good", isCut: false });
 });
 
-test("follows no redirect", async () => {
+test("a call of the site follows no redirect", async () => {
   const { status, headers } = await call(`${origin}/redirect`);
   expect([status, headers.get("location"), headers.getSetCookie()]).toEqual([302, "/fine", ["a=b"]]);
 });
 
-test("reads no further than the limit, compressed or not", async () => {
+test("a call of the site reads no further than the limit, compressed or not", async () => {
   const { text, isCut } = await call(`${origin}/bomb`);
   expect([text.length, isCut]).toEqual([1_000_000, true]);
   expect(await call(`${origin}/fine`, { maxChars: 3 })).toMatchObject({ text: "goo", isCut: true });
@@ -110,7 +110,7 @@ describe("a connection that fails is upstream_unreachable", () => {
   });
 });
 
-test("is told apart in the words of Bun, Deno and Node", async () => {
+test("a connection that fails is told apart in the words of Bun, Deno and Node", async () => {
   const chain = (...causes: Array<[message: string, code?: string]>) =>
     causes.reduceRight<Error | undefined>(
       (cause, [message, code]) => Object.assign(new TypeError(message, { cause }), code && { code }),

@@ -28,7 +28,7 @@ const withTextsJoined = (parts: readonly StreamPart[]): StreamPart[] => {
   return joined;
 };
 
-describe("streams", () => {
+describe("an upstream's streams", () => {
   const text = 'Grüße 👩‍👩‍👧 \u2028 "quoted"\r\n';
   const stream = [
     "\uFEFF: connected\r\n\r\n",
@@ -239,7 +239,7 @@ describe("streams", () => {
   });
 });
 
-describe("leaving", () => {
+describe("leaving an upstream's answer", () => {
   const reason = new ApiError("client_closed_request", "left");
 
   test.each<[string, Script]>([
@@ -271,7 +271,7 @@ describe("leaving", () => {
     expect(upstream.calls.length).toBe(before);
   });
 
-  test("the iterator early ends the upstream's call", async () => {
+  test("by its iterator ends the upstream's call", async () => {
     upstream.script(events(chunk({ content: "Hi" }), forever));
     for await (const part of provider().stream(chatRequest("Hello"), providerContext())) {
       expect(part).toEqual([{ type: "text-delta", delta: "Hi" }]);

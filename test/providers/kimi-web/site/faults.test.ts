@@ -13,7 +13,7 @@ interface Fault {
   readonly says?: string | RegExp;
 }
 
-describe("a fault of the call", () => {
+describe("a fault of a call to the site", () => {
   const inAnHour = new Date(Math.ceil((Date.now() + hourMs) / 1000) * 1000);
 
   const faults: Record<string, Fault> = {
@@ -139,7 +139,7 @@ describe("a fault of the call", () => {
   });
 });
 
-describe("a fault of the page", () => {
+describe("a fault of the site's page", () => {
   const faults: Record<string, Fault> = {
     challenge: { code: "upstream_challenge", shouldRetry: false },
     challenge503: { code: "upstream_challenge", shouldRetry: false },
