@@ -8,13 +8,13 @@ describe("a request's body", () => {
     ["", "invalid_json"],
     ["{", "invalid_json"],
     ["[1", "invalid_json"],
-    ["[".repeat(100_000), "invalid_request"],
     ["null", "invalid_request"],
     ["[]", "invalid_request"],
     ['"text"', "invalid_request"],
-  ])("%p is %s", async (body, code) => {
+    ["[ without end", "invalid_request"],
+  ])("%p is %s", async (text, code) => {
     const { chat } = testHandler();
-    const response = await chat(body.slice(0, 200_000));
+    const response = await chat(text === "[ without end" ? "[".repeat(100_000) : text);
     expect(response.status).toBe(400);
     const answer = await response.json();
     expect(schemaErrors("ErrorResponse", answer)).toEqual([]);
