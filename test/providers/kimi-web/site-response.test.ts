@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { ApiError } from "../../../core/errors.ts";
 import { callSite } from "../../../core/providers/kimi-web/site-response.ts";
+import { nobody } from "../../support/nobody.ts";
 
 /** Answers whatever it is asked with the bytes that the path names. */
 const answers: Record<string, (socket: Socket) => void> = {
@@ -92,7 +93,7 @@ describe("a connection that fails is upstream_unreachable", () => {
   }
 
   test("refused", async () => {
-    const fault = await faultOf(call("http://127.0.0.1:9/"));
+    const fault = await faultOf(call(nobody));
     expect([fault.code, fault.message]).toEqual([
       "upstream_unreachable",
       "The chat site can't be reached: no connection was accepted.",

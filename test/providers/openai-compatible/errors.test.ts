@@ -3,6 +3,7 @@ import type { ApiError } from "../../../core/errors.ts";
 import { fakeClock, settle } from "../../fakes/fake-clock.ts";
 import { chunk, cut, doneEvent, eventStream, jsonScript, type Script } from "../../fakes/openai-upstream.ts";
 import { chatRequest, partsOf, providerContext } from "../../support/chat-request.ts";
+import { nobody } from "../../support/nobody.ts";
 import { asError, askedUpstream, events } from "./asked-upstream.ts";
 
 const { upstream, provider, ask } = await askedUpstream();
@@ -238,7 +239,7 @@ describe("an upstream's errors", () => {
   });
 
   test("tell an unreachable upstream", async () => {
-    const { error } = await ask("Hello", { baseUrl: "http://127.0.0.1:1/v1" });
+    const { error } = await ask("Hello", { baseUrl: `${nobody}/v1` });
     expect(asError(error)).toMatchObject({
       code: "upstream_unreachable",
       message: "The connection to stand-in failed (ECONNREFUSED).",
