@@ -6,7 +6,7 @@ import { assistant, broken, countedChat, messageFields, user } from "../support/
 
 const minuteMs = 60_000;
 
-describe("an unfinished turn", () => {
+describe("an unfinished turn of a conversation", () => {
   test("leaves no trace when it fails", async () => {
     const { say, refusal, remembered } = countedChat();
     await say([user("one")], { session: "s" });
@@ -40,7 +40,7 @@ describe("an unfinished turn", () => {
   });
 });
 
-describe("a retry", () => {
+describe("a retry in a conversation", () => {
   const key = { session: "s" };
 
   test.each([
