@@ -138,7 +138,7 @@ describe("a shared store of credentials", () => {
       expect(await got).toMatchObject({ nonce: "nonce1" });
       await set.clock.advance(2_000);
       expect(set.clock.pending).toBe(0);
-      expect(new Set(warnings)).toEqual(new Set(["nonce not shared"]));
+      expect(new Set(warnings)).toEqual(new Set(["nonce.not_shared"]));
     }
   });
 });
