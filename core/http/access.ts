@@ -1,8 +1,8 @@
 /** Who may call: API keys, and for a server without keys the check that only this machine calls. */
 
-import type { Access, NamedKey } from "../config/config.ts";
 import { ApiError } from "../errors.ts";
 import { type Cors, hostOfOrigin, isLoopbackHost } from "./cors.ts";
+import type { HttpSettings } from "./settings.ts";
 
 export interface Caller {
   /** For the log. */
@@ -11,10 +11,7 @@ export interface Caller {
   readonly key: string;
 }
 
-export interface AccessOptions {
-  readonly access: Access;
-  readonly apiKeys: readonly NamedKey[];
-  readonly corsOrigins: "*" | readonly string[] | undefined;
+export interface AccessOptions extends Pick<HttpSettings, "access" | "apiKeys" | "corsOrigins"> {
   readonly cors: Pick<Cors, "allows">;
 }
 

@@ -1,7 +1,6 @@
 /** Every route but itty-router's part in it: what there is to see, and one route for each dialect. */
 
 import type { Inbound } from "../chat/exchange.ts";
-import type { Access } from "../config/config.ts";
 import type { Conversations, RememberedConversation } from "../conversations/conversations.ts";
 import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError } from "../errors.ts";
@@ -10,6 +9,7 @@ import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts"
 import type { Upstream, Upstreams } from "../routing/upstreams.ts";
 import type { Dialect, Logger, SessionStore } from "../types.ts";
 import type { Route, RoutedRequest } from "./router.ts";
+import type { Access } from "./settings.ts";
 
 export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };

@@ -1,10 +1,13 @@
 /** Structured log lines: JSON, and a short form of it for a terminal. */
 import type { Clock, LogFields, Logger } from "../types.ts";
 
-const ranks = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
+/** The least level first; `silent` is above all that is ever logged. */
+export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 export interface LoggerOptions {
-  readonly level: keyof typeof ranks;
+  /** The least level that is written. */
+  readonly level: LogLevel;
   /** Takes one line of JSON, without a line break. */
   readonly write: (line: string) => void;
   readonly clock: Pick<Clock, "now">;
@@ -27,7 +30,7 @@ export function prettyLine(line: string): string {
 /** A logger that drops what is below `level`. */
 export function createLogger({ level, write, clock }: LoggerOptions): Logger {
   const at = (name: "debug" | "info" | "warn" | "error") =>
-    ranks[name] < ranks[level]
+    logLevels.indexOf(name) < logLevels.indexOf(level)
       ? () => {}
       : (event: string, fields: LogFields = {}) => {
           const time = new Date(clock.now()).toISOString();

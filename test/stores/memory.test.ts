@@ -16,6 +16,21 @@ test("drops the least recently used of more than maxEntries", () => {
   ]);
 });
 
+test("drops the least recently used of more than maxBytes, and counts what was replaced no more", () => {
+  const store = memoryStore({ maxEntries: 100, maxBytes: 200, clock: fakeClock() });
+  const held = (...keys: string[]) => keys.filter((key) => store.get(key) !== undefined);
+  for (const key of ["a", "b", "c"]) store.set(key, "x".repeat(29), { ttlMs: 1000 });
+  store.set("c", "y".repeat(29), { ttlMs: 1000 });
+  expect(held("a", "b", "c")).toEqual(["a", "b", "c"]);
+  store.set("d", "x".repeat(29), { ttlMs: 1000 });
+  expect(held("a", "b", "c", "d")).toEqual(["b", "c", "d"]);
+  store.delete("b");
+  store.set("e", "x".repeat(29), { ttlMs: 1000 });
+  expect(held("c", "d", "e")).toEqual(["c", "d", "e"]);
+  store.set("large", "x".repeat(1000), { ttlMs: 1000 });
+  expect(held("c", "d", "e", "large")).toEqual(["large"]);
+});
+
 test("drops the least recently used whatever was written, read, refused, deleted and over before", () => {
   const keys = ["a", "b", "c", "d", "e", "f"];
   const actions = fc.constantFrom("set", "set", "get", "get", "refused", "delete", "later");
