@@ -92,7 +92,24 @@ export interface ApiErrorOptions {
 /** Over this, an SDK that slept as told would seem to hang. */
 const longestRetryAfterMs = 30_000;
 
-/** A failure that a client is told of. Its message is shown to the client: no secrets, no message texts. */
+/**
+ * A failure that a client is told of: its code sets the HTTP status and whether a retry helps, as docs/errors.md lists
+ * them, and `retryAfterMs` milliseconds become Retry-After. Its message is shown to the client: no secrets, no texts of
+ * messages.
+ *
+ * @example
+ * ```ts
+ * import { ApiError, type Provider } from "kimi-ai-2api";
+ *
+ * const closed: Provider = {
+ *   name: "closed",
+ *   models: () => [{ id: "sleeper", createdAt: 1_735_689_600 }],
+ *   async *stream() {
+ *     throw new ApiError("upstream_unavailable", "We are closed until Monday.", { retryAfterMs: 60_000 });
+ *   },
+ * };
+ * ```
+ */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: ErrorCode;

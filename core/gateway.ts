@@ -95,7 +95,7 @@ export interface Handler {
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
-  const log = options.log ?? createLogger({ level: config.logLevel, write: console.log, clock });
+  const log = options.log ?? createLogger({ level: config.logLevel, clock });
   const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
   const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
