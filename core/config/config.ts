@@ -19,7 +19,7 @@ import {
 } from "../providers/openai-compatible/settings.ts";
 import { type RoutingSettings, routingEntries } from "../routing/settings.ts";
 import { readStore, type StoreSettings, storeEntries } from "../stores/settings.ts";
-import { nearestName } from "./nearest-name.ts";
+import { nameFinder } from "./nearest-name.ts";
 import { integer, isQuoted, keptQuotes, oneOf, onOff, text } from "./values.ts";
 
 /** Every setting, read and checked. */
@@ -117,12 +117,14 @@ const isLoopbackHostname = (hostname: string): boolean =>
 const omit = (record: Readonly<Record<string, string>>, names: ReadonlySet<string>) =>
   Object.fromEntries(Object.entries(record).filter(([name]) => !names.has(name)));
 
+const nearestSetting = nameFinder(settingNames);
+
 /** Variables that are no setting but look like one, such as OPENAI_BASEURL. */
 const misspelt = (given: Readonly<Record<string, string>>): string[] =>
   Object.keys(given).flatMap((name) => {
     // An upstream's key may be kept under any name that PROVIDERS uses.
     if (settingNames.includes(name) || given.PROVIDERS?.includes(`\${${name}}`)) return [];
-    const meant = foreignNames[name] ?? nearestName(name, settingNames);
+    const meant = foreignNames[name] ?? nearestSetting(name);
     return meant === undefined ? [] : [`${name} is no setting. Did you mean ${meant}?`];
   });
 

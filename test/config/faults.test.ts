@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ConfigError, type Environment, parseConfig, settingNames } from "../../core/config/config.ts";
-import { nearestName } from "../../core/config/nearest-name.ts";
+import { nameFinder } from "../../core/config/nearest-name.ts";
 
 const problemsOf = (environment: Environment): readonly string[] => {
   try {
@@ -177,7 +177,7 @@ describe("a misspelt setting", () => {
           added: head + other + name.slice(at),
           swapped: head + name[at + 1] + name[at] + name.slice(at + 2),
         }[kind];
-        expect(nearestName(made, settingNames)).toBeDefined();
+        expect(nameFinder(settingNames)(made)).toBeDefined();
       }),
     );
   });

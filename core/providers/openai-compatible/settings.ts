@@ -1,6 +1,6 @@
 /** The settings of OpenAI-compatible upstreams. */
 import * as v from "valibot";
-import { nearestName } from "../../config/nearest-name.ts";
+import { nameFinder } from "../../config/nearest-name.ts";
 import {
   fitsHeaders,
   httpUrl,
@@ -88,7 +88,7 @@ const withVariables = (value: unknown, variable: (name: string) => string): unkn
 const problemWith = (issue: v.BaseIssue<unknown>): string => {
   const field = v.getDotPath(issue) ?? "";
   if (issue.type === "strict_object" && issue.expected === "never") {
-    const meant = nearestName(field, Object.keys(upstreamSchema.entries));
+    const meant = nameFinder(Object.keys(upstreamSchema.entries))(field);
     return `${field} is no field of an upstream.${meant === undefined ? "" : ` Did you mean ${meant}?`}`;
   }
   if (issue.kind === "validation" || issue.type === "union") return `${field} ${issue.message}`;
