@@ -14,7 +14,7 @@ Starts the gateway; \`doctor\` tries everything that it needs instead, and says 
   -v, --version     the version
 
 All other settings come from the environment or from a .env file: API_MASTER_KEY is the API key
-that callers need, and docs/settings.md has the rest.`;
+that callers need, and .env.example lists the rest.`;
 
 const options = {
   port: { type: "string", short: "p" },

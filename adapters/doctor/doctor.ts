@@ -24,8 +24,8 @@ import { examineStore } from "./store.ts";
 import { examineUpstream } from "./upstream.ts";
 
 const doubtfulSetting = {
-  means: "a server starts, and does as if it were not set",
-  change: "that one; STRICT_SETTINGS=on makes a misspelt name stop the start",
+  means: "a server starts all the same, and says so in its log",
+  change: "that one, unless it is meant; STRICT_SETTINGS=on makes a misspelt name stop the start",
 };
 
 function readSettings(environment: Environment): { config?: Config; findings: Finding[] } {

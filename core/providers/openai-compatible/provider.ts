@@ -10,7 +10,7 @@ import { InOnePiece } from "../shared/in-one-piece.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
-import type { UpstreamSettings } from "./settings.ts";
+import { shortestSecret, type UpstreamSettings } from "./settings.ts";
 import { type Upstream, UpstreamCall } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
 
@@ -68,11 +68,13 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
 
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (apiKey) headers.authorization = `Bearer ${apiKey}`;
-  const secrets = apiKey ? [apiKey] : [];
+  const credentials = apiKey ? [apiKey] : [];
   for (const [header, value] of Object.entries(options.headers ?? {})) {
     headers[header.toLowerCase()] = value;
-    if (/auth|cookie|key|secret|token/i.test(header)) secrets.push(value.replace(/^\w+ /, ""));
+    if (/auth|cookie|key|secret|token/i.test(header)) credentials.push(value.replace(/^\w+ /, ""));
   }
+
+  const secrets = credentials.filter(({ length }) => length >= shortestSecret);
 
   const named = new Map<string, NamedModel>();
   for (const model of models === "*" ? [] : models) {

@@ -96,7 +96,7 @@ const problemWith = (issue: v.BaseIssue<unknown>): string => {
 };
 
 /** A shorter key is a part of ordinary words, so that it can't be looked for in what an upstream says. */
-const shortestSecret = 8;
+export const shortestSecret = 8;
 
 const modelList = (value: string): readonly string[] | "*" => {
   const ids = value
