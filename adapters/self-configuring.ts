@@ -13,7 +13,7 @@ import { createLogger, type LoggerOptions } from "../core/operations/log.ts";
 import { openStore, type StoreDrivers } from "../core/stores/open-store.ts";
 import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
-import { systemClock } from "../core/util/clock.ts";
+import { systemClock } from "../core/util/time.ts";
 import { findFetch } from "./runtime.ts";
 
 /** What a platform gives a handler that takes its settings from the environment. */

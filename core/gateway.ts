@@ -1,23 +1,24 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
-import { chatExchange, toApiError } from "./chat/exchange.ts";
+import { createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
-import { conversations } from "./conversations/conversations.ts";
+import { createConversations } from "./conversations/conversations.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
+import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
-import { rateLimit } from "./http/rate-limit.ts";
+import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
 import { createLogger } from "./operations/log.ts";
-import { metrics } from "./operations/metrics.ts";
+import { createMetrics } from "./operations/metrics.ts";
 import { kimiWeb } from "./providers/kimi-web/provider.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
-import { modelDirectory } from "./routing/model-directory.ts";
-import { upstreams } from "./routing/upstreams.ts";
+import { createModelDirectory } from "./routing/model-directory.ts";
+import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
-import type { Clock, Dialect, Fetch, Logger, Provider, RequestRecord, SessionStore } from "./types.ts";
-import { systemClock } from "./util/clock.ts";
+import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import { systemClock } from "./util/time.ts";
 
 /** Everything that a handler is made of; whatever is left out has a default. */
 export interface HandlerOptions {
@@ -47,9 +48,9 @@ export interface HandlerOptions {
   /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
   readonly log?: Logger;
   /** Called with the facts of each request when its answer is over. May fail without harm to the answer. */
-  readonly onRequest?: (record: RequestRecord) => void;
+  readonly onRequest?: (facts: RequestFacts) => void;
   /** Called with each failure of the gateway itself, such as a bug; never for an `ApiError` of another code. */
-  readonly onError?: (error: unknown, record: RequestRecord) => void;
+  readonly onError?: (error: unknown, facts: RequestFacts) => void;
 }
 
 /** A gateway, to be served by any server that speaks the Fetch API. */
@@ -103,17 +104,14 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
 
   // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
-  const models = modelDirectory({
-    providers,
-    modelAliases: config.modelAliases,
-    modelFallbacks: config.modelFallbacks,
-  });
-  const asked = upstreams({ circuitBreaker: config.circuitBreaker, clock });
-  const remembered = conversations({ ttlMs, maxBytes, store, clock, log });
-  const exchange = chatExchange({
+  const { modelAliases, modelFallbacks, circuitBreaker } = config;
+  const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
+  const upstreams = createUpstreams({ circuitBreaker, clock });
+  const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const chat = createExchange({
     models,
-    upstreams: asked,
-    conversations: remembered,
+    upstreams,
+    conversations,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
@@ -125,40 +123,31 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   });
 
   // What stands around it: routes, keys, cross-origin rules, limits, and the facts of each request.
-  const counted = metrics();
+  const { app, access, apiKeys, corsOrigins } = config;
+  const metrics = createMetrics();
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
-  const crossOrigin = cors({ corsOrigins: config.corsOrigins, access: config.access });
+  const crossOrigin = cors({ corsOrigins, access });
   const handle = createRouter({
-    routes: gatewayRoutes({
-      app: config.app,
-      access: config.access,
-      dialects,
-      exchange,
-      models,
-      upstreams: asked,
-      store,
-      conversations: remembered,
-      metrics: counted,
-      log,
-    }),
-    authorize: accessControl({
-      access: config.access,
-      apiKeys: config.apiKeys,
-      corsOrigins: config.corsOrigins,
-      cors: crossOrigin,
-    }),
+    routes: [
+      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+      ...dialects.flatMap((dialect) =>
+        dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
+      ),
+    ],
+    encodeError: openAiChat.encodeError,
+    authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
     cors: crossOrigin,
-    rateLimit: config.requestsPerMinute > 0 ? rateLimit(config.requestsPerMinute, clock) : undefined,
+    rateLimit: config.requestsPerMinute > 0 ? createRateLimit(config.requestsPerMinute, clock) : undefined,
     clock,
-    onRequest(record, error) {
-      counted.observe(record);
-      log.info("request", record);
+    onRequest(facts, error) {
+      metrics.observe(facts);
+      log.info("request.finished", { ...facts });
       if (error !== undefined && toApiError(error).code === "internal_error") {
-        log.error("internal_error", { requestId: record.requestId, error: describe(error) });
-        onError(error, record);
+        log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });
+        onError(error, facts);
       }
-      onRequest(record);
+      onRequest(facts);
     },
   });
 
@@ -197,7 +186,7 @@ const harmless = <Args extends unknown[]>(
     try {
       await hook(...args);
     } catch (error) {
-      log.error("hook_failed", { error: describe(error) });
+      log.error("hook.failed", { error: describe(error) });
     }
   };
 };

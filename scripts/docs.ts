@@ -5,11 +5,9 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { errorMeanings } from "../adapters/doctor/error-meanings.ts";
-import { type ErrorCode, errorTable } from "../core/errors.ts";
+import { errorTable } from "../core/errors.ts";
 import {
   callFaults,
-  errorGuide,
   type Fault,
   pageFaults,
   siteFaults,
@@ -65,25 +63,32 @@ const code = (text: string) => (text === "" ? "" : `\`${text}\``);
 const retryWords = { undefined: "", false: "false", "with-retry-after": "false without Retry-After" };
 
 const errorRows = Object.entries(errorTable).map(([name, row]) => ({
-  name: name as ErrorCode,
+  ...row,
+  code: code(name),
   status: String(row.status),
-  when: errorMeanings[name as ErrorCode],
-  retry: retryWords[`${"retry" in row ? row.retry : undefined}`],
+  shouldRetry: retryWords[`${row.retry}`],
 }));
 
 const errorsTable = (): string =>
   table(
     ["code", "status", "when", "x-should-retry"],
-    errorRows.map(({ name, status, when, retry }) => [code(name), status, when, retry]),
+    errorRows.map(({ code, status, when, shouldRetry }) => [code, status, when, shouldRetry]),
   );
 
 const errorGuideTable = (): string =>
   table(
     ["code", "status", "when", "x-should-retry", "Retry-After", "after commit", "what an operator can do"],
-    errorRows.map(({ name, status, when, retry }) => {
-      const { retryAfter = "", inStream, operator } = errorGuide[name];
-      return [code(name), status, when, retry, retryAfter, inStream ? "error event" : "", operator];
+    errorRows.map(({ code, status, when, shouldRetry, retryAfter = "", inStream, operator }) => {
+      return [code, status, when, shouldRetry, retryAfter, inStream ? "error event" : "", operator];
     }),
+  );
+
+const nightTable = (): string =>
+  table(
+    ["code", "when", "wake up?", "what to do"],
+    errorRows.flatMap(({ code, when, wakeUp, operator }) =>
+      wakeUp === undefined ? [] : [[code, when, wakeUp === "no" ? wakeUp : `**${wakeUp}**`, operator]],
+    ),
   );
 
 type FaultRow = Pick<Fault, "what" | "code" | "shouldRetry" | "retryAfter"> & {
@@ -105,6 +110,7 @@ const faultTable = (what: string, faults: readonly FaultRow[]): string =>
 const blocks: Readonly<Record<string, () => string>> = {
   errors: errorsTable,
   "error-guide": errorGuideTable,
+  night: nightTable,
   "call-faults": () => faultTable("the site answers a message with", callFaults),
   "page-faults": () => faultTable("the chat page's fetch ends in", pageFaults),
   "site-faults": () => faultTable("the whole site", Object.values(siteFaults)),

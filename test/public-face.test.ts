@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as face from "../handler.ts";
+import { reply, scriptedProvider } from "./fakes/scripted-provider.ts";
 import { typeErrors } from "./support/type-check.ts";
 
 const root = join(import.meta.dir, "..");
@@ -141,7 +142,7 @@ describe("createHandler", () => {
       console.log = log;
     }
     expect(written.map((line) => JSON.parse(line))).toEqual([
-      expect.objectContaining({ level: "info", event: "request", route: "/models", status: 200 }),
+      expect.objectContaining({ level: "info", event: "request.finished", route: "/models", status: 200 }),
       expect.objectContaining({
         level: "warn",
         event: "settings.questioned",
@@ -151,14 +152,10 @@ describe("createHandler", () => {
   });
 
   test("asks the first model of the providers that it is given, where a request names none", async () => {
-    const provider: face.Provider = {
-      name: "mine",
-      models: () => [{ id: "only", createdAt: 0 }],
-      async *stream({ model }) {
-        yield { type: "text-delta", delta: `I am ${model}.` };
-        yield { type: "finish", reason: "stop" };
-      },
-    };
+    const provider = scriptedProvider({
+      models: [{ id: "only", createdAt: 0 }],
+      answer: ({ model }) => reply(`I am ${model}.`),
+    });
     const handler = face.createHandler({
       providers: [provider],
       log: face.createLogger({ level: "silent" }),

@@ -1,6 +1,6 @@
 /** Structured log lines: JSON, and a short form of it for a terminal. */
 import type { Clock, LogFields, Logger } from "../types.ts";
-import { systemClock } from "../util/clock.ts";
+import { systemClock } from "../util/time.ts";
 
 /** The least level first; `silent` is above all that is ever logged. */
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
@@ -20,7 +20,7 @@ const prettyValue = (value: LogFields[string]): string =>
     ? JSON.stringify(value).replace(/\p{Cc}/gu, "\ufffd")
     : String(value);
 
-/** What a person at a terminal reads instead of a line of JSON. */
+/** A line of JSON in a shorter form, for people at a terminal. */
 export function prettyLine(line: string): string {
   const { time, level, event, ...fields } = JSON.parse(line);
   const facts = Object.entries(fields as LogFields);

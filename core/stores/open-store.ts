@@ -63,14 +63,14 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
     try {
       return await open[preferred]();
     } catch (error) {
-      log.warn("sessions.memory_only", { reason: `${preferred}: ${(error as Error).message}` });
+      log.warn("store.not_opened", { reason: `${preferred}: ${(error as Error).message}` });
       return open.memory();
     }
   };
 
   if (settings.store === undefined) {
     const store = await openPreferred();
-    if (hosted && !store.shared) log.warn("sessions.not_shared", { store: store.name });
+    if (hosted && !store.shared) log.warn("store.not_shared", { store: store.name });
     return store;
   }
   try {

@@ -1,7 +1,8 @@
 import type { Fetch, SessionStore } from "../types.ts";
+import { isRecord, tryParseJson } from "../util/json.ts";
 import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
 import { defaultPrefix } from "./settings.ts";
-import { storeTimeoutMs } from "./within.ts";
+import { storeTimeoutMs } from "./store-timeout.ts";
 
 export interface RedisRestStoreOptions {
   readonly url: string;
@@ -13,9 +14,6 @@ export interface RedisRestStoreOptions {
   /** How long a command may take, in milliseconds; default 2,000. */
   readonly timeoutMs?: number;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null;
 
 /**
  * A store in Redis through Upstash's REST API, which needs nothing but `fetch`:
@@ -48,7 +46,7 @@ export function redisRestStore({
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const reply: unknown = await response.json().catch(() => undefined);
+    const reply = tryParseJson(await response.text());
     if (isRecord(reply) && response.ok && "result" in reply) return reply.result;
     const code = isRecord(reply) && typeof reply.error === "string" ? refusalCode(reply.error) : undefined;
     throw code === undefined

@@ -1,6 +1,10 @@
 /** Conversations over a store that counts and can fail, with a model that replies as it is told. */
-import { addPart, emptyAnswer, listParts } from "../../core/chat/collect-answer.ts";
-import { type ConversationCall, conversations } from "../../core/conversations/conversations.ts";
+import { addEvent, emptyAnswer } from "../../core/chat/collect-answer.ts";
+import {
+  type AnswerSource,
+  type ConversationCall,
+  createConversations,
+} from "../../core/conversations/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import type {
@@ -8,10 +12,12 @@ import type {
   ChatRequest,
   Clock,
   ConversationRef,
+  JsonObject,
   LogFields,
   Role,
   SessionStore,
   StreamPart,
+  UpstreamEvent,
 } from "../../core/types.ts";
 import { type FakeClock, fakeClock } from "../fakes/fake-clock.ts";
 
@@ -23,6 +29,16 @@ export const message = (role: Role, text: string): ChatMessage => ({
 export const user = (text: string) => message("user", text);
 export const assistant = (text: string) => message("assistant", text);
 export const system = (text: string) => message("system", text);
+
+/** An event with fields of the message that parts don't model. */
+export const messageFields = (fields: JsonObject): UpstreamEvent => ({
+  parts: [],
+  native: {
+    format: "chat-completions",
+    isWhole: false,
+    event: { choices: [{ index: 0, delta: fields }] },
+  },
+});
 
 /** Texts with the first letter of their role: "u:Hi". */
 export const asTexts = (messages: readonly ChatMessage[]): string[] =>
@@ -42,7 +58,7 @@ export interface Said {
   readonly told: string[] | undefined;
   readonly reply: string;
   readonly conversation: ConversationRef;
-  readonly source: "provider" | "running" | "store";
+  readonly source: AnswerSource;
   readonly isSaved: boolean;
 }
 
@@ -56,7 +72,7 @@ export interface Request extends Partial<Omit<ConversationCall, "key" | "message
   /** Runs while the model is at work. */
   readonly meanwhile?: () => unknown;
   /** What the model answers; an Error is thrown. */
-  readonly reply?: string | Error | readonly StreamPart[];
+  readonly reply?: string | Error | readonly (StreamPart | UpstreamEvent)[];
 }
 
 export interface CountingStore extends SessionStore {
@@ -115,8 +131,8 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
   const record = (event: string, fields: LogFields = {}) => void log.push({ event, fields });
   const logger = { debug: record, info: record, warn: record, error: record };
   const instances = [
-    conversations({ store, clock, ttlMs, maxBytes, log: logger }),
-    conversations({ store, clock, ttlMs, maxBytes, log: logger }),
+    createConversations({ store, clock, ttlMs, maxBytes, log: logger }),
+    createConversations({ store, clock, ttlMs, maxBytes, log: logger }),
   ] as const;
   /** What the model was asked, in order. */
   const asked: Pick<ChatRequest, "messages" | "conversation">[] = [];
@@ -144,7 +160,7 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       retryCount: request.retryCount ?? 0,
     });
     let told: string[] | undefined;
-    async function* model(signal: AbortSignal): AsyncGenerator<StreamPart> {
+    async function* model(signal: AbortSignal): AsyncGenerator<readonly UpstreamEvent[]> {
       const messages = turn.transcript.messages();
       told = asTexts(messages);
       asked.push({ messages, conversation: turn.conversation });
@@ -152,21 +168,30 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       if (signal.aborted) throw signal.reason;
       const { reply = `reply ${asked.length}` } = request;
       if (reply instanceof Error) throw reply;
-      if (typeof reply !== "string") return yield* reply;
-      yield { type: "text-delta", delta: reply };
-      yield { type: "finish", reason: "stop" };
+      const steps =
+        typeof reply === "string"
+          ? ([
+              { type: "text-delta", delta: reply },
+              { type: "finish", reason: "stop" },
+            ] as const)
+          : reply;
+      for (const step of steps) yield ["parts" in step ? step : { parts: [step] }];
     }
-    const signal = request.signal ?? new AbortController().signal;
-    const reader = turn.answer(model, signal)[Symbol.asyncIterator]();
+    const ask = async (signal: AbortSignal) => {
+      const rest = model(signal);
+      const { value: first = [] } = await rest.next();
+      return { first, rest, close: () => void rest.return(undefined) };
+    };
+    const begun = await turn.answer(ask, request.signal ?? new AbortController().signal);
     try {
       const answer = emptyAnswer();
-      for (let some = await reader.next(); !some.done; some = await reader.next())
-        for (const part of listParts(some.value)) addPart(answer, part);
+      for (const event of begun.first) addEvent(answer, event);
+      for await (const events of begun.rest) for (const event of events) addEvent(answer, event);
       const isSaved = await turn.finish(answer);
-      const { conversation, source } = turn;
-      return { told, reply: answer.replies[0]?.text ?? "", conversation, source, isSaved };
+      const { conversation } = turn;
+      return { told, reply: answer.replies[0]?.text ?? "", conversation, source: begun.source, isSaved };
     } finally {
-      await reader.return?.();
+      begun.close();
     }
   }
 
@@ -191,3 +216,13 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
     },
   };
 }
+
+/** A remembered chat with its clock and its counting store in hand. */
+export const countedChat = (options: { ttlMs?: number; maxBytes?: number } = {}) => {
+  const clock = hurriedClock();
+  const store: CountingStore = countingStore(clock);
+  return { ...rememberedChat({ clock, store, ...options }), clock, store };
+};
+
+/** The failure of a model. */
+export const broken = () => new ApiError("upstream_error", "The site failed.");

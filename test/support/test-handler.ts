@@ -1,5 +1,5 @@
 import { type Environment, parseConfig } from "../../core/config/config.ts";
-import type { LogFields, Logger, RequestRecord } from "../../core/types.ts";
+import type { LogFields, Logger, RequestFacts } from "../../core/types.ts";
 import { createHandler, type HandlerOptions } from "../../handler.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
 
@@ -27,7 +27,7 @@ export function testHandler(
 ) {
   const { exposed, ...rest } = options;
   const log = recordingLogger();
-  const records: RequestRecord[] = [];
+  const records: RequestFacts[] = [];
   const provider = scriptedProvider();
   const handler = createHandler({
     config: parseConfig(env, exposed === undefined ? {} : { exposed }),

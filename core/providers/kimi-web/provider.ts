@@ -10,9 +10,9 @@ import type {
   ProviderContext,
   SessionStore,
   StreamPart,
+  UpstreamEvent,
 } from "../../types.ts";
-import { systemClock } from "../../util/clock.ts";
-import { InOnePiece } from "../shared/in-one-piece.ts";
+import { sleep, systemClock } from "../../util/time.ts";
 import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
@@ -87,17 +87,10 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     ...ownHeaders,
     "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
   });
-  let headersWithCookie = postHeaders;
-  let cookieInHeaders = "";
-  /** The headers of a message. A `Headers` is copied in one go, so the last one with a cookie is kept. */
   const headersFor = (cookie: string): Headers => {
-    if (cookie === "") return postHeaders;
-    if (cookie !== cookieInHeaders) {
-      headersWithCookie = new Headers(postHeaders);
-      headersWithCookie.set("cookie", cookie);
-      cookieInHeaders = cookie;
-    }
-    return headersWithCookie;
+    const headers = new Headers(postHeaders);
+    if (cookie !== "") headers.set("cookie", cookie);
+    return headers;
   };
 
   const siteNames = new Map(site.models.map(({ id, siteName }) => [id, siteName]));
@@ -110,15 +103,12 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const post = (
     form: ChatMessageForm,
     { nonce, cookie }: Credentials,
-    { signal, trace }: ProviderContext,
-  ): Promise<SiteAnswer> => {
-    trace.attempts++;
-    const headers = headersFor(cookie);
-    return postMessage(form, { fetch, url: ajaxUrl, headers, nonce, cookie, signal, clock });
-  };
+    { signal }: ProviderContext,
+  ): Promise<SiteAnswer> =>
+    postMessage(form, { fetch, url: ajaxUrl, headers: headersFor(cookie), nonce, cookie, signal, clock });
 
-  /** The reply to a message that the site has refused, if that was for its nonce alone: the message is sent once more. */
-  async function replyAfterRefusal(
+  /** Sends a message that the site has refused once more, if it was for its nonce alone. */
+  async function postAgain(
     form: ChatMessageForm,
     used: Credentials,
     answer: Exclude<SiteAnswer, { readonly kind: "reply" }>,
@@ -133,7 +123,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       // Only a suspicion: the site's own words tell more than a page that could not be had.
       throw refusal === "certain" || signal.aborted ? error : siteRefusal(answer.text);
     });
-    log.info("nonce refused", { certain: refusal === "certain", renewed: renewed !== undefined });
+    log.info("nonce.refused", { certain: refusal === "certain", renewed: renewed !== undefined });
     if (refusal === "suspected" && renewed?.nonce === used.nonce) throw siteRefusal(answer.text);
     if (renewed === undefined) {
       throw refusal === "certain" ? staleNonce(answer.text) : siteRefusal(answer.text);
@@ -145,58 +135,66 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     throw staleNonce(second.text);
   }
 
-  /** The whole reply, as parts: the pieces of its text, and its end. */
-  async function answer(request: ChatRequest, context: ProviderContext): Promise<StreamPart[]> {
-    const model = siteNames.get(request.model);
-    if (model === undefined) {
-      throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
-    }
-    refuseUnsupported(request, name);
-    const { trace } = context;
-    const prompt = buildPrompt(request.messages, { maxChars, labels, safeText });
-    trace.droppedMessages = prompt.droppedMessages;
-
-    const { startedAtMs, id } = request.conversation;
-    const startMs = clock.now();
-    let text: string;
-    try {
-      const form = { message: prompt.text, model, sessionId: `session_${startedAtMs}_${id}` };
-      const used = credentials.atHand() ?? (await credentials.get(context));
-      const first = await post(form, used, context);
-      text = first.kind === "reply" ? first.text : await replyAfterRefusal(form, used, first, context);
-    } finally {
-      trace.upstreamMs += clock.now() - startMs;
-    }
-    context.upstreamDone();
-
-    const reply = limitReply(text, request);
-    const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
-    const parts: StreamPart[] = [];
-    for (const delta of pieces) if (delta !== "") parts.push({ type: "text-delta", delta });
-    parts.push({ type: "finish", reason: reply.reason });
-    return parts;
+  /** Sends one message; resolves to the reply and the calls that it took. */
+  async function send(
+    form: ChatMessageForm,
+    context: ProviderContext,
+  ): Promise<{ readonly text: string; readonly calls: number }> {
+    const used = credentials.atHand() ?? (await credentials.get(context));
+    const answer = await post(form, used, context);
+    if (answer.kind === "reply") return { text: answer.text, calls: 1 };
+    return { text: await postAgain(form, used, answer, context), calls: 2 };
   }
 
-  async function* paced(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamPart, void> {
-    const parts = await answer(request, context);
+  /** A part at a time, with a pause between two. */
+  async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
     for (const [index, part] of parts.entries()) {
-      if (index > 0) await pause(chunkDelayMs, clock, context.signal);
-      yield part;
+      if (index > 0) await sleep(chunkDelayMs, { clock, signal });
+      yield [{ parts: [part] }];
     }
   }
 
   return {
     name,
     maxConcurrency,
-    maxRemembered: maxMessages({ maxChars, labels }),
+    maxHistoryMessages: maxMessages({ maxChars, labels }),
     // The site knows its callers by their address.
     sharesRateLimit: true,
     models: () => models,
     check: (request) => refuseUnsupported(request, name),
-    stream: (request, context) =>
-      request.stream && chunkDelayMs > 0 ? paced(request, context) : new InOnePiece(answer, request, context),
+
+    async answer(request, context) {
+      const model = siteNames.get(request.model);
+      if (model === undefined) {
+        throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
+      }
+      refuseUnsupported(request, name);
+      const { text: message, droppedMessages } = buildPrompt(request.messages, {
+        maxChars,
+        labels,
+        safeText,
+      });
+      const { startedAtMs, id } = request.conversation;
+      const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
+      const { text, calls } = await send(form, context);
+
+      const reply = limitReply(text, request);
+      const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
+      const parts: StreamPart[] = [...pieces]
+        .filter((delta) => delta !== "")
+        .map((delta) => ({ type: "text-delta", delta }));
+      parts.push({ type: "finish", reason: reply.reason });
+      const isPaced = request.stream && chunkDelayMs > 0;
+      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      return { events, context: { droppedMessages }, calls, isComplete: true };
+    },
+
     warmUp: credentials.warmUp,
   };
+}
+
+async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
+  yield parts.map((part) => ({ parts: [part] }));
 }
 
 const hasAttachments = ({ attachments }: ChatMessage): boolean =>
@@ -207,7 +205,8 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
   const index = messages.findIndex(hasAttachments);
   if (index >= 0) {
     // The client named them, and at any length.
-    const parts = [...new Set(messages[index]?.attachments)].join(", ").slice(0, 200);
+    const types = messages[index]?.attachments?.map(({ type }) => type);
+    const parts = [...new Set(types)].join(", ").slice(0, 200);
     throw new ApiError(
       "unsupported_content",
       `The models of ${name} take text only; messages[${index}] has ${parts}.`,
@@ -215,10 +214,11 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
     );
   }
   if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
-  if (toolChoice === "required" || toolChoice === "named")
+  if (toolChoice === "required" || typeof toolChoice === "object")
     throw unsupported(name, "tool_choice", "call tools");
-  if (responseFormat === "json_object" || responseFormat === "json_schema") {
-    throw unsupported(name, "response_format", `be held to ${responseFormat}`);
+  if (responseFormat !== "text") {
+    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
+    throw unsupported(name, "response_format", `be held to ${format}`);
   }
 }
 
@@ -231,19 +231,3 @@ const staleNonce = (text: string): ApiError =>
     `The chat site refuses the nonce (${siteWords(text)}), and its page has no other: it may be held by a page ` +
       "cache that can't be passed, or the site refuses for another reason.",
   );
-
-/** Waits, unless the client leaves. */
-function pause(delayMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const onAbort = () => {
-      cancelTimer();
-      reject(signal.reason);
-    };
-    const cancelTimer = clock.schedule(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, delayMs);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-}

@@ -43,7 +43,7 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
       return result;
     } catch (error) {
       hasFailed = true;
-      log?.warn("nonce not shared", { operation, store: store.name, error: String(error) });
+      log?.warn("nonce.not_shared", { operation, store: store.name, error: String(error) });
       return undefined;
     } finally {
       cancelTimer();

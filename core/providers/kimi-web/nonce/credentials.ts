@@ -99,7 +99,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     const fetched = { nonce, cookie: cookieHeader(cookies), fetchedAtMs: clock.now() };
     // Others profit from it; whoever waits here does not, and so does not wait for it.
     void store?.write(fetched, maxAgeMs, log);
-    log?.debug("nonce fetched", { forced: isForced });
+    log?.debug("nonce.fetched", { forced: isForced });
     return adopt(fetched);
   }
 
