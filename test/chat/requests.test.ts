@@ -8,13 +8,13 @@ describe("a request's body", () => {
     ["", "invalid_json"],
     ["{", "invalid_json"],
     ["[1", "invalid_json"],
-    ["[".repeat(100_000), "invalid_request"],
     ["null", "invalid_request"],
     ["[]", "invalid_request"],
     ['"text"', "invalid_request"],
-  ])("%p is %s", async (body, code) => {
+    ["[ without end", "invalid_request"],
+  ])("%p is %s", async (text, code) => {
     const { chat } = testHandler();
-    const response = await chat(body.slice(0, 200_000));
+    const response = await chat(text === "[ without end" ? "[".repeat(100_000) : text);
     expect(response.status).toBe(400);
     const answer = await response.json();
     expect(schemaErrors("ErrorResponse", answer)).toEqual([]);
@@ -248,15 +248,15 @@ describe("a request's body", () => {
   });
 });
 
-describe("models", () => {
-  test("that are unknown are model_not_found", async () => {
+describe("a request's model", () => {
+  test("that is unknown is model_not_found", async () => {
     const { chat } = testHandler();
     const response = await chat({ ...hello, model: "gpt-5" });
     expect(response.status).toBe(404);
     expect((await response.json()).error).toMatchObject({ code: "model_not_found", param: "model" });
   });
 
-  test("may be left out, or be asked for by another name, which the answer keeps", async () => {
+  test("may have another name, which the answer keeps", async () => {
     const provider = scriptedProvider({ models: [{ id: "test-model", aliases: ["kimi"], createdAt: 1 }] });
     const { chat } = testHandler({}, { providers: [provider] });
     const answer = await (await chat({ ...hello, model: "kimi" })).json();

@@ -4,7 +4,7 @@ import { assistant, countedChat, message, messageFields, system, user } from "..
 
 const minuteMs = 60_000;
 
-describe("a call without a key", () => {
+describe("a call without a conversation's key", () => {
   test("is told what it sent, in a conversation of its own, and touches no store", async () => {
     const { say, store } = countedChat();
     const first = await say([user("one")]);
@@ -87,7 +87,7 @@ describe("a conversation with a key", () => {
   });
 });
 
-describe("system and developer texts", () => {
+describe("a conversation's system and developer texts", () => {
   test("of the current request are told, else the stored ones", async () => {
     const { say } = countedChat();
     const key = { session: "s" };
@@ -109,7 +109,7 @@ describe("system and developer texts", () => {
   });
 });
 
-describe("messages", () => {
+describe("the messages of a conversation", () => {
   test.each([0, 1] as const)(
     "are remembered whole: parts, images, names, unknown fields (%d)",
     async (instance) => {
@@ -177,7 +177,7 @@ describe("messages", () => {
   );
 });
 
-describe("showing", () => {
+describe("showing a conversation", () => {
   test("gives the messages and the times", async () => {
     const { say, show, clock } = countedChat({ ttlMs: minuteMs });
     const startedAtMs = clock.now();

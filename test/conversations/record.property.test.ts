@@ -28,7 +28,7 @@ const turnsOf = (step: typeof turnSteps extends fc.Arbitrary<infer Step> ? Step 
   return [...step.users.map((text) => message("user", write(text))), { ...answer, native }];
 };
 
-test("goes on the same from memory and from its text, however long it is", () => {
+test("a record goes on the same from memory and from its text, however long it is", () => {
   const maxBytes = fc.constantFrom(500, 12_000, 40_000);
   const steps = fc.array(turnSteps, { minLength: 1, maxLength: 40, size: "max" });
   fc.assert(

@@ -31,7 +31,7 @@ const remembered: ConversationRecord = {
   turns: [message("user", 'A "text",\nin two lines'), message("assistant", "Yes"), named, calling, pictured],
 };
 
-test("writes texts alone, and other messages with all their fields", () => {
+test("a record writes texts alone, and other messages with all their fields", () => {
   const [, ...lines] = encodeRecord(remembered).text.split("\n");
   expect(lines).toEqual([
     '{"role":"system","content":"Be brief."},',
@@ -43,11 +43,11 @@ test("writes texts alone, and other messages with all their fields", () => {
   ]);
 });
 
-test("reads back what it has written", () => {
+test("a record reads back what it has written", () => {
   expect(decodeRecord(encodeRecord(remembered).text)).toEqual(remembered);
 });
 
-test("reads texts that are written as whole messages, as they were at first", () => {
+test("a record reads texts that are written as whole messages, as they were at first", () => {
   const [first, ...others] = encodeRecord(remembered).text.split("\n");
   const text = String.raw`"A \"text\",\nin two lines"`;
   const asMessage: Record<string, string> = {
@@ -60,14 +60,14 @@ test("reads texts that are written as whole messages, as they were at first", ()
   expect(decodeRecord(earlier)).toEqual(remembered);
 });
 
-test("reads attachments that are written as their types alone, as they were at first", () => {
+test("a record reads attachments that are written as their types alone, as they were at first", () => {
   const { text } = encodeRecord(remembered);
   const earlier = text.replace('"attachments":[{"type":"image_url"}]', '"attachments":["image_url"]');
   expect(earlier).not.toBe(text);
   expect(decodeRecord(earlier)).toEqual(remembered);
 });
 
-test("holds no text that it has dropped", () => {
+test("a record holds no text that it has dropped", () => {
   const mebibyte = 2 ** 20;
   const heldBytes = () => {
     Bun.gc(true);

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import type { ChatMessage, Provider, SessionStore, UpstreamEvent } from "../../core/types.ts";
+import { countingStore } from "../fakes/counting-store.ts";
 import { fakeClock, settle } from "../fakes/fake-clock.ts";
 import { failure, reply, scriptedProvider } from "../fakes/scripted-provider.ts";
-import { countingStore } from "../support/remembered-chat.ts";
 import { hello, sseData, testHandler } from "../support/test-handler.ts";
 import { until } from "../support/until.ts";
 

@@ -69,7 +69,7 @@ const readAll = async (joining: Promise<BegunAnswer>): Promise<string> => {
   return textOf(events.flatMap(({ parts }) => parts));
 };
 
-test("asks once for all readers, who all learn the same of the answer", async () => {
+test("a shared answer asks once for all readers, who all learn the same of the answer", async () => {
   const { source, join } = setUp();
   const both = Promise.all([join(), join()]);
   await source.step(text("one"));
@@ -78,7 +78,7 @@ test("asks once for all readers, who all learn the same of the answer", async ()
     expect(begun).toMatchObject({ first: [text("one")], servedBy: "first/model" });
 });
 
-test("gives the events so far to a reader who joins late", async () => {
+test("a shared answer gives the events so far to a reader who joins late", async () => {
   const { source, join } = setUp();
   const early = readAll(join());
   for (const step of [text("a"), text("b")]) await source.step(step);
@@ -88,7 +88,7 @@ test("gives the events so far to a reader who joins late", async () => {
   expect(await Promise.all([early, late])).toEqual(["abc", "abc"]);
 });
 
-test("lets one join after the end as long as no reader has closed it", async () => {
+test("a shared answer lets one join after the end as long as no reader has closed it", async () => {
   const { source, shared, join } = setUp();
   const early = readAll(join());
   await source.step(text("a"));
@@ -98,7 +98,7 @@ test("lets one join after the end as long as no reader has closed it", async () 
   expect(await readAll(join())).toBe("a");
 });
 
-test("asks for the next events only when a reader wants them", async () => {
+test("a shared answer asks for the next events only when a reader wants them", async () => {
   const { source, join } = setUp();
   const joining = join();
   await source.step(text("one"));
@@ -107,7 +107,7 @@ test("asks for the next events only when a reader wants them", async () => {
   expect(source.asked).toBe(1);
 });
 
-test("goes on for those who stay when one leaves", async () => {
+test("a shared answer goes on for those who stay when one leaves", async () => {
   const { source, join, emptied } = setUp();
   const leaving = join();
   const staying = readAll(join());
@@ -120,7 +120,7 @@ test("goes on for those who stay when one leaves", async () => {
   expect(emptied()).toBe(0);
 });
 
-test("ends the upstream call when the last reader leaves, for the reason that made it leave", async () => {
+test("a shared answer ends the upstream call when the last reader leaves, for the reason that made it leave", async () => {
   const { source, shared, join, emptied } = setUp();
   const controller = new AbortController();
   const joining = [join(), join(controller.signal)] as const;
@@ -138,7 +138,7 @@ test("ends the upstream call when the last reader leaves, for the reason that ma
   expect(emptied()).toBe(1);
 });
 
-test("ends the upstream call when every reader leaves before it has begun", async () => {
+test("a shared answer ends the upstream call when every reader leaves before it has begun", async () => {
   const { source, shared, join, emptied } = setUp();
   const controller = new AbortController();
   const joining = join(controller.signal).catch((error: ApiError) => error.code);
@@ -151,7 +151,7 @@ test("ends the upstream call when every reader leaves before it has begun", asyn
   expect(emptied()).toBe(1);
 });
 
-test("fails for every reader when the upstream fails", async () => {
+test("a shared answer fails for every reader when the upstream fails", async () => {
   const { source, shared, join } = setUp();
   const failures = [join(), join()].map((joining) => readAll(joining).catch((error: Error) => error.message));
   await source.step(text("one"));

@@ -4,7 +4,7 @@ import { countedChat, user } from "../support/remembered-chat.ts";
 
 const minuteMs = 60_000;
 
-describe("a record that can't be read", () => {
+describe("a conversation's record that can't be read", () => {
   const head = (v: number) =>
     `[{"v":${v},"id":"abcdefghi","startedAtMs":1,"finishedAtMs":1,"expiresAtMs":9e15,"systemMessages":0,"droppedMessages":0,"turnBytes":30}`;
   const unreadable = [
@@ -35,7 +35,7 @@ describe("a record that can't be read", () => {
   });
 });
 
-describe("when the store fails", () => {
+describe("when the store of conversations fails,", () => {
   test("a turn that can't be read is refused, with a time to try again", async () => {
     const { say, refusal, store, asked } = countedChat();
     await say([user("one")], { session: "s" });

@@ -59,7 +59,7 @@ async function expectText(provider: Provider, text: string, stream: boolean): Pr
   expect(parts.filter(({ type }) => type === "finish")).toHaveLength(1);
 }
 
-describe("of the chat site", () => {
+describe("a reply of the chat site is the same wherever its bytes are cut,", () => {
   /** PHP's json_encode escapes slashes, and what is not ASCII unless it is told otherwise. */
   const phpJson = (value: unknown, isAscii: boolean): string => {
     const json = JSON.stringify(value).replaceAll("/", "\\/");
@@ -111,7 +111,7 @@ describe("of the chat site", () => {
   });
 });
 
-describe("of an upstream of OpenAI's kind", () => {
+describe("a reply of an upstream of OpenAI's kind is the same wherever its bytes are cut,", () => {
   const upstream = (answer: () => Response): Provider =>
     openAiCompatible({
       name: "upstream",

@@ -6,7 +6,6 @@ import {
   createConversations,
 } from "../../core/conversations/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
-import { memoryStore } from "../../core/stores/memory.ts";
 import type {
   ChatMessage,
   ChatRequest,
@@ -19,7 +18,8 @@ import type {
   StreamPart,
   UpstreamEvent,
 } from "../../core/types.ts";
-import { type FakeClock, fakeClock } from "../fakes/fake-clock.ts";
+import { type CountingStore, countingStore } from "../fakes/counting-store.ts";
+import { fakeClock, hurriedClock } from "../fakes/fake-clock.ts";
 
 export const message = (role: Role, text: string): ChatMessage => ({
   role,
@@ -44,15 +44,6 @@ export const messageFields = (fields: JsonObject): UpstreamEvent => ({
 export const asTexts = (messages: readonly ChatMessage[]): string[] =>
   messages.map(({ role, text }) => `${role[0]}:${text}`);
 
-/** A clock that only a test moves, but on which writers that wait for each other do so in no time. */
-export const hurriedClock = (): FakeClock => ({
-  ...fakeClock(),
-  schedule(task) {
-    queueMicrotask(task);
-    return () => {};
-  },
-});
-
 export interface Said {
   /** What the model was told; undefined if it was not asked. */
   readonly told: string[] | undefined;
@@ -73,47 +64,6 @@ export interface Request extends Partial<Omit<ConversationCall, "key" | "message
   readonly meanwhile?: () => unknown;
   /** What the model answers; an Error is thrown. */
   readonly reply?: string | Error | readonly (StreamPart | UpstreamEvent)[];
-}
-
-export interface CountingStore extends SessionStore {
-  reads: number;
-  writes: number;
-  /** Which operations fail. */
-  failing: "none" | "reads" | "writes" | "all";
-  readonly entries: Map<string, string>;
-}
-
-/** A memory store that counts, can fail, and shows what it holds; one that writes at once never makes anyone wait. */
-export function countingStore(clock: Clock, { writesAtOnce = false } = {}): CountingStore {
-  const inner = memoryStore({ maxEntries: 1000, clock });
-  const fails = (...kinds: CountingStore["failing"][]) => {
-    if (kinds.includes(counting.failing)) throw new Error("the store is broken");
-  };
-  const counting: CountingStore = {
-    name: "counting",
-    shared: false,
-    reads: 0,
-    writes: 0,
-    failing: "none",
-    entries: new Map(),
-    get(key) {
-      counting.reads++;
-      fails("reads", "all");
-      return inner.get(key);
-    },
-    set(key, value, options) {
-      counting.writes++;
-      fails("writes", "all");
-      const version = inner.set(key, value, options) as string | undefined;
-      if (version !== undefined) counting.entries.set(key, value);
-      return writesAtOnce ? version : Promise.resolve(version);
-    },
-    delete(key) {
-      inner.delete(key);
-      counting.entries.delete(key);
-    },
-  };
-  return counting;
 }
 
 export interface RememberedChatOptions {

@@ -63,7 +63,7 @@ describe("a refused nonce", () => {
     "words beside data": ['{"success":false,"message":"nonce"}'],
   };
   for (const [name, [text, status]] of Object.entries(answers)) {
-    test(name, () => expect(read(text, status).kind).toBe("refused-nonce"));
+    test(`told by ${name}`, () => expect(read(text, status).kind).toBe("refused-nonce"));
   }
 });
 
@@ -73,7 +73,7 @@ test("a refusal without a known reason is unclear", () => {
   }
 });
 
-describe("a failure", () => {
+describe("a failure of the site", () => {
   const faults: Record<string, [run: () => unknown, code: string, words: string | RegExp]> = {
     "of the model": [
       failed("AI service is temporarily unavailable. Please try again."),
@@ -167,7 +167,7 @@ describe("a failure", () => {
     ],
   };
   for (const [name, [run, code, words]] of Object.entries(faults)) {
-    test(name, () => {
+    test(`told by ${name}`, () => {
       const fault = faultOf(run);
       expect(fault.code).toBe(code as typeof fault.code);
       if (typeof words === "string") expect(fault.message).toBe(words);

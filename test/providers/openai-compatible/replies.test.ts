@@ -4,7 +4,7 @@ import { askedUpstream, nativeEvents } from "./asked-upstream.ts";
 
 const { ask } = await askedUpstream();
 
-describe.each([true, false])("replies, stream: %p", (stream) => {
+describe.each([true, false])("an upstream's replies, stream: %p,", (stream) => {
   test("are text, a finish and the upstream's own usage", async () => {
     const { parts, text, answer, error } = await ask({ stream });
     expect(error).toBeUndefined();
@@ -36,7 +36,7 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
     expect(events.map(({ native }) => native?.isWhole)).toEqual(events.map(() => !stream));
   });
 
-  test("reason apart from the text", async () => {
+  test("keep their reasoning apart from their text", async () => {
     const { parts, text } = await ask({ stream, model: "reasoner" });
     const reasoning = parts.map((part) => (part.type === "reasoning-delta" ? part.delta : "")).join("");
     expect(reasoning).toBe("First I think about it.");
@@ -51,7 +51,7 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
     expect(text).toBe("");
   });
 
-  test("call tools", async () => {
+  test("may call tools", async () => {
     const parameters = { type: "object", properties: { city: { type: "string" } } };
     const tools = ["weather", "time"].map((name) => ({ type: "function", function: { name, parameters } }));
     const { parts } = await ask({ stream, tools });
@@ -69,7 +69,7 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
     expect(parts).toContainEqual({ type: "finish", reason: "tool_calls" });
   });
 
-  test("may be several, with log probabilities", async () => {
+  test("may be several choices (n: 2), each with its log probabilities", async () => {
     const { events, parts } = await ask({ stream, n: 2, logprobs: true });
     expect(textOf(parts, 0)).toBe("Echo: Hello");
     expect(textOf(parts, 1)).toBe("Echo 1: Hello");
@@ -85,7 +85,7 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
     expect(tokens).toBe("Echo 1: Hello");
   });
 
-  test("end for the upstream's reason", async () => {
+  test("end with the upstream's own finish_reason", async () => {
     const { parts } = await ask({ stream, max_tokens: 1 });
     expect(textOf(parts)).toBe("Echo: ");
     expect(parts).toContainEqual({ type: "finish", reason: "length" });

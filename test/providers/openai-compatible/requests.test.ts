@@ -3,7 +3,7 @@ import { asError, askedUpstream } from "./asked-upstream.ts";
 
 const { upstream, ask } = await askedUpstream();
 
-describe("requests", () => {
+describe("requests to an upstream", () => {
   test("are sent on whole, but for model, messages, stream and stream_options", async () => {
     const body = {
       model: "fast",
@@ -70,7 +70,7 @@ describe("requests", () => {
   });
 });
 
-describe("the history budget", () => {
+describe("an upstream's history budget", () => {
   const messages = [
     { role: "system", content: "Stay kind." },
     { role: "assistant", content: "Welcome! ".repeat(20) },

@@ -18,7 +18,7 @@ const { upstream, provider, ask } = await askedUpstream();
 
 const meanings = (read: readonly UpstreamEvent[] | undefined) => read?.map(({ parts }) => parts);
 
-describe("streams", () => {
+describe("an upstream's streams", () => {
   const text = 'Grüße 👩‍👩‍👧 \u2028 "quoted"\r\n';
   const stream = [
     "\uFEFF: connected\r\n\r\n",
@@ -229,7 +229,7 @@ describe("streams", () => {
   });
 });
 
-describe("leaving", () => {
+describe("leaving an upstream's answer", () => {
   const reason = new ApiError("client_closed_request", "left");
 
   test.each<[string, Script]>([
@@ -260,7 +260,7 @@ describe("leaving", () => {
     expect(upstream.calls.length).toBe(before);
   });
 
-  test("the iterator early ends the upstream's call", async () => {
+  test("by its iterator ends the upstream's call", async () => {
     upstream.script(events(chunk({ content: "Hi" }), forever));
     for await (const some of eventsOf(provider().answer(chatRequest("Hello"), providerContext()))) {
       expect(meanings(some)).toEqual([[{ type: "text-delta", delta: "Hi" }]]);

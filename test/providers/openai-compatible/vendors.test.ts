@@ -7,7 +7,7 @@ import { askedUpstream, events, kinds, nativeEvents } from "./asked-upstream.ts"
 
 const { upstream, ask } = await askedUpstream();
 
-describe("a stream as vendors write it", () => {
+describe("an upstream's streams, as vendors differ,", () => {
   test("may be a whole reply, under either Content-Type", async () => {
     const reply = { choices: [{ message: { content: "Hi" }, finish_reason: "stop" }] };
     for (const headers of [eventStream, { "content-type": "application/json" }]) {

@@ -24,7 +24,7 @@ function storeOf(entries: Record<string, string> = {}) {
   return { store, values, ttls };
 }
 
-describe("a shared store", () => {
+describe("a shared store of credentials", () => {
   test("spares other instances the page", async () => {
     const { store, values, ttls } = storeOf();
     const clock = fakeClock();
@@ -138,7 +138,7 @@ describe("a shared store", () => {
       expect(await got).toMatchObject({ nonce: "nonce1" });
       await set.clock.advance(2_000);
       expect(set.clock.pending).toBe(0);
-      expect(new Set(warnings)).toEqual(new Set(["nonce not shared"]));
+      expect(new Set(warnings)).toEqual(new Set(["nonce.not_shared"]));
     }
   });
 });

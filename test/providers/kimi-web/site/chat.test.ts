@@ -160,7 +160,7 @@ describe("a chat with the site", () => {
   });
 });
 
-describe("a client who leaves", () => {
+describe("a client who leaves a chat with the site", () => {
   test("ends the call in the middle, and the message is not sent again", async () => {
     const { ask } = chat();
     await ask("Hello");
@@ -184,7 +184,7 @@ describe("a client who leaves", () => {
   });
 });
 
-describe("what the site can't do", () => {
+describe("of what the site can't do,", () => {
   test.each<[string, Asking, code: ErrorCode, param: string]>([
     ["several replies", { choices: 2 }, "unsupported_parameter", "n"],
     ["a tool that must be called", { toolChoice: "required" }, "unsupported_parameter", "tool_choice"],

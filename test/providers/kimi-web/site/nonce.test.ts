@@ -10,7 +10,7 @@ import { chatWithSite, hourMs, minuteMs } from "./site-chat.ts";
 
 const { site, chat, seen, expectTraffic } = await chatWithSite();
 
-describe("the nonce", () => {
+describe("the site's nonce", () => {
   test.each([...sharedPageVariants])("is found in the page's shape %s", async (page) => {
     await site.set({ page });
     expect((await chat().ask("Hello")).text).toStartWith("You said: Hello");
@@ -186,7 +186,7 @@ describe("the nonce", () => {
   });
 });
 
-describe("a refusal of unknown text", () => {
+describe("a refusal by the site in unknown words", () => {
   test("is the site's error while the nonce is young", async () => {
     await site.set({ ajax: "error=The moon is in the wrong house" });
     const error = await chat().failure("Hello");

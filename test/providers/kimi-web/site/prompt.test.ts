@@ -5,7 +5,7 @@ import { chatWithSite, message } from "./site-chat.ts";
 
 const { site, chat, seen, expectTraffic } = await chatWithSite();
 
-describe("the prompt", () => {
+describe("the prompt that reaches the site", () => {
   async function sent(messages: readonly ChatMessage[], options?: Partial<KimiWebOptions>) {
     const { droppedMessages } = await chat(options).ask(messages);
     const text = (await seen()).ajax.at(-1)?.seen;
