@@ -454,6 +454,17 @@ const chunkFields: ReadonlySet<string> = new Set([
   "obfuscation",
 ]);
 
+/**
+ * OpenAI's Chat Completions, `POST /v1/chat/completions`: the dialect of a handler that is given none.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, type Dialect, openAiChat } from "kimi-ai-2api";
+ *
+ * declare const mine: Dialect;
+ * const handler = createHandler({ dialects: [openAiChat, mine] });
+ * ```
+ */
 export const openAiChat: Dialect = {
   name: "openai-chat",
   routes: ({ chat }) => [
