@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { startServer } from "../support/start-server.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -15,7 +15,10 @@ for (const name of ["adapters", "core", "handler.ts", "package.json"]) {
 mkdirSync(join(folder, "node_modules"));
 const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 for (const name of Object.keys(dependencies)) {
-  symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
+  const link = join(folder, "node_modules", name);
+  // A package of an organisation stands in a folder of its own.
+  mkdirSync(dirname(link), { recursive: true });
+  symlinkSync(join(root, "node_modules", name), link);
 }
 
 /** All programs that there are: Bun is none of them. */
