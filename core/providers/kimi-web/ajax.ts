@@ -9,7 +9,6 @@ import {
   challengeFault,
   isMarkedChallenge,
   pageSummary,
-  type SiteCall,
   type SiteResponse,
   siteFault,
   siteWords,
@@ -43,23 +42,22 @@ export type SiteAnswer =
   /** The site refuses and its text does not tell why. */
   | { readonly kind: "unclear-refusal"; readonly text: string };
 
-/**
- * A form's value. URLSearchParams would do for the form as a whole, at three times the cost; PHP reads `%20` as it reads
- * `+`. Half a surrogate pair, which UTF-8 does not have, becomes U+FFFD in both.
- */
-const encodeValue = (value: string): string =>
-  /[^\w.-]/.test(value) ? encodeURIComponent(value.toWellFormed()) : value;
-
 /** Sends one message, once. */
-export function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
-  const nonce = encodeValue(options.nonce);
-  const message = encodeValue(form.message);
-  const model = encodeValue(form.model);
-  const sessionId = encodeValue(form.sessionId);
-  const body = `action=kimi_send_message&nonce=${nonce}&message=${message}&model=${model}&session_id=${sessionId}`;
-  const { fetch, url, headers, signal } = options;
-  const call: SiteCall = { fetch, url, method: "POST", headers, body, signal, maxChars: maxReplyChars };
-  return callSite(call).then((response) => readAnswer(response, options));
+export async function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
+  const { fetch, url, headers, nonce, signal } = options;
+  const { message, model, sessionId } = form;
+  const fields = { action: "kimi_send_message", nonce, message, model, session_id: sessionId };
+  const body = new URLSearchParams(fields).toString();
+  const response = await callSite({
+    fetch,
+    url,
+    method: "POST",
+    headers,
+    body,
+    signal,
+    maxChars: maxReplyChars,
+  });
+  return readAnswer(response, options);
 }
 
 export interface AnswerContext {
@@ -90,7 +88,7 @@ export function readAnswer(response: SiteResponse, context: AnswerContext): Site
 
 function withoutSecrets(text: string, { nonce, cookie }: AnswerContext): string {
   let shown = text;
-  for (const secret of [nonce, ...parseCookies(cookie).values()]) {
+  for (const secret of [nonce, ...Object.values(parseCookies(cookie))]) {
     // What is shorter is no secret, and may be a piece of any word.
     if (secret.length >= 6) shown = shown.replaceAll(secret, "***");
   }

@@ -37,13 +37,13 @@ export async function fetchChatPage(
   { fetch, pageUrl, headers, cookies: ownCookies, nowMs }: ChatPageOptions,
   { isForced, signal }: { readonly isForced: boolean; readonly signal: AbortSignal },
 ): Promise<ChatPage> {
-  const cookies: CookieJar = new Map();
+  let cookies: CookieJar = {};
   let url = new URL(pageUrl);
   const { origin } = url;
   if (isForced) url.searchParams.set("_", String(nowMs()));
 
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const cookie = cookieHeader(new Map([...ownCookies, ...cookies]));
+    const cookie = cookieHeader({ ...ownCookies, ...cookies });
     const sent = isForced ? [cookie, pastCachesCookie].filter(Boolean).join("; ") : cookie;
     const response = await callSite({
       fetch,
@@ -53,7 +53,7 @@ export async function fetchChatPage(
       signal,
       maxChars: maxPageChars,
     });
-    collectCookies(cookies, response.headers, nowMs());
+    cookies = collectCookies(cookies, response.headers, nowMs());
     const { status, text } = response;
 
     if (status >= 300 && status < 400 && response.headers.has("location")) {

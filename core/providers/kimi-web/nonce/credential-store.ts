@@ -1,5 +1,6 @@
 /** A nonce and its cookies, shared by all instances of the gateway through the session store. */
 import type { Clock, Logger, SessionStore } from "../../../types.ts";
+import { sha256Hex } from "../../../util/hash.ts";
 
 /** What instances tell each other. */
 export interface StoredCredentials {
@@ -37,7 +38,7 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
       cancelTimer = clock.schedule(() => reject(new Error("timed out")), patienceMs);
     });
     try {
-      key ??= storeKey(pageUrl);
+      key ??= sha256Hex(pageUrl).then((hash) => `kimi-web:${hash}`);
       const result = await Promise.race([key.then(run), tooSlow]);
       hasFailed = false;
       return result;
@@ -72,12 +73,6 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
 }
 
 const claimKey = (key: string): string => `${key}:claim`;
-
-async function storeKey(pageUrl: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pageUrl));
-  const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0"));
-  return `kimi-web:${hex.join("")}`;
-}
 
 function parseStored(text: string | undefined): StoredCredentials | undefined {
   if (text === undefined) return undefined;

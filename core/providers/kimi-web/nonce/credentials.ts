@@ -90,7 +90,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   const ageMs = ({ fetchedAtMs }: Credentials) => clock.now() - fetchedAtMs;
 
   const adopt = ({ nonce, cookie, fetchedAtMs }: StoredCredentials): Credentials => {
-    current = { nonce, cookie: cookieHeader(new Map([...ownCookies, ...parseCookies(cookie)])), fetchedAtMs };
+    current = { nonce, cookie: cookieHeader({ ...ownCookies, ...parseCookies(cookie) }), fetchedAtMs };
     return current;
   };
 
