@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { startChatSite } from "../fakes/chat-site.ts";
 import { jsonScript, startOpenAiUpstream } from "../fakes/openai-upstream.ts";
 import { siteControl } from "../fakes/site-control.ts";
-import { freePort } from "../support/free-port.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
 import { startServer } from "../support/start-server.ts";
 
 const root = join(import.meta.dir, "../..");
 const chatSite = startChatSite();
 const site = siteControl(chatSite.url);
+/** An address where nobody listens, nor will. */
+const nobody = "http://127.0.0.1:9";
 const siteEnv = { CHAT_PAGE_URL: site.pageUrl, UPSTREAM_URL: site.ajaxUrl };
 afterAll(() => chatSite.stop());
 beforeEach(() => site.reset());
@@ -268,7 +269,7 @@ describe("the doctor and the site", () => {
     },
     {
       what: "a refused connection",
-      env: async () => ({ CHAT_PAGE_URL: `http://127.0.0.1:${await freePort()}/chat/` }),
+      env: async () => ({ CHAT_PAGE_URL: `${nobody}/chat/` }),
       marks: ["✗ host", "✓ host", "- page", "- nonce", "- message"],
       at: "host",
       says: "ECONNREFUSED",
@@ -292,7 +293,7 @@ describe("the doctor and the site", () => {
     },
     {
       what: "an UPSTREAM_URL of a host where nobody listens",
-      env: async () => ({ UPSTREAM_URL: `http://127.0.0.1:${await freePort()}/wp-admin/admin-ajax.php` }),
+      env: async () => ({ UPSTREAM_URL: `${nobody}/wp-admin/admin-ajax.php` }),
       marks: ["✓ host", "✗ host", "✓ page", "✓ nonce", "✗ message"],
       at: "host",
       says: "ECONNREFUSED",
@@ -353,7 +354,7 @@ describe("the doctor and stores", () => {
   });
 
   test("says that a store is down, and shows no password", async () => {
-    const REDIS_URL = `redis://default:hunter2-hunter2@127.0.0.1:${await freePort()}`;
+    const REDIS_URL = `redis://default:hunter2-hunter2@127.0.0.1:9`;
     const { code, step, output } = await doctor({ ...siteEnv, SESSION_STORE: "redis", REDIS_URL });
     expect(step("store")).toStartWith("✗");
     expect(step("store")).toContain("change  REDIS_URL");
@@ -455,7 +456,7 @@ describe("the doctor and OpenAI-compatible upstreams", () => {
     ));
 
   test("names the entry of PROVIDERS that is at fault", async () => {
-    const PROVIDERS = JSON.stringify([{ name: "local", baseUrl: `http://127.0.0.1:${await freePort()}/v1` }]);
+    const PROVIDERS = JSON.stringify([{ name: "local", baseUrl: `${nobody}/v1` }]);
     const { code, step } = await doctor({ KIMI_WEB: "off", PROVIDERS });
     expect(step("host")).toContain("change  baseUrl of local in PROVIDERS");
     expect(code).toBe(1);

@@ -68,7 +68,10 @@ test("holds no text that it has dropped", () => {
   };
   const before = heldBytes();
   const records = Array.from({ length: 30 }, (_, index) => {
-    const long = [message("user", String(index).repeat(mebibyte)), message("assistant", "I see")];
+    const long = [
+      message("user", String.fromCharCode(97 + index).repeat(mebibyte)),
+      message("assistant", "I see"),
+    ];
     const small = [message("user", "Hello"), message("assistant", "Hi".repeat(3000))];
     const whole = withTurns(withTurns(emptyRecord(head), long, head), small, head);
     return encodeWithin(whole, 10_000).record;

@@ -8,7 +8,7 @@ import { chatPage } from "./chat-page.ts";
 import { edgeFault, modeText, parseMode, pluginAnswer, type Step, slowMs } from "./faults.ts";
 import { cookiesOf, formOf, headersOf, isBrokenUtf8 } from "./php-request.ts";
 import type { SiteSettings } from "./site-control.ts";
-import { siteJournal } from "./site-journal.ts";
+import { type Entry, siteJournal } from "./site-journal.ts";
 import { siteNonces, type Visitor } from "./site-nonces.ts";
 import {
   ajaxDie,
@@ -136,12 +136,17 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
   }
 
   /** PHP works on when the client has left, so this only counts; resolves when the slow steps are over. */
-  async function waitOut(request: Request, steps: readonly Step[], delayMs: number): Promise<void> {
+  async function waitOut(
+    request: Request,
+    { abort }: Entry,
+    steps: readonly Step[],
+    delayMs: number,
+  ): Promise<void> {
     const totalMs = steps.reduce((sum, step) => sum + (step.name === "slow" ? slowMs(step) : 0), delayMs);
     if (totalMs <= 0) return;
-    request.signal.addEventListener("abort", journal.aborted, { once: true });
+    request.signal.addEventListener("abort", abort, { once: true });
     await sleep(totalMs);
-    request.signal.removeEventListener("abort", journal.aborted);
+    request.signal.removeEventListener("abort", abort);
   }
 
   function take(queue: "ajax_queue" | "page_queue"): string | undefined {
@@ -166,7 +171,7 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
     const cache =
       state.page_cache !== "on" ? "off" : bypass !== "" ? `bypass:${bypass}` : cachedPage ? "hit" : "miss";
     const steps = parseMode(take("page_queue") ?? state.page_mode);
-    const finish = journal.page({
+    const entry = journal.page({
       method: request.method,
       uri: url.pathname + url.search,
       cache,
@@ -174,9 +179,9 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
       headers: headersOf(request),
     });
     const { page: variant, nonce_epoch: epoch, nonce_life: life, cookie } = state;
-    await waitOut(request, steps, 0);
+    await waitOut(request, entry, steps, 0);
     const answer = pageAnswer();
-    finish(answer);
+    entry.finish(answer);
     return answer;
 
     function pageAnswer(): SiteAnswer {
@@ -252,7 +257,7 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
           ? ""
           : sanitizeMessage(message, settings.sanitize);
     const steps = parseMode(ajaxMode(action, message));
-    const finish = journal.ajax({
+    const entry = journal.ajax({
       method: request.method,
       action,
       session_id: fields.get("session_id") ?? null,
@@ -265,9 +270,9 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
       headers: settings.log ? headersOf(request) : {},
       mode: modeText(steps),
     });
-    await waitOut(request, steps, action === "kimi_send_message" ? settings.delay_ms : 0);
+    await waitOut(request, entry, steps, action === "kimi_send_message" ? settings.delay_ms : 0);
     const answer = ajaxAnswer();
-    finish(answer);
+    entry.finish(answer);
     return answer;
 
     function ajaxAnswer(): SiteAnswer {

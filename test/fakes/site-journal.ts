@@ -4,15 +4,19 @@ import type { SiteAnswer } from "./wordpress-answers.ts";
 type Writable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 type Pending = "outcome" | "status" | "ms";
 
-/** Ends one request in the journal. */
-export type Finish = (answer: Pick<SiteAnswer, "outcome" | "status">) => void;
+/** One request in the journal, until it is cleared. */
+export interface Entry {
+  /** Tells how the request ended. */
+  finish(answer: Pick<SiteAnswer, "outcome" | "status">): void;
+  /** Tells that the client left before that. */
+  abort(): void;
+}
 
 /** What the site has seen: counters always, rows while they are wanted, of each kind at most the newest few thousand. */
 export interface SiteJournal {
   rows: boolean;
-  ajax(row: Omit<AjaxRow, Pending | "id" | "time">): Finish;
-  page(row: Omit<PageRow, Pending | "id" | "time">): Finish;
-  aborted(): void;
+  ajax(row: Omit<AjaxRow, Pending | "id" | "time">): Entry;
+  page(row: Omit<PageRow, Pending | "id" | "time">): Entry;
   log(): { ajax: readonly AjaxRow[]; pages: readonly PageRow[] };
   counts(): SiteStatus["counts"];
   clear(): void;
@@ -44,7 +48,7 @@ export function siteJournal(): SiteJournal {
         outcomes = new Map();
         era++;
       },
-      begin(facts: Omit<Row, Pending | "id" | "time">): Finish {
+      begin(facts: Omit<Row, Pending | "id" | "time">): Entry {
         const startedAtMs = performance.timeOrigin + performance.now();
         const myEra = era;
         let row: Writable<Row> | undefined;
@@ -62,15 +66,20 @@ export function siteJournal(): SiteJournal {
         }
         total++;
         pending++;
-        return ({ outcome, status }) => {
-          if (row) {
-            row.outcome = outcome;
-            row.status = status;
-            row.ms = Math.round(performance.timeOrigin + performance.now() - startedAtMs);
-          }
-          if (myEra !== era) return;
-          pending--;
-          outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+        return {
+          finish({ outcome, status }) {
+            if (row) {
+              row.outcome = outcome;
+              row.status = status;
+              row.ms = Math.round(performance.timeOrigin + performance.now() - startedAtMs);
+            }
+            if (myEra !== era) return;
+            pending--;
+            outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+          },
+          abort() {
+            if (myEra === era) aborted++;
+          },
         };
       },
     };
@@ -80,9 +89,6 @@ export function siteJournal(): SiteJournal {
     rows: true,
     ajax: ajax.begin,
     page: pages.begin,
-    aborted: () => {
-      aborted++;
-    },
     log: () => ({ ajax: ajax.rows(), pages: pages.rows() }),
     counts: () => ({
       pages: pages.total(),

@@ -22,8 +22,11 @@ export function siteNonces(siteUrl: string): SiteNonces {
   const loginCookie = `wordpress_logged_in_${createHash("md5").update(siteUrl).digest("hex")}`;
   const known = new Map<string, string>();
 
-  /** WordPress counts in halves of a nonce's life. */
-  const tickNow = (lifeSeconds: number) => Math.ceil(Date.now() / 1000 / ((lifeSeconds || 86_400) / 2));
+  const startedAtMs = Date.now();
+
+  /** WordPress counts in halves of a nonce's life; from the site's start, or a test could meet the end of one. */
+  const tickNow = (lifeSeconds: number) =>
+    Math.floor((Date.now() - startedAtMs) / 1000 / ((lifeSeconds || 86_400) / 2));
 
   function nonceAt(tick: number, { cookie, loginToken }: Visitor, epoch: number): string {
     const key = `${tick}|${epoch}|kimi_nonce|${cookie}|${loginToken}`;

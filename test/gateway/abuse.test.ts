@@ -8,10 +8,11 @@ import { createHandler } from "../../handler.ts";
 import { hostileRequests } from "../contracts/hostile-requests.ts";
 import { expectCommonHeaders } from "../e2e/faults/expect-fault.ts";
 import { startChatSite } from "../fakes/chat-site.ts";
+import { startForbiddenHost } from "../fakes/forbidden-host.ts";
 import { startOpenAiUpstream } from "../fakes/openai-upstream.ts";
 import { reply, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { siteControl } from "../fakes/site-control.ts";
-import { startForbiddenHost } from "../support/forbidden-host.ts";
+import { cpuTimer } from "../support/cpu-timer.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
 import { rawRequest } from "../support/raw-request.ts";
 import { type Server, startServer } from "../support/start-server.ts";
@@ -149,9 +150,9 @@ describe("JSON", () => {
   test.each(["[", '{"a":', "[[],"])("that is deep without end costs nothing: %s", async (unit) => {
     const { chat } = testHandler();
     const body = unit.repeat(Math.floor(4_000_000 / unit.length));
-    const startedMs = performance.now();
+    const spentMs = cpuTimer();
     expect((await chat(body)).status).toBe(400);
-    expect(performance.now() - startedMs).toBeLessThan(250);
+    expect(spentMs()).toBeLessThan(250);
   });
 
   test("has at most 2048 messages, which are not looked at when there are more", async () => {
@@ -159,9 +160,9 @@ describe("JSON", () => {
     const messages = (count: number) => Array.from({ length: count }, () => ({ role: "user", content: "x" }));
     expect((await chat({ messages: messages(2048) })).status).toBe(200);
     await expectRefused(await chat({ messages: messages(2049) }), 400, "invalid_request", "messages");
-    const startedMs = performance.now();
+    const spentMs = cpuTimer();
     await expectRefused(await chat({ messages: Array(800_000).fill(0) }), 400, "invalid_request", "messages");
-    expect(performance.now() - startedMs).toBeLessThan(500);
+    expect(spentMs()).toBeLessThan(500);
   });
 
   test.each(["__proto__", "constructor", "prototype", "toString", "hasOwnProperty"])(
@@ -309,17 +310,18 @@ describe("no other host is called", () => {
   });
 
   test.each([
-    `http://${there}/`,
-    `//${there}/`,
-    `\\\\${there}\\`,
-    `http:${there}`,
-    `http://127.0.0.1@${there}/`,
-    `https://${there}/`,
+    `http://THERE/`,
+    `//THERE/`,
+    `\\\\THERE\\`,
+    `http:THERE`,
+    `http://127.0.0.1@THERE/`,
+    `https://THERE/`,
     `file:///etc/passwd`,
     `data:text/html,<script>var kimi_ajax={"nonce":"0123456789"}</script>`,
     `javascript:alert(1)`,
     `http://[`,
-  ])("for a redirect of page or call to %s", async (target) => {
+  ])("for a redirect of page or call to %s", async (address) => {
+    const target = address.replaceAll("THERE", there);
     const ask = ownGateway({
       CHAT_PAGE_URL: site.pageUrl,
       UPSTREAM_URL: site.ajaxUrl,

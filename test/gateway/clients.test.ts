@@ -4,6 +4,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { ChatOpenAI } from "@langchain/openai";
 import { generateText, isStepCount, jsonSchema, Output, streamText, tool } from "ai";
 import OpenAI from "openai";
+import { chunk, doneEvent, eventStream } from "../fakes/openai-upstream.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
 
 const apiKey = "sk-client";
@@ -165,8 +166,19 @@ describe("the AI SDK", () => {
   test("gets an object that keeps to a schema, streaming or not", async () => {
     const output = Output.object({ schema: jsonSchema<typeof paris>(place) });
     expect((await generateText({ model, prompt, output })).output).toEqual(paris);
+    const seen = Promise.withResolvers<void>();
+    const [start, rest] = ['{"city":"Paris",', '"inhabitants":1,"isCapital":true}'];
+    upstream.script({
+      headers: eventStream,
+      steps: [chunk({ content: start }), () => seen.promise, chunk({ content: rest }, "stop"), doneEvent],
+    });
     const result = streamText({ model, prompt, output });
-    expect((await Array.fromAsync(result.partialOutputStream)).length).toBeGreaterThan(1);
+    const partial: unknown[] = [];
+    for await (const object of result.partialOutputStream) {
+      partial.push(object);
+      seen.resolve();
+    }
+    expect(partial.length).toBeGreaterThan(1);
     expect(await result.output).toEqual(paris);
   });
 

@@ -215,9 +215,15 @@ describe("a fallback", () => {
   });
 
   test("is not taken once something has been said", async () => {
-    first.script({ headers: eventStream, steps: [chunk({ content: "Hal" }), () => Bun.sleep(20), cut] });
+    const heard = Promise.withResolvers<void>();
+    first.script({ headers: eventStream, steps: [chunk({ content: "Hal" }), () => heard.promise, cut] });
     const response = await gateway.chat({ model: "echo", stream: true });
-    const events = sseData(await response.text());
+    let text = "";
+    for await (const piece of (response.body as ReadableStream).pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      if (text.includes("Hal")) heard.resolve();
+    }
+    const events = sseData(text);
     expect(events.at(-1)).toMatchObject({ error: { code: "upstream_unreachable" } });
     expect(asked()).toEqual(["first: echo"]);
   });

@@ -17,6 +17,15 @@ export interface RawOptions {
   readonly timeoutMs?: number;
 }
 
+/** Whether the first answer is there to its end. */
+function isWhole(text: string): boolean {
+  const [head = "", ...rest] = text.split("\r\n\r\n");
+  if (rest.length === 0) return false;
+  const body = rest.join("\r\n\r\n");
+  if (/^transfer-encoding: chunked/im.test(head)) return /(?:^|\r\n)0\r\n/.test(body);
+  return body.length >= Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
+}
+
 /** Sends bytes and reads what comes back until an answer is there, or the connection ends. */
 export function rawRequest(
   url: string,
@@ -27,6 +36,7 @@ export function rawRequest(
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname);
     let text = "";
+    let isAnswered = false;
     const finish = () => {
       clearTimeout(timer);
       socket.destroy();
@@ -38,9 +48,10 @@ export function rawRequest(
       reject(new Error(`neither an answer nor an end within ${timeoutMs} ms`));
     }, timeoutMs);
     socket.on("data", (bytes) => {
-      const isFirst = text === "";
       text += bytes.toString("latin1");
-      if (isFirst) setTimeout(finish, readMs);
+      if (isAnswered || !isWhole(text)) return;
+      isAnswered = true;
+      setTimeout(finish, readMs);
     });
     socket.on("error", finish);
     socket.on("close", finish);

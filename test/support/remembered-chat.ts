@@ -191,3 +191,13 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
     },
   };
 }
+
+/** A remembered chat with its clock and its counting store in hand. */
+export const countedChat = (options: { ttlMs?: number; maxBytes?: number } = {}) => {
+  const clock = hurriedClock();
+  const store: CountingStore = countingStore(clock);
+  return { ...rememberedChat({ clock, store, ...options }), clock, store };
+};
+
+/** The failure of a model. */
+export const broken = () => new ApiError("upstream_error", "The site failed.");

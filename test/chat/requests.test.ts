@@ -1,0 +1,222 @@
+import { describe, expect, test } from "bun:test";
+import { scriptedProvider } from "../fakes/scripted-provider.ts";
+import { schemaErrors } from "../support/openai-schema.ts";
+import { hello, testHandler } from "../support/test-handler.ts";
+
+describe("a request's body", () => {
+  test.each([
+    ["", "invalid_json"],
+    ["{", "invalid_json"],
+    ["[1", "invalid_json"],
+    ["[".repeat(100_000), "invalid_request"],
+    ["null", "invalid_request"],
+    ["[]", "invalid_request"],
+    ['"text"', "invalid_request"],
+  ])("%p is %s", async (body, code) => {
+    const { chat } = testHandler();
+    const response = await chat(body.slice(0, 200_000));
+    expect(response.status).toBe(400);
+    const answer = await response.json();
+    expect(schemaErrors("ErrorResponse", answer)).toEqual([]);
+    expect(answer.error.code).toBe(code);
+  });
+
+  test("that is not UTF-8 is invalid_json", async () => {
+    const { send } = testHandler();
+    const response = await send("/v1/chat/completions", {
+      method: "POST",
+      body: new Uint8Array([0x7b, 0xff, 0x7d]),
+    });
+    expect((await response.json()).error.code).toBe("invalid_json");
+  });
+
+  test("may begin with a byte order mark", async () => {
+    const { chat } = testHandler();
+    expect((await chat(`\ufeff${JSON.stringify(hello)}`)).status).toBe(200);
+  });
+
+  test("that is compressed is refused", async () => {
+    const { chat } = testHandler();
+    const response = await chat(hello, { headers: { "content-encoding": "gzip" } });
+    expect(response.status).toBe(400);
+  });
+
+  test("that is too large is refused without reading the rest, with and without a declared length", async () => {
+    const { chat, send } = testHandler({ MAX_BODY_BYTES: "2000" });
+    const declared = await chat("x".repeat(2001), { headers: { "content-length": "2001" } });
+    expect(declared.status).toBe(413);
+    expect((await declared.json()).error.code).toBe("request_too_large");
+    let pulled = 0;
+    const endless = new ReadableStream({
+      pull(controller) {
+        pulled++;
+        controller.enqueue(new Uint8Array(1000));
+      },
+    });
+    const undeclared = await send("/v1/chat/completions", { method: "POST", body: endless });
+    expect(undeclared.status).toBe(413);
+    expect(pulled).toBeLessThan(10);
+  });
+
+  test.each([
+    [{ messages: undefined }, "messages"],
+    [{ messages: [] }, "messages"],
+    [{ messages: "hi" }, "messages"],
+    [{ messages: [{ role: "robot", content: "x" }] }, "messages[0].role"],
+    [
+      {
+        messages: [
+          { role: "user", content: "x" },
+          { role: "user", content: 5 },
+        ],
+      },
+      "messages[1].content",
+    ],
+    [{ messages: [{ role: "user", content: [{ text: "x" }] }] }, "messages[0].content[0].type"],
+    [{ model: 5 }, "model"],
+    [{ stream: "yes" }, "stream"],
+    [{ temperature: 2.1 }, "temperature"],
+    [{ temperature: -0.1 }, "temperature"],
+    [{ top_p: 1.5 }, "top_p"],
+    [{ n: 0 }, "n"],
+    [{ n: 1.5 }, "n"],
+    [{ n: 129 }, "n"],
+    [{ max_tokens: 0 }, "max_tokens"],
+    [{ max_tokens: "10" }, "max_tokens"],
+    [{ max_completion_tokens: -1 }, "max_completion_tokens"],
+    [{ presence_penalty: 3 }, "presence_penalty"],
+    [{ frequency_penalty: -3 }, "frequency_penalty"],
+    [{ stop: ["a", "b", "c", "d", "e"] }, "stop"],
+    [{ stop: [1] }, "stop[0]"],
+    [{ user: 7 }, "user"],
+    [{ stream_options: { include_usage: "yes" } }, "stream_options.include_usage"],
+    [{ tools: "x" }, "tools"],
+    [{ tool_choice: "maybe" }, "tool_choice"],
+    [{ response_format: { type: "xml" } }, "response_format.type"],
+  ])("with %j is invalid_request and names %s", async (fields, param) => {
+    const { chat } = testHandler();
+    const response = await chat({ ...hello, ...fields });
+    expect(response.status).toBe(400);
+    const { error } = await response.json();
+    expect(error).toMatchObject({ type: "invalid_request_error", param });
+    expect(error.message).toContain(param);
+  });
+
+  test("is not quoted in the error", async () => {
+    const { chat, log } = testHandler();
+    const response = await chat({ messages: "my secret" });
+    expect(await response.text()).not.toContain("secret");
+    expect(JSON.stringify(log.lines)).not.toContain("secret");
+  });
+
+  test.each([
+    [
+      {
+        stream: null,
+        model: null,
+        user: null,
+        stop: null,
+        n: null,
+        max_tokens: null,
+        tools: null,
+        stream_options: null,
+      },
+    ],
+    [{ model: "" }],
+    [{ unknown: { nested: [1] }, metadata: {}, store: true, parallel_tool_calls: false }],
+    [{ temperature: 0, top_p: 1, seed: -7, presence_penalty: 0.5, logit_bias: { "50256": -100 } }],
+    [
+      {
+        messages: [
+          { role: "developer", content: "d" },
+          { role: "system", content: [{ type: "text", text: "s" }] },
+          { role: "tool", content: "t", tool_call_id: "1" },
+        ],
+      },
+    ],
+    [
+      {
+        messages: [
+          { role: "assistant", content: null, tool_calls: [] },
+          { role: "function", name: "f", content: "x" },
+        ],
+      },
+    ],
+    [{ messages: [{ role: "assistant" }, { role: "user", content: "x", name: "n", extra: 1 }] }],
+  ])("with %j is accepted", async (fields) => {
+    const { chat } = testHandler();
+    expect((await chat({ ...hello, ...fields })).status).toBe(200);
+  });
+
+  test("reaches the provider as it was understood", async () => {
+    const { chat, provider } = testHandler();
+    await chat({
+      ...hello,
+      messages: [
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "a" },
+            { type: "image_url", image_url: { url: "data:" } },
+            { type: "text", text: "b" },
+          ],
+        },
+      ],
+      stop: "END",
+      max_tokens: 5,
+      max_completion_tokens: 9,
+      n: 2,
+      tool_choice: { type: "function", function: { name: "f" } },
+      response_format: { type: "json_object" },
+      temperature: 0.5,
+    });
+    const request = provider.requests[0]?.request;
+    expect(request).toMatchObject({
+      model: "test-model",
+      stop: ["END"],
+      maxTokens: 9,
+      choices: 2,
+      toolChoice: "named",
+      responseFormat: "json_object",
+      stream: false,
+      usage: true,
+    });
+    expect(request?.messages[0]).toMatchObject({ role: "user", text: "ab", attachments: ["image_url"] });
+    expect(request?.native.temperature).toBe(0.5);
+  });
+
+  test.each([
+    ["auto", "auto"],
+    ["required", "named"],
+  ])("a choice among allowed tools in the mode %s is %s", async (mode, expected) => {
+    const { chat, provider } = testHandler();
+    await chat({ ...hello, tool_choice: { type: "allowed_tools", allowed_tools: { mode, tools: [] } } });
+    expect(provider.requests[0]?.request.toolChoice).toBe(expected as "auto" | "named");
+  });
+
+  test("starts a conversation of its own each time", async () => {
+    const { chat, provider } = testHandler();
+    await chat(hello);
+    await chat(hello);
+    const [first, second] = provider.requests.map(({ request }) => request.conversation);
+    expect(first?.id).toMatch(/^[a-z0-9]{9}$/);
+    expect(first?.id).not.toBe(second?.id);
+  });
+});
+
+describe("models", () => {
+  test("that are unknown are model_not_found", async () => {
+    const { chat } = testHandler();
+    const response = await chat({ ...hello, model: "gpt-5" });
+    expect(response.status).toBe(404);
+    expect((await response.json()).error).toMatchObject({ code: "model_not_found", param: "model" });
+  });
+
+  test("may be left out, or be asked for by another name, which the answer keeps", async () => {
+    const provider = scriptedProvider({ models: [{ id: "test-model", aliases: ["kimi"], createdAt: 1 }] });
+    const { chat } = testHandler({}, { providers: [provider] });
+    const answer = await (await chat({ ...hello, model: "kimi" })).json();
+    expect(answer.model).toBe("kimi");
+    expect(provider.requests[0]?.request.model).toBe("test-model");
+  });
+});

@@ -1,0 +1,114 @@
+import { describe, expect, test } from "bun:test";
+import { asError, askedUpstream } from "./asked-upstream.ts";
+
+const { upstream, ask } = await askedUpstream();
+
+describe("requests", () => {
+  test("are sent on whole, but for model, messages, stream and stream_options", async () => {
+    const body = {
+      model: "fast",
+      messages: [
+        { role: "system", content: "Be brief.", name: "ops" },
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "What is this?" },
+            { type: "image_url", image_url: { url: "data:image/png;base64,AAAA", detail: "low" } },
+          ],
+        },
+      ],
+      stream: true,
+      stream_options: { include_usage: false, include_obfuscation: false },
+      temperature: 0.3,
+      tools: [{ type: "function", function: { name: "look", parameters: { type: "object" } } }],
+      tool_choice: "none",
+      response_format: { type: "text" },
+      user: "someone",
+      not_known_to_anyone: { deep: [1, null, "😀"] },
+    } as const;
+    const { sent } = await ask(body, { models: [{ id: "fast", upstreamId: "echo" }] });
+    expect(sent).toEqual({
+      ...body,
+      model: "echo",
+      stream_options: { include_usage: true, include_obfuscation: false },
+    });
+  });
+
+  test("ask for no usage where streams are off, or the vendor refuses it", async () => {
+    const whole = await ask({ stream: false, stream_options: { include_usage: true } });
+    expect(whole.sent).not.toHaveProperty("stream_options");
+    const refused = await ask({ stream_options: { include_usage: true } }, { streamUsage: false });
+    expect(refused.sent).not.toHaveProperty("stream_options");
+  });
+
+  test("carry the key and the headers that were set", async () => {
+    await ask("Hello", { apiKey: "sk-own", headers: { "X-Title": "Gateway" } });
+    expect(upstream.calls.at(-1)?.headers).toMatchObject({
+      authorization: "Bearer sk-own",
+      "content-type": "application/json",
+      "x-title": "Gateway",
+    });
+    await ask("Hello", { apiKey: "sk-own", headers: { Authorization: "Basic abc" } });
+    expect(upstream.calls.at(-1)?.headers.authorization).toBe("Basic abc");
+  });
+
+  test.each([
+    ["/", "/v1/chat/completions"],
+    ["/chat/completions", "/v1/chat/completions"],
+    ["?api-version=7", "/v1/chat/completions?api-version=7"],
+  ])("go to the right place with %s after the base URL", async (suffix, expected) => {
+    await ask("Hello", { baseUrl: upstream.baseUrl + suffix });
+    expect(upstream.calls.at(-1)?.url).toBe(expected);
+  });
+
+  test("follow no redirect", async () => {
+    const before = upstream.calls.length;
+    upstream.script({ status: 307, headers: { location: `${upstream.baseUrl}/elsewhere` }, steps: [] });
+    const { error } = await ask("Hello");
+    expect(asError(error).code).toBe("upstream_invalid_response");
+    expect(upstream.calls.length).toBe(before + 1);
+  });
+});
+
+describe("the history budget", () => {
+  const messages = [
+    { role: "system", content: "Stay kind." },
+    { role: "assistant", content: "Welcome! ".repeat(20) },
+    { role: "user", content: "Old question? ".repeat(20) },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id: "a", type: "function", function: { name: "f", arguments: "{}" } }],
+    },
+    { role: "tool", tool_call_id: "a", content: "Tool. ".repeat(20) },
+    { role: "assistant", content: "Old answer. ".repeat(20) },
+    { role: "user", content: "Newer question?" },
+    { role: "assistant", content: "Newer answer." },
+    { role: "user", content: "Newest question?" },
+  ] as const;
+
+  test("is off by default", async () => {
+    const { sent, trace } = await ask({ messages });
+    expect(sent.messages).toEqual(messages);
+    expect(trace.droppedMessages).toBe(0);
+  });
+
+  test("drops the oldest turns whole, and keeps system texts", async () => {
+    const { sent, trace } = await ask({ messages }, { contextMaxTokens: 60 });
+    expect(sent.messages).toEqual([messages[0], ...messages.slice(6)]);
+    expect(trace.droppedMessages).toBe(5);
+  });
+
+  test("is a model's own where that is set, and never drops the newest turn", async () => {
+    const { sent } = await ask(
+      { messages },
+      { contextMaxTokens: 9999, models: [{ id: "echo", contextMaxTokens: 1 }] },
+    );
+    expect(sent.messages).toEqual([messages[0], messages.at(-1)]);
+  });
+
+  test("leaves alone what fits", async () => {
+    const { sent } = await ask({ messages }, { contextMaxTokens: 9999 });
+    expect(sent.messages).toEqual(messages);
+  });
+});
