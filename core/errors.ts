@@ -54,6 +54,12 @@ export const errorTable = {
   upstream_invalid_response: { status: 502, type: "upstream_error", mendable: true },
   upstream_unreachable: { status: 502, type: "upstream_error", mendable: true },
   upstream_unavailable: { status: 503, type: "upstream_error", mendable: true },
+  upstream_message_refused: {
+    status: 422,
+    type: invalid,
+    retry: false,
+    mendable: true,
+  },
   upstream_nonce_unavailable: {
     status: 503,
     type: "upstream_error",

@@ -32,6 +32,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   upstream_unreachable: "no connection to the upstream, or it was cut",
   upstream_unavailable:
     "the upstream answers 5xx, is in maintenance or has lost its database; its Retry-After is passed on",
+  upstream_message_refused:
+    "a firewall before the site, which reads messages, refused this one; the same text will be refused again",
   upstream_nonce_unavailable: "the chat page has no usable nonce, or only a stale one",
   upstream_challenge: "the upstream's firewall wants a browser (a Cloudflare challenge or block)",
   upstream_timeout: "the upstream took longer than allowed",

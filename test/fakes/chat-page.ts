@@ -41,6 +41,15 @@ const wordpressVariants: Readonly<Record<string, (block: Block) => string>> = {
     `<script>var kimi_ajax = {};</script>\n<!-- <script>var kimi_ajax = {"ajax_url":"","nonce":"0123456789"};</script> -->\n${inline(assign(block))}`,
 };
 
+const movedScriptName = "8f3b6a1c9d.js";
+
+/** The file into which the shape `moved` has put the script block. */
+export const movedScriptPath = `/wp-content/litespeed/js/${movedScriptName}`;
+
+/** What stands in that file. */
+export const movedScript = (ajaxUrl: string, nonce: string): string =>
+  `!function(){window.a={b:"}"}}();var kimi_ajax = {"ajax_url":"${escaped(ajaxUrl)}","nonce":"${nonce}"};jQuery(function(){});`;
+
 /** Further shapes that plug-ins of real sites give the page, of which only the stand-in knows. */
 const furtherVariants: Readonly<Record<string, (block: Block) => string>> = {
   wp69: ({ ajaxUrl, nonce }) =>
@@ -73,6 +82,9 @@ const furtherVariants: Readonly<Record<string, (block: Block) => string>> = {
     inline(
       `var kimi_ajax = {"nonce":"${nonce}","ajax_url":"${escaped(ajaxUrl)}","rest":{"nonce":"restnonce0","root":"\\/"}};`,
     ),
+  moved: () =>
+    `<script src="/wp-includes/js/jquery/jquery.min.js?ver=3.7.1"></script>\n` +
+    `<script data-src='/wp-content/litespeed/js/${movedScriptName}?ver=1&#038;x=2' type="litespeed/javascript"></script>\n`,
   huge: (block) =>
     `<script>var filler = "${"{ kimi nonce ".repeat(100_000)}";</script>\n${inline(assign(block))}<p>${"<".repeat(200_000)}</p>\n`,
 };

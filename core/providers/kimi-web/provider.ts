@@ -13,12 +13,11 @@ import type {
 } from "../../types.ts";
 import { systemClock } from "../../util/clock.ts";
 import { InOnePiece } from "../shared/in-one-piece.ts";
-import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
-import { type Credentials, credentialSource } from "./nonce/credentials.ts";
+import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, defaultLabels, maxMessages, type PromptLabels } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
-import { siteWords } from "./site-response.ts";
+import { createMessageSender } from "./send-message.ts";
 
 export interface KimiWebModel {
   readonly id: string;
@@ -57,9 +56,6 @@ export interface KimiWebOptions {
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
 
-/** A nonce younger than this is not to blame for a refusal that says nothing of it. */
-const provenNonceMs = 60_000;
-
 const browserHeaders = {
   "user-agent":
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
@@ -93,27 +89,21 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     store,
     holdOffMs,
   });
-  const postHeaders = new Headers({
-    ...browserHeaders,
-    accept: "application/json, text/javascript, */*; q=0.01",
-    "x-requested-with": "XMLHttpRequest",
-    origin: new URL(pageUrl).origin,
-    referer: pageUrl,
-    ...ownHeaders,
-    "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+  const sendMessage = createMessageSender({
+    fetch,
+    clock,
+    ajaxUrl,
+    headers: new Headers({
+      ...browserHeaders,
+      accept: "application/json, text/javascript, */*; q=0.01",
+      "x-requested-with": "XMLHttpRequest",
+      origin: new URL(pageUrl).origin,
+      referer: pageUrl,
+      ...ownHeaders,
+      "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+    }),
+    credentials,
   });
-  let headersWithCookie = postHeaders;
-  let cookieInHeaders = "";
-  /** The headers of a message. A `Headers` is copied in one go, so the last one with a cookie is kept. */
-  const headersFor = (cookie: string): Headers => {
-    if (cookie === "") return postHeaders;
-    if (cookie !== cookieInHeaders) {
-      headersWithCookie = new Headers(postHeaders);
-      headersWithCookie.set("cookie", cookie);
-      cookieInHeaders = cookie;
-    }
-    return headersWithCookie;
-  };
 
   const siteNames = new Map(options.models.map(({ id, siteName }) => [id, siteName]));
   const models = options.models.map(({ id, siteName, aliases = [] }) => ({
@@ -121,44 +111,6 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,
   }));
-
-  const post = (
-    form: ChatMessageForm,
-    { nonce, cookie }: Credentials,
-    { signal, trace }: ProviderContext,
-  ): Promise<SiteAnswer> => {
-    trace.attempts++;
-    const headers = headersFor(cookie);
-    return postMessage(form, { fetch, url: ajaxUrl, headers, nonce, cookie, signal, clock });
-  };
-
-  /** The reply to a message that the site has refused, if that was for its nonce alone: the message is sent once more. */
-  async function replyAfterRefusal(
-    form: ChatMessageForm,
-    used: Credentials,
-    answer: Exclude<SiteAnswer, { readonly kind: "reply" }>,
-    context: ProviderContext,
-  ): Promise<string> {
-    const { signal, log } = context;
-    const refusal = answer.kind === "refused-nonce" ? "certain" : "suspected";
-    if (refusal === "suspected" && clock.now() - used.fetchedAtMs <= provenNonceMs) {
-      throw siteRefusal(answer.text);
-    }
-    const renewed = await credentials.renew(used, refusal, context).catch((error) => {
-      // Only a suspicion: the site's own words tell more than a page that could not be had.
-      throw refusal === "certain" || signal.aborted ? error : siteRefusal(answer.text);
-    });
-    log.info("nonce refused", { certain: refusal === "certain", renewed: renewed !== undefined });
-    if (refusal === "suspected" && renewed?.nonce === used.nonce) throw siteRefusal(answer.text);
-    if (renewed === undefined) {
-      throw refusal === "certain" ? staleNonce(answer.text) : siteRefusal(answer.text);
-    }
-    const second = await post(form, renewed, context);
-    if (second.kind === "reply") return second.text;
-    if (second.kind === "unclear-refusal") throw siteRefusal(second.text);
-    credentials.refusedAgain(renewed);
-    throw staleNonce(second.text);
-  }
 
   /** The whole reply, as parts: the pieces of its text, and its end. */
   async function answer(request: ChatRequest, context: ProviderContext): Promise<StreamPart[]> {
@@ -176,9 +128,9 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     let text: string;
     try {
       const form = { message: prompt.text, model, sessionId: `session_${startedAtMs}_${id}` };
-      const used = credentials.atHand() ?? (await credentials.get(context));
-      const first = await post(form, used, context);
-      text = first.kind === "reply" ? first.text : await replyAfterRefusal(form, used, first, context);
+      const sent = await sendMessage(form, context);
+      trace.attempts += sent.calls;
+      text = sent.text;
     } finally {
       trace.upstreamMs += clock.now() - startMs;
     }
@@ -239,13 +191,6 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
 
 const unsupported = (name: string, param: string, what: string): ApiError =>
   new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
-
-const staleNonce = (text: string): ApiError =>
-  new ApiError(
-    "upstream_nonce_unavailable",
-    `The chat site refuses the nonce (${siteWords(text)}), and its page has no other: it may be held by a page ` +
-      "cache that can't be passed, or the site refuses for another reason.",
-  );
 
 /** Waits, unless the client leaves. */
 function pause(delayMs: number, clock: Clock, signal: AbortSignal): Promise<void> {

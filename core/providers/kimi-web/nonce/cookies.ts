@@ -17,13 +17,17 @@ const sendableName = /^[!-~]+$/;
 /** A logged-in cookie makes WordPress refuse an anonymous visitor's nonce, whether the cookie is valid or not. */
 const isLogin = (name: string): boolean => name.toLowerCase().startsWith("wordpress_logged_in");
 
-const isTaken = (name: string): boolean => sendableName.test(name) && !isLogin(name);
+/** Browsers drop larger ones. */
+const maxCookieBytes = 4_096;
+
+const isTaken = (name: string, value: string): boolean =>
+  sendableName.test(name) && !isLogin(name) && name.length + value.length <= maxCookieBytes;
 
 /** Reads a `Cookie` header. */
 export function parseCookies(header: string): CookieJar {
   const jar: Record<string, string> = {};
   for (const [name, value = ""] of Object.entries(parseCookie(header, verbatim))) {
-    if (isTaken(name)) jar[name] = value;
+    if (isTaken(name, value)) jar[name] = value;
   }
   return jar;
 }
@@ -33,7 +37,7 @@ export function collectCookies(jar: CookieJar, headers: Headers, nowMs: number):
   const collected = { ...jar };
   for (const header of headers.getSetCookie()) {
     const { name, value = "", maxAge, expires } = parseSetCookie(header, verbatim);
-    if (!isTaken(name)) continue;
+    if (!isTaken(name, value)) continue;
     const isOver = maxAge === undefined ? expires !== undefined && expires.getTime() <= nowMs : maxAge <= 0;
     if (isOver) delete collected[name];
     else collected[name] = value;

@@ -14,7 +14,7 @@ const declaration = /(?<![\w$])kimi_ajax\s*=\s*(?=\{)/g;
 const scriptUri = /data:(?:text|application)\/javascript([^"'\s>,]{0,100}),([^"'\s>]+)/g;
 
 /** WordPress's own nonces are ten hex digits. */
-const usableNonce = /^[\w-]{1,64}$/;
+export const isUsableNonce = (nonce: string): boolean => /^[\w-]{1,64}$/.test(nonce);
 
 /** A page has one or two declarations of some hundred characters; these bounds are for hostile ones. */
 const maxDeclarations = 20;
@@ -35,7 +35,7 @@ function lastNonce(text: string): string | undefined {
   for (const { 0: name, index } of declarations.reverse()) {
     const start = index + name.length;
     const nonce = jsonObjectAt(text.slice(start, start + maxObjectChars), 0)?.nonce;
-    if (typeof nonce === "string" && usableNonce.test(nonce)) return nonce;
+    if (typeof nonce === "string" && isUsableNonce(nonce)) return nonce;
   }
   return undefined;
 }

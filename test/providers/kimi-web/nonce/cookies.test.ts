@@ -46,6 +46,13 @@ test("never takes a login cookie, from either side", () => {
   ).toBe("a=1");
 });
 
+test("drops a cookie of more than 4,096 bytes, as browsers do", () => {
+  const largest = `a=${"x".repeat(4_095)}`;
+  expect(collect("", largest)).toBe(largest);
+  expect(collect("b=1", `${largest}x; path=/`, `b=${"x".repeat(12_000)}`)).toBe("b=1");
+  expect(collect(`a=${"x".repeat(5_000)}; b=1`)).toBe("b=1");
+});
+
 test("passes over what is no cookie", () => {
   expect(collect(" ; novalue; =x; a = 1 ;; b c=2", "", "=nameless", "justtext", "d e=3")).toBe("a=1");
 });
