@@ -77,7 +77,7 @@ describe("over HTTP", () => {
     // The pages' faults come first: neither gateway has a nonce until then.
     await site.set({ page_mode: "http=500" });
     [earlyGateway, lateGateway] = await Promise.all([startGateway(early), startGateway(late)]);
-    await until(async () => (await site.log()).pages.length >= 2);
+    await until(async () => (await site.log()).pages.filter(({ status }) => status === 500).length >= 2);
   });
 
   describe("a chat page with", () => {
