@@ -12,7 +12,7 @@ import { securityHeaders } from "../core/http/router.ts";
 import { createLogger, type LoggerOptions } from "../core/operations/log.ts";
 import { openStore, type StoreDrivers, type StoreName } from "../core/stores/open-store.ts";
 import type { Fetch } from "../core/types.ts";
-import { systemClock } from "../core/util/clock.ts";
+import { systemClock } from "../core/util/time.ts";
 import { findFetch } from "./runtime.ts";
 
 /** What a platform gives a handler that takes its settings from the environment. */

@@ -1,104 +1,316 @@
 /**
- * Every failure a client can meet. The table is what the code throws, the documentation lists and the tests check;
- * error-meanings.ts says when each happens.
+ * Every failure that a client can meet: one table, which the code throws from, the documentation and the doctor print,
+ * and the tests hold each other to.
  */
 
-interface ErrorRow {
+export interface ErrorRow {
   readonly status: number;
+  /** `type` of the error object. */
   readonly type: string;
   /**
    * `x-should-retry`, which OpenAI's SDKs obey: false where their own two retries would only do harm;
    * "with-retry-after" where they help only once the server has said how long to wait.
    */
   readonly retry?: false | "with-retry-after";
-  /** Another upstream might do better, so a fallback is asked. */
-  readonly mendable?: true;
+  /** What the Retry-After header says, where there is one. */
+  readonly retryAfter?: string;
+  /** Another upstream might do better, so the next of MODEL_FALLBACKS is tried. */
+  readonly fallback?: true;
+  /** It can end a stream that has begun. */
+  readonly inStream?: true;
+  /** When it happens; the end of the sentence "The request fails because …". */
+  readonly when: string;
+  /** What an operator can do about it. */
+  readonly operator: string;
+  /** Whether it is worth waking an operator at night; absent where only the client can do something about it. */
+  readonly wakeUp?: "no" | "yes" | "yes, if all requests fail";
 }
 
 const invalid = "invalid_request_error";
+const clientOnly = "Nothing: only the client can change the request.";
+const otherUpstream = "Offer a model of an upstream that can do it (OPENAI_BASE_URL, PROVIDERS).";
 
-export const errorTable = {
-  invalid_json: { status: 400, type: invalid },
-  invalid_request: { status: 400, type: invalid },
-  unsupported_content: { status: 400, type: invalid },
-  unsupported_parameter: { status: 400, type: invalid },
-  context_length_exceeded: { status: 400, type: invalid, mendable: true },
-  missing_api_key: { status: 401, type: "authentication_error" },
-  invalid_api_key: { status: 403, type: "authentication_error" },
-  forbidden_origin: { status: 403, type: "permission_error" },
-  sessions_need_a_key: { status: 403, type: "permission_error" },
-  model_not_found: { status: 404, type: invalid },
-  not_found: { status: 404, type: invalid },
-  method_not_allowed: { status: 405, type: invalid },
-  request_timeout: { status: 408, type: invalid },
-  idempotency_key_reused: { status: 409, type: invalid, retry: false },
-  request_too_large: { status: 413, type: invalid },
-  rate_limit_exceeded: { status: 429, type: "rate_limit_error" },
-  client_closed_request: { status: 499, type: "client_error" },
-  overloaded: { status: 503, type: "server_error", mendable: true },
-  api_key_not_configured: { status: 503, type: "server_error", retry: false },
+const rows = {
+  invalid_json: {
+    status: 400,
+    type: invalid,
+    when: "the body is not JSON in UTF-8",
+    operator: clientOnly,
+  },
+  invalid_request: {
+    status: 400,
+    type: invalid,
+    when: "a field is missing, has the wrong type or is out of range; `param` names it",
+    operator: clientOnly,
+  },
+  unsupported_content: {
+    status: 400,
+    type: invalid,
+    when: "a message has a part that the model's provider does not take (image, audio, file)",
+    operator: otherUpstream,
+  },
+  unsupported_parameter: {
+    status: 400,
+    type: invalid,
+    when: "a parameter asks for something that the model's provider can't do; `param` names it",
+    operator: otherUpstream,
+  },
+  context_length_exceeded: {
+    status: 400,
+    type: invalid,
+    fallback: true,
+    inStream: true,
+    when: "the system text and the newest message alone are longer than the provider takes",
+    operator:
+      "If the site takes more, raise CONTEXT_MAX_LENGTH; if the site itself refused the text, lower it. Or name a model with more room in MODEL_FALLBACKS.",
+  },
+  missing_api_key: {
+    status: 401,
+    type: "authentication_error",
+    when: "the request has no API key: `Authorization: Bearer KEY` is missing",
+    operator: clientOnly,
+  },
+  invalid_api_key: {
+    status: 403,
+    type: "authentication_error",
+    when: "the API key is not one of the server's",
+    operator: "Compare the client's key with API_MASTER_KEY and API_KEYS.",
+  },
+  forbidden_origin: {
+    status: 403,
+    type: "permission_error",
+    when: "a server without API keys, open to its own machine only, was called under another Host or Origin",
+    operator: "Set API_MASTER_KEY, or list the page's origin in CORS_ORIGIN.",
+  },
+  sessions_need_a_key: {
+    status: 403,
+    type: "permission_error",
+    when: "a remembered conversation was asked for, on a server that others can reach and that has no API keys",
+    operator: "Set API_MASTER_KEY or API_KEYS.",
+  },
+  model_not_found: {
+    status: 404,
+    type: invalid,
+    when: "no provider has the model",
+    operator: "Set KNOWN_MODELS or an upstream's models, or make the name an alias in MODEL_ALIASES.",
+  },
+  not_found: {
+    status: 404,
+    type: invalid,
+    when: "there is no such route",
+    operator: clientOnly,
+  },
+  method_not_allowed: {
+    status: 405,
+    type: invalid,
+    when: "the route does not take this method; `Allow` lists those that it takes",
+    operator: clientOnly,
+  },
+  request_timeout: {
+    status: 408,
+    type: invalid,
+    when: "the request's body did not arrive within API_REQUEST_TIMEOUT",
+    operator: "If clients on slow connections send long bodies, raise API_REQUEST_TIMEOUT.",
+  },
+  idempotency_key_reused: {
+    status: 409,
+    type: invalid,
+    retry: false,
+    when: "the last request of this conversation had the same Idempotency-Key and another body",
+    operator: clientOnly,
+  },
+  request_too_large: {
+    status: 413,
+    type: invalid,
+    when: "the body has more than MAX_BODY_BYTES bytes",
+    operator: "Raise MAX_BODY_BYTES.",
+  },
+  rate_limit_exceeded: {
+    status: 429,
+    type: "rate_limit_error",
+    retryAfter: "until the key may send again",
+    when: "the API key has made RATE_LIMIT_RPM requests within a minute",
+    operator: "Raise RATE_LIMIT_RPM, or give busy clients a key of their own.",
+    wakeUp: "no",
+  },
+  client_closed_request: {
+    status: 499,
+    type: "client_error",
+    when: "the client left before the answer; seen only in the log",
+    operator:
+      "Nothing. If there are many at one time, look for a proxy that hangs up before STREAM_COMMIT_MS or STREAM_KEEPALIVE_MS is over.",
+    wakeUp: "no",
+  },
+  overloaded: {
+    status: 503,
+    type: "server_error",
+    retryAfter: "5",
+    fallback: true,
+    inStream: true,
+    when: "too many requests already wait for the upstream",
+    operator:
+      "See which key sends so much (`kimi_requests_total`). Raise UPSTREAM_MAX_CONCURRENCY if the site can bear it, set RATE_LIMIT_RPM, or name MODEL_FALLBACKS.",
+    wakeUp: "no",
+  },
+  api_key_not_configured: {
+    status: 503,
+    type: "server_error",
+    retry: false,
+    when: "others can reach the server, and it has neither an API key nor API_MASTER_KEY=1, which opens it to everyone",
+    operator: "Set API_MASTER_KEY or API_KEYS; API_MASTER_KEY=1 opens the API to everyone.",
+    wakeUp: "yes",
+  },
   upstream_rate_limited: {
     status: 429,
     type: "rate_limit_error",
     retry: "with-retry-after",
-    mendable: true,
+    retryAfter: "the upstream's, if it sends one",
+    fallback: true,
+    inStream: true,
+    when: "the upstream limits how much the gateway may send; the site counts by the gateway's address",
+    operator: "Send less at once: lower UPSTREAM_MAX_CONCURRENCY, or set RATE_LIMIT_RPM for each key.",
+    wakeUp: "no",
   },
   upstream_error: {
     status: 502,
     type: "upstream_error",
     retry: false,
-    mendable: true,
+    fallback: true,
+    inStream: true,
+    when: "the upstream took the request and reports that it failed; its text is in the message",
+    operator: "Read the upstream's text. If it is about the model, try another one, or name MODEL_FALLBACKS.",
+    wakeUp: "no",
   },
-  upstream_rejected: { status: 400, type: invalid },
-  upstream_auth_failed: { status: 502, type: "upstream_error", retry: false },
-  upstream_invalid_response: { status: 502, type: "upstream_error", mendable: true },
-  upstream_unreachable: { status: 502, type: "upstream_error", mendable: true },
-  upstream_unavailable: { status: 503, type: "upstream_error", mendable: true },
+  upstream_rejected: {
+    status: 400,
+    type: invalid,
+    inStream: true,
+    when: "an OpenAI-compatible upstream refuses the request; status, code and message are the upstream's own",
+    operator: clientOnly,
+  },
+  upstream_auth_failed: {
+    status: 502,
+    type: "upstream_error",
+    retry: false,
+    inStream: true,
+    when: "the upstream does not accept the gateway's own key",
+    operator: "Set the upstream's key: OPENAI_API_KEY, or apiKey in PROVIDERS.",
+    wakeUp: "yes",
+  },
+  upstream_invalid_response: {
+    status: 502,
+    type: "upstream_error",
+    fallback: true,
+    inStream: true,
+    when: "the upstream's answer is not one of its API; the message says what came instead",
+    operator:
+      "Run `npm run doctor`, and open UPSTREAM_URL (or the base URL) in a browser: the address may have moved, want a login, or run a changed plugin.",
+    wakeUp: "yes, if all requests fail",
+  },
+  upstream_unreachable: {
+    status: 502,
+    type: "upstream_error",
+    fallback: true,
+    inStream: true,
+    when: "no connection to the upstream could be made, or it broke",
+    operator:
+      "Wait. If it lasts for hours, run `npm run doctor`: UPSTREAM_URL, DNS, HTTPS_PROXY or a firewall may be the cause.",
+    wakeUp: "no",
+  },
+  upstream_unavailable: {
+    status: 503,
+    type: "upstream_error",
+    retryAfter: "the upstream's, if it sends one",
+    fallback: true,
+    inStream: true,
+    when: "the upstream answers 5xx, is in maintenance or has lost its database",
+    operator: "Wait: the circuit breaker spares the upstream. Meanwhile MODEL_FALLBACKS can answer.",
+    wakeUp: "no",
+  },
   upstream_message_refused: {
     status: 422,
     type: invalid,
     retry: false,
-    mendable: true,
+    fallback: true,
+    inStream: true,
+    when: "a firewall before the site, which reads messages, refused this one, and would refuse it again",
+    operator:
+      "Nothing: other messages pass. If many are refused, ask the site's host to exempt admin-ajax.php from its firewall's rules, or name MODEL_FALLBACKS. Sending such messages again and again gets the gateway's address banned.",
+    wakeUp: "no",
   },
   upstream_nonce_unavailable: {
     status: 503,
     type: "upstream_error",
     retry: false,
-    mendable: true,
+    fallback: true,
+    inStream: true,
+    when: "the chat page has no nonce (the token that messages need), or only one that the site refuses",
+    operator:
+      "Open CHAT_PAGE_URL in a private window: is the chat there? If a page cache holds an old page, have the site exempt it. If the site wants a cookie, set it in UPSTREAM_HEADERS.",
+    wakeUp: "yes",
   },
   upstream_challenge: {
     status: 503,
     type: "upstream_error",
     retry: false,
-    mendable: true,
+    retryAfter: "while the circuit breaker pauses",
+    fallback: true,
+    inStream: true,
+    when: "the upstream's firewall lets only browsers in (a Cloudflare challenge or block)",
+    operator:
+      "It seldom passes by itself. Let requests leave from another network (HTTPS_PROXY, another machine), ask the site to let the address in, or pass the challenge in a browser at the same address and set its cookie and User-Agent in UPSTREAM_HEADERS. Meanwhile MODEL_FALLBACKS can answer. The gateway does not try to pass it.",
+    wakeUp: "yes",
   },
   upstream_timeout: {
     status: 504,
     type: "timeout_error",
     retry: false,
-    mendable: true,
+    fallback: true,
+    inStream: true,
+    when: "the upstream took longer than it may",
+    operator:
+      "Raise API_REQUEST_TIMEOUT, and PLATFORM_TIME_LIMIT where the platform allows more. If all requests are slow for long, run `npm run doctor`.",
+    wakeUp: "no",
   },
-  session_store_unavailable: { status: 503, type: "server_error" },
-  internal_error: { status: 500, type: "server_error" },
+  session_store_unavailable: {
+    status: 503,
+    type: "server_error",
+    retryAfter: "2",
+    when: "the store of conversations does not answer; requests without a session are not affected",
+    operator:
+      "Start the store, and check REDIS_URL, UPSTASH_REDIS_REST_URL or DENO_KV_PATH; `/health` tells which store it is.",
+    wakeUp: "yes",
+  },
+  internal_error: {
+    status: 500,
+    type: "server_error",
+    inStream: true,
+    when: "the gateway itself has a fault",
+    operator:
+      "Find the log's lines with the request's id (`x-request-id`): one has the stack. Please report it.",
+    wakeUp: "yes",
+  },
 } as const satisfies Record<string, ErrorRow>;
 
-export type ErrorCode = keyof typeof errorTable;
+export type ErrorCode = keyof typeof rows;
+
+export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = rows;
 
 export interface ApiErrorOptions {
-  /** The request's field at fault. */
+  /** The request's field at fault, or its header. */
   readonly param?: string | undefined;
   readonly retryAfterMs?: number | undefined;
   /** Further response headers, such as Allow. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What an upstream of the same format said instead: it is passed on as it came. */
+  /** Status, code and type that an upstream of the same format gave; they are passed on as they came. */
   readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
   readonly cause?: unknown;
 }
 
-/** Over this, an SDK that slept as told would seem to hang. */
+/** SDKs sleep for as long as Retry-After says; a longer sleep would look as if they hung. */
 const longestRetryAfterMs = 30_000;
 
-/** A failure that a client is told of. Its message is shown to the client: no secrets, no message texts. */
+/** A failure as the client sees it, message and all: no secrets and no texts of messages in it. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: ErrorCode;
@@ -122,10 +334,10 @@ export class ApiError extends Error {
     this.headers = options.headers ?? {};
   }
 
-  /** What OpenAI's SDKs are told of retrying; undefined leaves it to them. */
+  /** The value of x-should-retry; undefined leaves it to the SDK. */
   get shouldRetry(): boolean | undefined {
     if (this.retryAfterMs !== undefined && this.retryAfterMs > longestRetryAfterMs) return false;
-    const { retry }: ErrorRow = errorTable[this.code];
+    const { retry } = errorTable[this.code];
     if (retry === "with-retry-after") return this.retryAfterMs === undefined ? false : undefined;
     return retry;
   }
@@ -146,3 +358,9 @@ export class ApiError extends Error {
     return headers;
   }
 }
+
+/** Any thrown value as an error for the client; what is not ours is not shown. */
+export const toApiError = (error: unknown): ApiError =>
+  error instanceof ApiError
+    ? error
+    : new ApiError("internal_error", "The gateway failed. Its log has the details.", { cause: error });

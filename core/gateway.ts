@@ -1,23 +1,24 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
-import { chatExchange, toApiError } from "./chat/exchange.ts";
+import { createExchange } from "./chat/exchange.ts";
 import type { Config } from "./config/config.ts";
-import { conversations } from "./conversations/conversations.ts";
+import { createConversations } from "./conversations/conversations.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
+import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
-import { rateLimit } from "./http/rate-limit.ts";
+import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
 import { createLogger } from "./operations/log.ts";
-import { metrics } from "./operations/metrics.ts";
+import { createMetrics } from "./operations/metrics.ts";
 import { kimiWeb } from "./providers/kimi-web/provider.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
-import { modelDirectory } from "./routing/model-directory.ts";
-import { upstreams } from "./routing/upstreams.ts";
+import { createModelDirectory } from "./routing/model-directory.ts";
+import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
-import type { Clock, Dialect, Fetch, Logger, Provider, RequestRecord, SessionStore } from "./types.ts";
-import { systemClock } from "./util/clock.ts";
+import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import { systemClock } from "./util/time.ts";
 
 export interface HandlerOptions {
   readonly config: Config;
@@ -33,9 +34,9 @@ export interface HandlerOptions {
   readonly clock?: Clock;
   readonly log?: Logger;
   /** Told of each request when its answer is over. */
-  readonly onRequest?: (record: RequestRecord) => void;
+  readonly onRequest?: (facts: RequestFacts) => void;
   /** Told of each failure of the gateway itself. */
-  readonly onError?: (error: unknown, record: RequestRecord) => void;
+  readonly onError?: (error: unknown, facts: RequestFacts) => void;
 }
 
 export interface Handler {
@@ -61,47 +62,49 @@ export function createHandler(options: HandlerOptions): Handler {
     ...config.providers.map((settings) => openAiCompatible({ ...settings, ...shared })),
   ];
 
-  const models = modelDirectory({ ...config, providers });
-  const asked = upstreams({ circuitBreaker: config.circuitBreaker, clock });
-  const remembered = conversations({ ...config.sessions, store, clock, log });
-  const exchange = chatExchange({
-    ...config,
+  const { modelAliases, modelFallbacks, defaultModel, maxBodyBytes, requestTimeoutMs, stream } = config;
+  const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
+  const upstreams = createUpstreams({ circuitBreaker: config.circuitBreaker, clock });
+  const { ttlMs, maxBytes } = config.sessions;
+  const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const chat = createExchange({
     models,
-    upstreams: asked,
-    conversations: remembered,
+    upstreams,
+    conversations,
     isMemoryUnshared: options.hosted === true && !store.shared,
+    defaultModel,
+    maxBodyBytes,
+    requestTimeoutMs,
+    stream,
     clock,
     log,
   });
-  const counted = metrics();
+  const metrics = createMetrics();
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
-  const crossOrigin = cors(config.corsOrigins, config.access);
+  const { app, access, apiKeys, corsOrigins } = config;
+  const crossOrigin = cors(corsOrigins, access);
 
   const handle = createRouter({
-    routes: gatewayRoutes({
-      ...config,
-      dialects,
-      exchange,
-      models,
-      upstreams: asked,
-      store,
-      conversations: remembered,
-      metrics: counted,
-      log,
-    }),
-    authorize: accessControl({ ...config, cors: crossOrigin }),
+    routes: [
+      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+      ...dialects.flatMap((dialect) =>
+        dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
+      ),
+    ],
+    encodeError: openAiChat.encodeError,
+    authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
     cors: crossOrigin,
-    rateLimit: config.requestsPerMinute > 0 ? rateLimit(config.requestsPerMinute, clock) : undefined,
+    rateLimit: config.requestsPerMinute > 0 ? createRateLimit(config.requestsPerMinute, clock) : undefined,
     clock,
-    onRequest(record, error) {
-      counted.observe(record);
-      log.info("request", record);
+    onRequest(facts, error) {
+      metrics.observe(facts);
+      log.info("request.finished", { ...facts });
       if (error !== undefined && toApiError(error).code === "internal_error") {
-        log.error("internal_error", { requestId: record.requestId, error: describe(error) });
-        onError(error, record);
+        log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });
+        onError(error, facts);
       }
-      onRequest(record);
+      onRequest(facts);
     },
   });
 
@@ -128,7 +131,7 @@ const harmless = <Args extends unknown[]>(
     try {
       await hook(...args);
     } catch (error) {
-      log.error("hook_failed", { error: describe(error) });
+      log.error("hook.failed", { error: describe(error) });
     }
   };
 };

@@ -1,9 +1,15 @@
 /**
- * Every seam of the gateway, and nothing else. A dialect (what clients speak) and a provider (who answers)
- * meet only in `ChatRequest` and `StreamPart`; adapters hand in what touches the world.
+ * Every seam of the gateway, and nothing else. A dialect (what clients speak) and a provider (code that asks one
+ * upstream) meet only in `ChatRequest` and `UpstreamEvent`; adapters hand in what touches the world.
  */
+import type { ApiError } from "./errors.ts";
 
 export type MaybePromise<T> = T | Promise<T>;
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** A JSON Schema: an object, or `true` for anything and `false` for nothing. */
+export type JsonSchema = JsonObject | boolean;
 
 /** Where time comes from; tests hand in one of their own. */
 export interface Clock {
@@ -28,21 +34,43 @@ export interface Logger {
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "function";
 
+/** A part of a message that is not text. */
+export interface Attachment {
+  /** The part's type in Chat Completions' words, such as "image_url" or "file". */
+  readonly type: string;
+  /** A file's name, where the client gave one. */
+  readonly name?: string;
+}
+
+/** A call of a tool that a model has made. */
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text, as the model wrote it. */
+  readonly arguments: string;
+  /** Fields that are not modelled, by their Chat Completions names. */
+  readonly fields?: JsonObject;
+}
+
 /**
- * One message of a chat. Chat Completions' own message shape is the lingua franca of upstreams, so a message
- * travels as it was written; what every provider needs is lifted out of it.
+ * One message of a chat. Chat Completions' message shape is the lingua franca of upstreams, so a message travels as it
+ * was written (`native`); what every provider needs is lifted out of it.
  */
 export interface ChatMessage {
   readonly role: Role;
   /** String content, or all text parts joined; "" when there is none. */
   readonly text: string;
-  /** The types of the parts that are not text, such as "image_url"; for providers that take only text. */
-  readonly attachments?: readonly string[];
+  /** The parts that are not text; absent when there are none. */
+  readonly attachments?: readonly Attachment[];
+  /** The calls of functions that an assistant's message makes; absent when there are none. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** The call that a tool's message answers. */
+  readonly toolCallId?: string;
   /** The whole message in Chat Completions' shape, for providers that speak it. */
-  readonly native: Readonly<Record<string, unknown>>;
+  readonly native: JsonObject;
 }
 
-/** The site's or upstream's view of a conversation: the same for every turn of it, fresh for a stateless call. */
+/** The upstream's view of a conversation: the same for every turn of it, fresh for a stateless call. */
 export interface ConversationRef {
   /** Nine random characters of a-z and 0-9. */
   readonly id: string;
@@ -50,25 +78,44 @@ export interface ConversationRef {
   readonly startedAtMs: number;
 }
 
-/** What a dialect understood of a request; all that a provider is told, but for model and conversation. */
+/** A function that the model may call. Tools of other kinds travel in `ChatPrompt.native` alone. */
+export interface ToolDefinition {
+  readonly name: string;
+  readonly description?: string;
+  readonly parameters?: JsonSchema;
+  readonly strict?: boolean;
+}
+
+export type ToolChoice = "auto" | "none" | "required" | { readonly tool: string };
+
+export type ResponseFormat =
+  | "text"
+  | "json_object"
+  | { readonly name?: string; readonly description?: string; readonly schema: JsonSchema };
+
+/** What a dialect understood of a request: all that a provider gets, but for model and conversation. */
 export interface ChatPrompt {
   readonly messages: readonly ChatMessage[];
   readonly stream: boolean;
-  /** Up to four texts that end the reply. */
+  /** Texts that end the reply. */
   readonly stop: readonly string[];
   /** The most tokens that the reply may have. */
   readonly maxTokens?: number;
   /** How many replies are wanted (`n`). */
   readonly choices: number;
-  readonly toolChoice?: "none" | "auto" | "required" | "named";
-  readonly responseFormat?: "text" | "json_object" | "json_schema";
+  /** The functions on offer; empty when there are none. */
+  readonly tools: readonly ToolDefinition[];
+  readonly toolChoice: ToolChoice;
+  /** Whether one reply may call several tools. */
+  readonly parallelToolCalls: boolean;
+  readonly responseFormat: ResponseFormat;
   /** Whether token counts are wanted; a provider that must estimate them spares itself the work otherwise. */
   readonly usage: boolean;
   /**
-   * The request's body as Chat Completions has it, for providers that speak it. They replace in it what the
-   * gateway decides (model, messages, stream) and send the rest on untouched.
+   * The request's body in Chat Completions' shape, for providers that speak it. They replace in it what the gateway
+   * decides (model, messages, stream) and send the rest on untouched.
    */
-  readonly native: Readonly<Record<string, unknown>>;
+  readonly native: JsonObject;
 }
 
 export interface ChatRequest extends ChatPrompt {
@@ -79,16 +126,20 @@ export interface ChatRequest extends ChatPrompt {
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "function_call";
 
-/** Token counts as OpenAI has them; `details` are passed on as they came. */
+/** Token counts. */
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly totalTokens: number;
-  /** Further fields of an upstream's usage object, by their names on the wire. */
-  readonly details?: Readonly<Record<string, unknown>>;
+  /** Prompt tokens that the upstream had in its cache. */
+  readonly cachedTokens?: number;
+  /** Completion tokens that were reasoning. */
+  readonly reasoningTokens?: number;
+  /** Further fields of an upstream's usage object, by their Chat Completions names. */
+  readonly details?: JsonObject;
 }
 
-/** One piece of an answer. `choice` is the index of the reply when several were asked for; absent means 0. */
+/** One piece of an answer's meaning. `choice` is the index of the reply when several were asked for; absent means 0. */
 export type StreamPart =
   | { readonly type: "text-delta"; readonly choice?: number; readonly delta: string }
   | { readonly type: "reasoning-delta"; readonly choice?: number; readonly delta: string }
@@ -96,39 +147,60 @@ export type StreamPart =
   | {
       readonly type: "tool-call-delta";
       readonly choice?: number;
+      /** The call's place in the reply, from 0 on. */
       readonly index: number;
+      /** In the first part of a call only, as `name`. */
       readonly id?: string;
       readonly name?: string;
       /** The next piece of the arguments' JSON text. */
       readonly delta: string;
-      /** What is not modelled, such as Gemini's thought signature, which it wants to see again. */
-      readonly fields?: Readonly<Record<string, unknown>>;
+      /** Fields that are not modelled, such as Gemini's thought signature, which it wants to see again. */
+      readonly fields?: JsonObject;
     }
-  /** What is not modelled (log probabilities, annotations, audio, …), by its names on the wire. */
   | {
-      readonly type: "extension";
+      /** Ends one choice. */
+      readonly type: "finish";
       readonly choice?: number;
-      /** Where the fields belong: in the message (`delta` of a stream), beside it in the choice, or in the answer itself. */
-      readonly scope: "message" | "choice" | "answer";
-      readonly fields: Readonly<Record<string, unknown>>;
+      readonly reason: FinishReason;
+      /** The text of `stop` that ended the reply, where that is known. */
+      readonly stopSequence?: string;
     }
-  /** Ends one choice. */
-  | { readonly type: "finish"; readonly choice?: number; readonly reason: FinishReason }
   | { readonly type: "usage"; readonly usage: Usage };
 
-/** A part, or several that came at the same time: passing them on together costs little more than passing on one. */
-export type StreamParts = StreamPart | readonly StreamPart[];
+/**
+ * One event of an upstream: what it means and, where it came in a format that clients speak too, the event as it was. A
+ * dialect of that format passes the event on, mended only where its schema or a promise needs it; memory, usage, metrics
+ * and every other dialect read `parts`. So nothing that a vendor sends is renamed, moved or lost on the way.
+ */
+export interface UpstreamEvent {
+  readonly parts: readonly StreamPart[];
+  readonly native?: {
+    readonly format: "chat-completions";
+    /** Whether it is a whole answer, with a `message` in each choice; else a chunk of a stream, with a `delta`. */
+    readonly isWhole: boolean;
+    readonly event: JsonObject;
+  };
+}
 
-/** What a provider tells of its work while it does it; it ends up in response headers, log and metrics. */
-export interface Trace {
-  /** Calls made to the upstream for this request. */
-  attempts: number;
-  /** Milliseconds spent waiting for the upstream. */
-  upstreamMs: number;
-  /** Messages left out so that the rest fits; set before the first part. */
-  droppedMessages: number;
-  /** The upstream has given all that it will. */
-  upstreamDone?: boolean;
+/** How the conversation was made to fit the model. */
+export interface ContextReport {
+  /** Messages that were left out, the oldest first. */
+  readonly droppedMessages: number;
+}
+
+/** An answer that has begun. */
+export interface ProviderAnswer {
+  /**
+   * The events in the order in which the upstream sent them; those that arrived together come together. The last ones
+   * hold a `finish` for each choice and, where it is known, `usage`. Returning the iterator early ends the upstream call.
+   */
+  readonly events: AsyncIterable<readonly UpstreamEvent[]>;
+  /** Absent where every message was sent as it was. */
+  readonly context?: ContextReport;
+  /** HTTP calls that it took to get here; 1 by default. */
+  readonly calls?: number;
+  /** Whether the upstream has sent everything already, so that another call may have its slot. */
+  readonly isComplete?: boolean;
 }
 
 export interface ProviderContext {
@@ -136,13 +208,6 @@ export interface ProviderContext {
   readonly signal: AbortSignal;
   readonly requestId: string;
   readonly log: Logger;
-  readonly trace: Trace;
-  /**
-   * The upstream has given all that it will: another call may take its place while the rest of the answer goes out.
-   * What is handed over next is the end, if the answer's last choice has ended by then: no more is asked for. Counts as
-   * called when the iterator ends.
-   */
-  upstreamDone(): void;
 }
 
 export interface Model {
@@ -153,27 +218,24 @@ export interface Model {
   readonly createdAt: number;
 }
 
-/** Someone who answers chats. */
+/** Asks one upstream. */
 export interface Provider {
   /** Short and unique, of a-z, 0-9, "-" and "_"; shown as `owned_by`. */
   readonly name: string;
   /** The most calls at once; absent or 0 for no limit. */
   readonly maxConcurrency?: number;
-  /** The most remembered messages that can matter to it: of longer histories it is told the newest turns. Absent for no limit. */
-  readonly maxRemembered?: number;
+  /** The most remembered messages that can matter to it: of longer histories it gets the newest turns. Absent for no limit. */
+  readonly maxHistoryMessages?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
   /** Whether `provider/id` may be asked for although the list does not have it. */
   readonly takesUnlistedModels?: boolean;
-  /** The models on offer; called on every listing, so it caches what costs. */
+  /** The models on offer; called for every request, so it caches what costs. */
   models(context: Pick<ProviderContext, "signal" | "log">): MaybePromise<readonly Model[]>;
-  /** Throws ApiError for a request that it could never answer; asked first, so that this shows in an outage too. */
+  /** Throws ApiError for a request that it could never answer; called first, so that this shows in an outage too. */
   check?(request: ChatRequest): void;
-  /**
-   * Answers one request: parts in order, ending with a `finish` for each choice and, where it is known, `usage`.
-   * Throws ApiError. Leaving the iterator early releases the upstream call.
-   */
-  stream(request: ChatRequest, context: ProviderContext): AsyncIterable<StreamParts>;
+  /** Asks the upstream; resolves once it has begun to answer. Throws ApiError. */
+  answer(request: ChatRequest, context: ProviderContext): Promise<ProviderAnswer>;
   /** Does ahead of time what the first request would wait for. Never throws. */
   warmUp?(): Promise<void>;
 }
@@ -203,104 +265,170 @@ export interface SessionStore {
   close?(): MaybePromise<void>;
 }
 
-/** A client's call as its dialect read it. */
-export interface DialectCall {
-  /** The model asked for; absent means the default one. */
-  readonly model?: string;
-  /** The client's name for its end user; absent when null or empty. */
-  readonly user?: string;
-  readonly prompt: ChatPrompt;
-}
-
-export interface ToolCall {
-  id: string;
-  name: string;
-  /** JSON text, as the model wrote it. */
-  arguments: string;
-  /** Extension fields, by their names on the wire. */
-  fields?: Record<string, unknown>;
-}
-
-/** One reply, put together from its parts. */
+/** A reply that is being put together from its parts. */
 export interface Reply {
   text: string;
   reasoning: string;
   refusal: string | undefined;
-  readonly toolCalls: ToolCall[];
+  readonly toolCalls: { id: string; name: string; arguments: string; fields?: Record<string, unknown> }[];
   finishReason: FinishReason | undefined;
-  /** Extension fields of the message, by their names on the wire. */
+  stopSequence: string | undefined;
+  /** Fields of the message, the choice and the answer that are not modelled, by their Chat Completions names. */
   readonly messageFields: Record<string, unknown>;
-  /** Extension fields of the choice. */
   readonly choiceFields: Record<string, unknown>;
 }
 
-/** An answer, put together from its parts: one reply for each choice. */
+/** An answer, put together from its events: one reply for each choice. */
 export interface Answer {
   readonly replies: Reply[];
-  /** Extension fields of the answer itself. */
   readonly fields: Record<string, unknown>;
   usage: Usage | undefined;
+  /** The whole answer as the upstream sent it, where it came in one event. */
+  native: UpstreamEvent["native"];
 }
 
-/** What the client is shown of an answer beside its parts. */
-export interface Shown {
+/** What the client sees of an answer beside its events. */
+export interface AnswerHead {
+  /** 32 random hex digits; a dialect puts its own prefix before it. */
+  readonly id: string;
   /** The model's id: the one that was asked for. */
   readonly model: string;
   /** Milliseconds since the epoch. */
   readonly createdAtMs: number;
 }
 
-/** Turns the parts of one answer into the events of a stream. */
-export interface StreamEncoder {
-  /** The events that open a stream. */
+/** Writes one answer in a client's format. It keeps what it has sent, so that the last event can hold the whole answer. */
+export interface AnswerEncoder {
+  /** The body of a whole answer. */
+  whole(answer: Answer, usage: Usage): string;
+  /** The first bytes of a stream whose first event is still awaited. */
   open(): string;
-  /** The events of one part; "" when it has none. */
-  event(part: StreamPart): string;
-  /** The events that end a stream that went well. */
-  close(usage: Usage): string;
+  /** The events for one of the upstream's; "" when it has nothing for the client. */
+  event(event: UpstreamEvent): string;
+  /** A remark that clients skip; "" where the format has none. */
+  comment(text: string): string;
+  /** What goes out in a silence. */
+  keepAlive(): string;
+  /** The last events of a stream that went well. */
+  close(answer: Answer, usage: Usage): string;
+  /** The last events of a stream that failed. */
+  fail(error: ApiError): string;
+}
+
+/** What a dialect gets to read. */
+export interface DialectInput {
+  /** The parsed JSON body. */
+  readonly body: unknown;
+  readonly headers: Headers;
+  /** What the route's pattern took from the path. */
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** A client's call as its dialect read it. */
+export interface DialectCall {
+  /** The model asked for; absent means the default one. */
+  readonly model?: string;
+  readonly prompt: ChatPrompt;
+  /** Whether the turn may belong to a conversation that the gateway keeps; `user` is the client's name for its end user. */
+  readonly memory: { readonly kind: "none" } | { readonly kind: "session"; readonly user?: string };
+  encoder(head: AnswerHead): AnswerEncoder;
+}
+
+/** Who calls. */
+export interface Caller {
+  /** The name of the API key, for the log. */
+  readonly name: string;
+  /** The API key; "" on a server without keys. */
+  readonly key: string;
+}
+
+/** A request that may enter. */
+export interface RoutedRequest {
+  readonly request: Request;
+  readonly requestId: string;
+  readonly caller: Caller;
+  /** What the route's pattern took from the path, percent-decoded where it was valid. */
+  readonly params: Readonly<Record<string, string>>;
+  /** Makes a response with the headers that every answer has. */
+  respond(
+    status: number,
+    body: string | ReadableStream<Uint8Array> | null,
+    headers?: Readonly<Record<string, string>>,
+  ): Response;
+  /** 200 with a JSON body. */
+  json(body: unknown): Response;
+}
+
+/** A response, and what is known once its last byte has gone out. */
+export interface ChatResponse {
+  readonly response: Response;
+  /** Resolves when the answer is over; never rejects. */
+  readonly finished: Promise<{ readonly facts: ChatFacts; readonly error?: unknown }>;
+}
+
+export interface Route {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** Without `/v1`: every route is served with and without it. `:name+` takes the rest of the path. */
+  readonly path: `/${string}`;
+  /** Needs no API key. */
+  readonly isPublic?: boolean;
+  /** Counts against the rate limit. */
+  readonly isLimited?: boolean;
+  handle(routed: RoutedRequest): MaybePromise<Response | ChatResponse>;
+}
+
+/** What a dialect's routes are made of. */
+export interface DialectDeps {
+  /** Answers one chat request: reads the body, has it parsed, finds the model, asks, and encodes the answer. */
+  chat(routed: RoutedRequest, parse: (input: DialectInput) => DialectCall): Promise<ChatResponse>;
 }
 
 /** A wire format that clients speak. */
 export interface Dialect {
   readonly name: string;
-  /** The route, without `/v1`. */
-  readonly path: `/${string}`;
-  /** Throws ApiError that names the `param`. */
-  parse(body: unknown): DialectCall;
-  /** The body of a whole answer. */
-  encode(answer: Answer, usage: Usage, shown: Shown): string;
-  streamEncoder(call: DialectCall, shown: Shown): StreamEncoder;
+  routes(deps: DialectDeps): readonly Route[];
+  /** The body of a failure, in the format's own shape, and headers that only this format has. */
+  encodeError(error: ApiError): {
+    readonly body: unknown;
+    readonly headers?: Readonly<Record<string, string>>;
+  };
 }
 
-/** The facts of one request, for the log, metrics and hooks. Never a key or the text of a message. */
-export type RequestRecord = {
+/** The facts of one chat, for the log, metrics and hooks. Never a key or the text of a message. */
+export interface ChatFacts {
+  readonly model?: string | undefined;
+  readonly provider?: string | undefined;
+  readonly stream?: boolean | undefined;
+  /** Milliseconds until the provider's first event. */
+  readonly firstPartMs?: number | undefined;
+  /** Milliseconds spent waiting for the upstream. */
+  readonly upstreamMs?: number | undefined;
+  /** Calls made to upstreams. */
+  readonly attempts?: number | undefined;
+  readonly charsIn?: number | undefined;
+  readonly charsOut?: number | undefined;
+  readonly droppedMessages?: number | undefined;
+  /** Which kind of name the conversation has; absent for a stateless request. */
+  readonly session?: "session" | "user" | undefined;
+  /** Milliseconds spent with the session store. */
+  readonly storeMs?: number | undefined;
+  /** Whether the answer is one given before, or one under way for another request, to the same question. */
+  readonly replayed?: boolean | undefined;
+  /** The provider and model that were asked first, where another one had to answer. */
+  readonly fallbackFrom?: string | undefined;
+}
+
+/** The facts of one request. */
+export interface RequestFacts extends ChatFacts {
   readonly requestId: string;
   readonly method: string;
   /** The route's pattern, such as "/chat/completions"; not the path, which may hold anything. */
-  route: string;
+  readonly route: string;
   /** The name of the API key. */
-  key?: string | undefined;
-  model?: string | undefined;
-  provider?: string | undefined;
-  stream?: boolean | undefined;
-  status: number;
+  readonly key?: string | undefined;
+  readonly status: number;
   /** The error's code. */
-  code?: string | undefined;
-  /** Milliseconds until the provider's first part. */
-  firstPartMs?: number | undefined;
+  readonly code?: string | undefined;
   /** Milliseconds until the answer's last byte was handed over. */
-  ms: number;
-  upstreamMs?: number | undefined;
-  attempts?: number | undefined;
-  charsIn?: number | undefined;
-  charsOut?: number | undefined;
-  droppedMessages?: number | undefined;
-  /** Which kind of name the conversation has; absent for a stateless request. */
-  session?: "session" | "user" | undefined;
-  /** Milliseconds spent with the session store. */
-  storeMs?: number | undefined;
-  /** Whether the answer is one given before, or one under way for another request, to the same question. */
-  replayed?: boolean | undefined;
-  /** The provider and model that were asked first, where another one had to answer. */
-  fallbackFrom?: string | undefined;
-};
+  readonly ms: number;
+}

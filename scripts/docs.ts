@@ -5,11 +5,9 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { errorMeanings } from "../adapters/doctor/error-meanings.ts";
-import { type ErrorCode, errorTable } from "../core/errors.ts";
+import { errorTable } from "../core/errors.ts";
 import {
   callFaults,
-  errorGuide,
   type Fault,
   pageFaults,
   siteFaults,
@@ -80,25 +78,32 @@ function settingsTables(): string {
 const retryWords = { undefined: "", false: "false", "with-retry-after": "false without Retry-After" };
 
 const errorRows = Object.entries(errorTable).map(([name, row]) => ({
-  name: name as ErrorCode,
+  ...row,
+  code: code(name),
   status: String(row.status),
-  when: errorMeanings[name as ErrorCode],
-  retry: retryWords[`${"retry" in row ? row.retry : undefined}`],
+  shouldRetry: retryWords[`${row.retry}`],
 }));
 
 const errorsTable = (): string =>
   table(
     ["code", "status", "when", "x-should-retry"],
-    errorRows.map(({ name, status, when, retry }) => [code(name), status, when, retry]),
+    errorRows.map(({ code, status, when, shouldRetry }) => [code, status, when, shouldRetry]),
   );
 
 const errorGuideTable = (): string =>
   table(
     ["code", "status", "when", "x-should-retry", "Retry-After", "after commit", "what an operator can do"],
-    errorRows.map(({ name, status, when, retry }) => {
-      const { retryAfter = "", inStream, operator } = errorGuide[name];
-      return [code(name), status, when, retry, retryAfter, inStream ? "error event" : "", operator];
+    errorRows.map(({ code, status, when, shouldRetry, retryAfter = "", inStream, operator }) => {
+      return [code, status, when, shouldRetry, retryAfter, inStream ? "error event" : "", operator];
     }),
+  );
+
+const nightTable = (): string =>
+  table(
+    ["code", "when", "wake up?", "what to do"],
+    errorRows.flatMap(({ code, when, wakeUp, operator }) =>
+      wakeUp === undefined ? [] : [[code, when, wakeUp === "no" ? wakeUp : `**${wakeUp}**`, operator]],
+    ),
   );
 
 type FaultRow = Pick<Fault, "what" | "code" | "shouldRetry" | "retryAfter"> & {
@@ -121,6 +126,7 @@ const blocks: Readonly<Record<string, () => string>> = {
   settings: settingsTables,
   errors: errorsTable,
   "error-guide": errorGuideTable,
+  night: nightTable,
   "call-faults": () => faultTable("the site answers a message with", callFaults),
   "page-faults": () => faultTable("the chat page's fetch ends in", pageFaults),
   "site-faults": () => faultTable("the whole site", Object.values(siteFaults)),

@@ -33,7 +33,7 @@ const ground = ["core/types.ts", "core/errors.ts", "core/util/"];
  * folder. A folder may always import from itself.
  */
 const rules: readonly { readonly of: string; readonly may: readonly string[] }[] = [
-  { of: "core/types.ts", may: [] },
+  { of: "core/types.ts", may: ["core/errors.ts"] },
   { of: "core/errors.ts", may: [] },
   { of: "core/util/", may: ["core/types.ts", "core/errors.ts"] },
   { of: "core/dialects/", may: [...ground, "core/http/sse.ts", "valibot"] },
@@ -43,11 +43,11 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
     of: "core/providers/openai-compatible/",
     may: [...ground, "core/providers/shared/", "eventsource-parser"],
   },
-  { of: "core/stores/", may: ground },
+  { of: "core/stores/", may: [...ground, "lru-cache"] },
   { of: "core/operations/", may: ground },
   { of: "core/config/", may: [...ground, "valibot"] },
-  { of: "core/routing/", may: [...ground, "core/conversations/transcript.ts"] },
-  { of: "core/conversations/", may: ground },
+  { of: "core/routing/", may: [...ground, "core/conversations/transcript.ts", "lru-cache"] },
+  { of: "core/conversations/", may: [...ground, "core/dialects/shared/", "lru-cache"] },
   {
     of: "core/chat/",
     may: [

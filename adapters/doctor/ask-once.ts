@@ -1,9 +1,8 @@
 /** One short message to a provider, as the gateway would send it. */
-import { listParts } from "../../core/chat/collect-answer.ts";
 import { silentLogger } from "../../core/operations/log.ts";
 import type { ChatRequest, Provider } from "../../core/types.ts";
-import { Lifetime } from "../../core/util/abort.ts";
-import { systemClock } from "../../core/util/clock.ts";
+import { createLifetime } from "../../core/util/abort.ts";
+import { systemClock } from "../../core/util/time.ts";
 
 const question = "Reply with the word OK.";
 
@@ -17,8 +16,7 @@ export interface Reply {
 /** Throws the provider's ApiError. */
 export async function askOnce(provider: Provider, model: string, timeoutMs: number): Promise<Reply> {
   const startedMs = performance.now();
-  const lifetime = new Lifetime(new AbortController().signal, timeoutMs, systemClock);
-  const trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
+  const lifetime = createLifetime(new AbortController().signal, timeoutMs, systemClock);
   const native = { role: "user", content: question };
   const request: ChatRequest = {
     model,
@@ -26,26 +24,25 @@ export async function askOnce(provider: Provider, model: string, timeoutMs: numb
     stream: false,
     stop: [],
     choices: 1,
+    tools: [],
+    toolChoice: "none",
+    parallelToolCalls: true,
+    responseFormat: "text",
     usage: false,
     native: { messages: [native] },
     conversation: { id: "doctor000", startedAtMs: Date.now() },
   };
   let characters = 0;
   try {
-    const parts = provider.stream(request, {
-      signal: lifetime.signal,
-      requestId: "doctor",
-      log: silentLogger,
-      trace,
-      upstreamDone() {},
-    });
-    for await (const some of parts) {
-      for (const part of listParts(some)) {
+    const { signal } = lifetime;
+    const answer = await provider.answer(request, { signal, requestId: "doctor", log: silentLogger });
+    for await (const events of answer.events) {
+      for (const part of events.flatMap(({ parts }) => parts)) {
         if (part.type === "text-delta" || part.type === "reasoning-delta") characters += part.delta.length;
       }
     }
+    return { characters, ms: performance.now() - startedMs, attempts: answer.calls ?? 1 };
   } finally {
     lifetime.release();
   }
-  return { characters, ms: performance.now() - startedMs, attempts: trace.attempts };
 }

@@ -2,7 +2,7 @@
 import type { Config } from "../../core/config/config.ts";
 import { createHandler } from "../../core/gateway.ts";
 import { silentLogger } from "../../core/operations/log.ts";
-import { modelDirectory } from "../../core/routing/model-directory.ts";
+import { createModelDirectory } from "../../core/routing/model-directory.ts";
 import type { Fetch } from "../../core/types.ts";
 import { bad, type Finding, good } from "./finding.ts";
 
@@ -19,7 +19,7 @@ export async function* examineNames(config: Config, fetch: Fetch): AsyncGenerato
   if (names.length === 0) return;
 
   const { providers } = createHandler({ config, fetch, log: silentLogger });
-  const models = modelDirectory({ providers });
+  const models = createModelDirectory({ providers });
   const context = { signal: AbortSignal.timeout(timeoutMs), log: silentLogger };
   let lost = 0;
   for (const { name, setting } of names) {

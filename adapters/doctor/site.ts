@@ -3,7 +3,7 @@ import type { Environment, SiteSettings } from "../../core/config/config.ts";
 import { ApiError } from "../../core/errors.ts";
 import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
 import type { Fetch } from "../../core/types.ts";
-import { adviceFor, refusedNonce, siteAdvice } from "./advice.ts";
+import { adviceFor, refusedNonce, siteChanges } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";
 import { bad, describe, type Finding, good, shownUrl, skipped, warning } from "./finding.ts";
 import { examineHost } from "./hosts.ts";
@@ -68,9 +68,9 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   const hasPage = posts.length > 0 || (lacksNonce && pageStatus >= 200 && pageStatus < 300);
   yield hasPage
     ? good("page", `${shownUrl(site.pageUrl)}: status ${pages[0]?.status}`, pages[0]?.ms ?? 0)
-    : bad("page", describe(error), adviceFor(error, siteAdvice), page?.ms);
+    : bad("page", describe(error), adviceFor(error, siteChanges), page?.ms);
   if (posts.length === 0) {
-    if (hasPage) yield bad("nonce", describe(error), adviceFor(error, siteAdvice));
+    if (hasPage) yield bad("nonce", describe(error), adviceFor(error, siteChanges));
     else yield skipped("nonce", "not tried");
     yield skipped("message", "not tried");
     return;
@@ -86,7 +86,7 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   } else yield good("nonce", "found in the page");
 
   if ("error" in outcome) {
-    const advice = lacksNonce ? refusedNonce : adviceFor(error, siteAdvice);
+    const advice = lacksNonce ? refusedNonce : adviceFor(error, siteChanges);
     yield bad("message", describe(error), advice, posts.at(-1)?.ms);
   } else yield good("message", `${model} answered with ${outcome.characters} characters`, outcome.ms);
 }

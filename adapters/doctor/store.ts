@@ -4,7 +4,7 @@ import type { Config } from "../../core/config/config.ts";
 import { silentLogger } from "../../core/operations/log.ts";
 import { openStore, type StoreName } from "../../core/stores/open-store.ts";
 import type { Fetch, LogFields, SessionStore } from "../../core/types.ts";
-import { systemClock } from "../../core/util/clock.ts";
+import { systemClock } from "../../core/util/time.ts";
 import { storeDrivers } from "../store-drivers.ts";
 import { storeAdvice } from "./advice.ts";
 import { bad, type Finding, good, warning, wordsOf } from "./finding.ts";

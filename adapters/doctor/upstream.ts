@@ -3,7 +3,7 @@ import type { Config, Environment } from "../../core/config/config.ts";
 import { silentLogger } from "../../core/operations/log.ts";
 import { openAiCompatible } from "../../core/providers/openai-compatible/provider.ts";
 import type { Fetch } from "../../core/types.ts";
-import { adviceFor, upstreamAdvice } from "./advice.ts";
+import { adviceFor, upstreamChanges } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";
 import { bad, describe, type Finding, good, skipped, warning } from "./finding.ts";
 import { examineHost } from "./hosts.ts";
@@ -30,7 +30,7 @@ export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator
         apiKey: `apiKey of ${name} in PROVIDERS`,
         models: `models of ${name} in PROVIDERS`,
       };
-  const byCode = upstreamAdvice(names);
+  const changes = upstreamChanges(names);
   const host = await examineHost(settings.baseUrl, names.baseUrl, environment);
   yield host;
   if (host.verdict === "bad") {
@@ -50,7 +50,7 @@ export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator
   const named = models === "*" ? [] : models;
   if ("error" in listed) {
     if (models === "*")
-      yield bad("models", `${name}: ${describe(listed.error)}`, adviceFor(listed.error, byCode), ms);
+      yield bad("models", `${name}: ${describe(listed.error)}`, adviceFor(listed.error, changes), ms);
     else {
       yield warning("models", `${name}: ${describe(listed.error)}`, {
         means:
@@ -78,6 +78,6 @@ export async function* examineUpstream(options: UpstreamOptions): AsyncGenerator
     const reply = await askOnce(openAiCompatible({ ...settings, fetch }), model, timeoutMs);
     yield good("message", `${name}: ${model} answered with ${reply.characters} characters`, reply.ms);
   } catch (error) {
-    yield bad("message", `${name}: ${describe(error)} (model ${model})`, adviceFor(error, byCode));
+    yield bad("message", `${name}: ${describe(error)} (model ${model})`, adviceFor(error, changes));
   }
 }

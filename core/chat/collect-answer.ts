@@ -1,11 +1,9 @@
-/** Puts an answer together from its parts, for all who need it whole: whole bodies, memory, token counts. */
-import type { Answer, Reply, StreamPart, StreamParts, ToolCall } from "../types.ts";
+/** Puts an answer together from its events, for all who need it whole: whole bodies, memory, token counts. */
+import type { Answer, JsonObject, Reply, StreamPart, UpstreamEvent } from "../types.ts";
+import { isRecord } from "../util/json.ts";
 
-/** One part or several, as a list. */
-export const listParts = (parts: StreamParts): readonly StreamPart[] => ("type" in parts ? [parts] : parts);
-
-/** An answer without any parts yet. */
-export const emptyAnswer = (): Answer => ({ replies: [], fields: {}, usage: undefined });
+/** An answer of which nothing is there yet. */
+export const emptyAnswer = (): Answer => ({ replies: [], fields: {}, usage: undefined, native: undefined });
 
 const emptyReply = (): Reply => ({
   text: "",
@@ -13,38 +11,27 @@ const emptyReply = (): Reply => ({
   refusal: undefined,
   toolCalls: [],
   finishReason: undefined,
+  stopSequence: undefined,
   messageFields: {},
   choiceFields: {},
 });
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** Lists grow, as log probabilities do piece by piece; everything else is replaced. */
-const mergeFields = (target: Record<string, unknown>, fields: Readonly<Record<string, unknown>>): void => {
-  for (const [name, value] of Object.entries(fields)) {
-    // JSON may have it as a name like any other; merging into it would change every object there is.
-    if (name === "__proto__") continue;
-    const before = target[name];
-    if (Array.isArray(before) && Array.isArray(value)) before.push(...value);
-    else if (isRecord(before) && isRecord(value)) mergeFields(before, value);
-    else target[name] = Array.isArray(value) ? [...value] : isRecord(value) ? { ...value } : value;
-  }
-};
 
 const replyAt = (answer: Answer, choice = 0): Reply => {
   while (answer.replies.length <= choice) answer.replies.push(emptyReply());
   return answer.replies[choice] as Reply;
 };
 
-const extensionTarget = (answer: Answer, part: Extract<StreamPart, { type: "extension" }>) => {
-  if (part.scope === "answer") return answer.fields;
-  const reply = replyAt(answer, part.choice);
-  return part.scope === "message" ? reply.messageFields : reply.choiceFields;
-};
+/** Whether every reply has ended. */
+export const isFinished = ({ replies }: Answer): boolean =>
+  replies.length > 0 && replies.every(({ finishReason }) => finishReason !== undefined);
 
-/** Adds the next part. */
-export function addPart(answer: Answer, part: StreamPart): void {
+/** Adds the next event. */
+export function addEvent(answer: Answer, event: UpstreamEvent): void {
+  for (const part of event.parts) addPart(answer, part);
+  if (event.native !== undefined) addNative(answer, event.native);
+}
+
+function addPart(answer: Answer, part: StreamPart): void {
   switch (part.type) {
     case "text-delta":
       replyAt(answer, part.choice).text += part.delta;
@@ -60,7 +47,7 @@ export function addPart(answer: Answer, part: StreamPart): void {
     case "tool-call-delta": {
       const { toolCalls } = replyAt(answer, part.choice);
       while (toolCalls.length <= part.index) toolCalls.push({ id: "", name: "", arguments: "" });
-      const call = toolCalls[part.index] as ToolCall;
+      const call = toolCalls[part.index] as Reply["toolCalls"][number];
       if (part.id !== undefined) call.id = part.id;
       if (part.name !== undefined) call.name = part.name;
       call.arguments += part.delta;
@@ -70,17 +57,71 @@ export function addPart(answer: Answer, part: StreamPart): void {
       }
       return;
     }
-    case "extension": {
-      mergeFields(extensionTarget(answer, part), part.fields);
+    case "finish": {
+      const reply = replyAt(answer, part.choice);
+      reply.finishReason = part.reason;
+      reply.stopSequence = part.stopSequence;
       return;
     }
-    case "finish":
-      replyAt(answer, part.choice).finishReason = part.reason;
-      return;
     case "usage":
       answer.usage = part.usage;
       return;
     default:
       part satisfies never;
+  }
+}
+
+/** What parts say, or what is each event's own. */
+const modelledInAnswer = new Set(["id", "object", "created", "model", "choices", "usage"]);
+const modelledInChoice = new Set(["index", "delta", "message", "text", "finish_reason", "usage"]);
+const modelledInMessage = new Set([
+  "role",
+  "content",
+  "reasoning_content",
+  "reasoning",
+  "refusal",
+  "tool_calls",
+]);
+
+/** Collects the fields that parts don't model, such as log probabilities, annotations or a thought's signature. */
+function addNative(answer: Answer, native: NonNullable<UpstreamEvent["native"]>): void {
+  const { event, isWhole } = native;
+  if (isWhole) answer.native = native;
+  // Most of these are repeated in every event.
+  for (const name in event) {
+    if (modelledInAnswer.has(name) || name === "__proto__" || event[name] === null) continue;
+    answer.fields[name] = event[name];
+  }
+  const { choices } = event;
+  if (!Array.isArray(choices)) return;
+  for (const [position, choice] of choices.entries()) {
+    if (!isRecord(choice)) continue;
+    const reply = replyAt(answer, Number.isInteger(choice.index) ? (choice.index as number) : position);
+    mergeFields(reply.choiceFields, choice, modelledInChoice);
+    const message = isWhole ? choice.message : choice.delta;
+    if (!isRecord(message)) continue;
+    mergeFields(reply.messageFields, message, modelledInMessage);
+    if (!Array.isArray(message.tool_calls)) continue;
+    // Calls of functions are modelled, those of custom tools are not.
+    const custom = message.tool_calls.filter((call) => isRecord(call) && !isRecord(call.function));
+    if (custom.length > 0) mergeFields(reply.messageFields, { tool_calls: custom });
+  }
+}
+
+/** Lists grow, as log probabilities do piece by piece; everything else is replaced. */
+function mergeFields(
+  target: Record<string, unknown>,
+  fields: JsonObject,
+  except?: ReadonlySet<string>,
+): void {
+  for (const name in fields) {
+    const value = fields[name];
+    if (value === null || except?.has(name)) continue;
+    // JSON may have it as a name like any other; merging into it would change every object there is.
+    if (name === "__proto__") continue;
+    const before = target[name];
+    if (Array.isArray(before) && Array.isArray(value)) before.push(...value);
+    else if (isRecord(before) && isRecord(value)) mergeFields(before, value);
+    else target[name] = Array.isArray(value) ? [...value] : isRecord(value) ? { ...value } : value;
   }
 }

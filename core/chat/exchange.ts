@@ -1,38 +1,35 @@
 /** One chat request, from its body's first byte to its answer's last one. */
-
-import type { Conversations, Turn } from "../conversations/conversations.ts";
-import { sessionKey } from "../conversations/session-key.ts";
-import { ApiError } from "../errors.ts";
-import type { Caller } from "../http/access.ts";
+import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
+import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
+import { ApiError, toApiError } from "../errors.ts";
 import { parseBody, readBody } from "../http/read-body.ts";
-import { encodeSseComment, encodeSseEvent, sseBody, sseStream } from "../http/sse.ts";
 import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
-import type { Asker, Served, Upstreams } from "../routing/upstreams.ts";
+import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
 import type {
   Answer,
+  AnswerEncoder,
+  ChatFacts,
   ChatMessage,
+  ChatResponse,
   Clock,
-  Dialect,
   DialectCall,
+  DialectInput,
   Logger,
-  MaybePromise,
-  RequestRecord,
-  StreamEncoder,
-  StreamParts,
-  Trace,
+  RoutedRequest,
+  UpstreamEvent,
   Usage,
 } from "../types.ts";
-import { Lifetime, PartReader, settlesWithin } from "../util/abort.ts";
-import { estimateTokens } from "../util/estimate-tokens.ts";
-import { andThen, isPromise } from "../util/maybe-promise.ts";
-import { withoutOldest } from "../util/messages.ts";
-import { addPart, emptyAnswer, listParts } from "./collect-answer.ts";
+import { createLifetime, type Lifetime } from "../util/abort.ts";
+import { settlesWithin } from "../util/time.ts";
+import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
+import { createStream, streamHeaders } from "./stream-response.ts";
+import { estimateUsage } from "./usage.ts";
 
 export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
-  readonly conversations: Conversations;
-  /** Whether conversations are kept in one of many short-lived instances, which clients are told of. */
+  readonly conversations: Conversations<UpstreamAnswer>;
+  /** Whether conversations are kept in one of many short-lived instances; a header says so. */
   readonly isMemoryUnshared: boolean;
   /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
@@ -44,27 +41,26 @@ export interface ExchangeOptions {
   readonly log: Logger;
 }
 
-/** A request that has passed the router. */
-export interface Inbound {
-  readonly request: Request;
-  readonly caller: Caller;
-  readonly record: RequestRecord;
-  /** Makes the response, with the headers that every answer has. */
-  respond(
-    status: number,
-    body: string | ReadableStream<Uint8Array> | null,
-    headers?: Record<string, string>,
-  ): Response;
-  /** The answer goes on after the response has been returned: `finish` is to be called when it is over. */
-  defer(): void;
-  finish(error?: unknown): void;
-}
+type Parse = (input: DialectInput) => DialectCall;
+type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
-/** Any thrown value as an error for the client; what is not ours is not shown. */
-export const toApiError = (error: unknown): ApiError =>
-  error instanceof ApiError
-    ? error
-    : new ApiError("internal_error", "The gateway failed. Its log has the details.", { cause: error });
+/** Answers chat requests. The promise rejects where there is no answer at all; the error then has the facts so far. */
+export const createExchange =
+  (options: ExchangeOptions) =>
+  (routed: RoutedRequest, parse: Parse): Promise<ChatResponse> =>
+    new Exchange(options, routed).respond(parse);
+
+/** A request that failed before anything of its answer went out. */
+export class ChatError extends Error {
+  override readonly name = "ChatError";
+  readonly facts: ChatFacts;
+
+  /** `cause` is the failure that the client sees. */
+  constructor(cause: unknown, facts: ChatFacts) {
+    super("The chat request failed.", { cause });
+    this.facts = facts;
+  }
+}
 
 const textLength = (texts: readonly { readonly text: string }[]): number => {
   let length = 0;
@@ -72,334 +68,279 @@ const textLength = (texts: readonly { readonly text: string }[]): number => {
   return length;
 };
 
-const isFinished = ({ replies }: Answer): boolean =>
-  replies.length > 0 && replies.every(({ finishReason }) => finishReason !== undefined);
+type ChatEnd = Awaited<ChatResponse["finished"]>;
 
-const requireFinish = (answer: Answer): void => {
-  if (isFinished(answer)) return;
-  throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
+/** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
+const answerHeaders = ({ begun }: TurnAnswer<UpstreamAnswer>): Record<string, string> => {
+  if (begun === undefined) return {};
+  const { route, failed, droppedMessages } = begun;
+  return {
+    ...(droppedMessages > 0 && { "x-context-dropped-messages": String(droppedMessages) }),
+    "x-served-by": route.name,
+    ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
+  };
 };
-
-const estimateUsage = (messages: readonly ChatMessage[], { replies }: Answer): Usage => {
-  let promptTokens = 0;
-  for (const { text } of messages) promptTokens += estimateTokens(text);
-  let completionTokens = 0;
-  for (const { text, reasoning, toolCalls } of replies) {
-    completionTokens += estimateTokens(text) + estimateTokens(reasoning);
-    for (const { name, arguments: json } of toolCalls)
-      completionTokens += estimateTokens(name) + estimateTokens(json);
-  }
-  return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
-};
-
-const servedHeaders = ({ route, failed }: Served): Record<string, string> => ({
-  "x-served-by": route.name,
-  ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
-});
 
 const headerLines = (headers: Readonly<Record<string, string>>): string =>
   Object.entries(headers)
     .map(([name, value]) => `${name}: ${value}`)
     .join("; ");
 
-const streamHeaders = {
-  "content-type": "text/event-stream; charset=utf-8",
-  "cache-control": "no-cache, no-transform",
-  // nginx and its like would gather the stream first.
-  "x-accel-buffering": "no",
-};
-
-export function chatExchange(
-  options: ExchangeOptions,
-): (inbound: Inbound, dialect: Dialect) => Promise<Response> {
-  return (inbound, dialect) => new Exchange(options, inbound, dialect).respond();
-}
-
-class Exchange implements Asker {
+class Exchange {
   readonly #options: ExchangeOptions;
-  readonly #inbound: Inbound;
-  readonly #dialect: Dialect;
+  readonly #routed: RoutedRequest;
   readonly #startedMs: number;
   readonly #lifetime: Lifetime;
-  readonly #trace: Trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
-  readonly #answer: Answer = emptyAnswer();
-  #reader: PartReader | undefined;
-  #served: Served | undefined;
-  /** What the provider was told, and how many remembered messages it was not. */
-  #told: readonly ChatMessage[] | undefined;
-  #untold = 0;
+  readonly #facts: Writable<ChatFacts> = {};
+  /** What has arrived so far. */
+  readonly #collected: Answer = emptyAnswer();
+  #begun: TurnAnswer<UpstreamAnswer> | undefined;
+  #begunMs = 0;
 
-  constructor(options: ExchangeOptions, inbound: Inbound, dialect: Dialect) {
+  constructor(options: ExchangeOptions, routed: RoutedRequest) {
     this.#options = options;
-    this.#inbound = inbound;
-    this.#dialect = dialect;
+    this.#routed = routed;
     this.#startedMs = options.clock.now();
-    this.#lifetime = new Lifetime(inbound.request.signal, options.requestTimeoutMs, options.clock);
+    this.#lifetime = createLifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
   }
 
-  async respond(): Promise<Response> {
-    const { models, defaultModel, maxBodyBytes, log } = this.#options;
-    const { record, request } = this.#inbound;
-    const { signal } = this.#lifetime;
+  async respond(parse: Parse): Promise<ChatResponse> {
     try {
-      const body = parseBody(await readBody(request, maxBodyBytes, this.#lifetime), maxBodyBytes);
-      const call = this.#dialect.parse(body.value);
-      const model = call.model ?? defaultModel ?? (await models.list({ signal, log }))[0]?.id;
-      if (model === undefined)
-        throw new ApiError("invalid_request", "model is required.", { param: "model" });
-      const finding = models.find(model, { signal, log });
-      const found = isPromise(finding) ? await finding : finding;
-      record.model = found.route.model.id;
-      record.provider = found.route.provider.name;
-      record.stream = call.prompt.stream;
-      record.charsIn = textLength(call.prompt.messages);
-
-      const opening = this.#openTurn(call, body.text);
-      const turn = isPromise(opening) ? await opening : opening;
-      const answer = turn.answer((askSignal) => this.#ask(found, call, turn, askSignal), signal);
-      this.#reader = new PartReader(answer, this.#lifetime);
-      record.replayed = turn.source !== "provider";
-
-      const shown = { model, createdAtMs: this.#startedMs };
-      const first = this.#reader.next();
-      if (call.prompt.stream)
-        return await this.#stream(turn, first, this.#dialect.streamEncoder(call, shown));
-
-      for (let parts = await first; parts !== undefined; ) {
-        for (const part of listParts(parts)) addPart(this.#answer, part);
-        parts = this.#isWhole() ? undefined : await this.#reader.next();
-      }
-      const keeping = this.#keep(turn);
-      const isKept = isPromise(keeping) ? await keeping : keeping;
-      this.#end();
-      const headers = this.#headers();
-      if (!isKept) headers["x-session-saved"] = "false";
-      return this.#inbound.respond(
-        200,
-        this.#dialect.encode(this.#answer, this.#usage(turn), shown),
-        headers,
-      );
+      const { call, body } = await this.#read(parse);
+      const model = await this.#modelName(call);
+      const found = await this.#findRoute(model);
+      const turn = await this.#openTurn(call, body);
+      const encoder = call.encoder({
+        id: crypto.randomUUID().replaceAll("-", ""),
+        model,
+        createdAtMs: this.#startedMs,
+      });
+      const asking = this.#ask(found, call, turn);
+      if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
+      return await this.#whole(turn, encoder, await asking);
     } catch (error) {
-      this.#end();
-      throw error;
+      throw new ChatError(error instanceof AskError ? error.cause : error, this.#end());
     }
   }
 
-  #openTurn(call: DialectCall, body: string): MaybePromise<Turn> {
-    const { conversations, clock } = this.#options;
-    const { request, caller, record } = this.#inbound;
-    const { headers } = request;
-    const key = sessionKey({ sessionId: headers.get("x-session-id"), user: call.user, apiKey: caller.key });
-    if (key !== undefined) record.session = key.namespace;
-    const openedMs = clock.now();
-    const opening = conversations.open({
-      key,
-      messages: call.prompt.messages,
-      body,
-      idempotencyKey: headers.get("idempotency-key") ?? undefined,
-      retryCount: Number(headers.get("x-stainless-retry-count")) || 0,
-    });
-    if (key === undefined) return opening;
-    return andThen(opening, (turn) => {
-      record.storeMs = clock.now() - openedMs;
-      return turn;
-    });
+  async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
+    const { maxBodyBytes } = this.#options;
+    const { request, params } = this.#routed;
+    const bytes = await readBody(request, maxBodyBytes, this.#lifetime.signal);
+    const { value, text } = parseBody(bytes, maxBodyBytes);
+    const call = parse({ body: value, headers: request.headers, params });
+    this.#facts.stream = call.prompt.stream;
+    this.#facts.charsIn = textLength(call.prompt.messages);
+    return { call, body: text };
   }
 
-  #ask(found: FoundModel, call: DialectCall, turn: Turn, signal: AbortSignal): AsyncIterable<StreamParts> {
-    const { upstreams, requestTimeoutMs, log } = this.#options;
-    const { record } = this.#inbound;
-    return upstreams.ask({
-      found,
-      prompt: call.prompt,
-      transcript: turn.transcript,
-      conversation: turn.conversation,
-      context: { signal, requestId: record.requestId, log, trace: this.#trace },
-      deadlineMs: this.#startedMs + requestTimeoutMs,
-      asker: this,
-    });
+  async #modelName(call: DialectCall): Promise<string> {
+    const { models, defaultModel, log } = this.#options;
+    const { signal } = this.#lifetime;
+    const model = call.model ?? defaultModel ?? (await models.list({ signal, log }))[0]?.id;
+    if (model !== undefined) return model;
+    throw new ApiError("invalid_request", "model is required.", { param: "model" });
   }
 
-  onAsked(told: readonly ChatMessage[], untold: number): void {
-    this.#told = told;
-    this.#untold = untold;
+  async #findRoute(model: string): Promise<FoundModel> {
+    const { models, log } = this.#options;
+    const found = await models.find(model, { signal: this.#lifetime.signal, log });
+    this.#facts.model = found.route.model.id;
+    this.#facts.provider = found.route.provider.name;
+    return found;
   }
 
-  onServed(by: Served): void {
-    const { record } = this.#inbound;
-    this.#served = by;
-    record.firstPartMs = this.#options.clock.now() - this.#startedMs;
-    record.provider = by.route.provider.name;
-    record.model = by.route.model.id;
-    if (by.failed[0]) record.fallbackFrom = by.failed[0].name;
-  }
-
-  async #stream(
-    turn: Turn,
-    first: Promise<StreamParts | undefined>,
-    encoder: StreamEncoder,
-  ): Promise<Response> {
-    const { stream, clock } = this.#options;
-    const events = new Events(encoder, this.#answer);
-    // A failure before the first part keeps its status. When that takes long, the client gets a sign of life instead.
-    const isEarly = await settlesWithin(first, stream.commitMs, clock);
-    if (isEarly) {
-      events.add(await first);
-      // All events are there, and no store is to be waited for: one text costs a fraction of a stream.
-      if (this.#isWhole()) {
-        await this.#keep(turn);
-        this.#end();
-        return this.#respondStream(sseBody(events.take() + events.close(this.#usage(turn))));
-      }
-    }
-
-    this.#inbound.defer();
-    let isOver = false;
-    const finish = (error?: unknown) => {
-      // A client may leave while the turn is being kept.
-      if (isOver) return;
-      isOver = true;
-      this.#end();
-      this.#inbound.finish(error);
-    };
-    const texts = this.#streamedTexts(turn, isEarly ? undefined : first, events, finish);
-    return this.#respondStream(
-      sseStream(texts, {
-        clock,
-        keepAliveMs: stream.keepAliveMs,
-        onError(error) {
-          finish(error);
-          return encodeSseEvent(JSON.stringify(toApiError(error).toBody()));
-        },
-        onCancel: () => {
-          this.#lifetime.leave();
-          finish(this.#lifetime.signal.reason);
-        },
+  #openTurn(call: DialectCall, body: string): Promise<Turn<UpstreamAnswer>> {
+    const { headers } = this.#routed.request;
+    const key = this.#sessionKey(call);
+    this.#facts.session = key?.namespace;
+    return this.#timeStore(
+      this.#options.conversations.open({
+        key,
+        messages: call.prompt.messages,
+        body,
+        idempotencyKey: headers.get("idempotency-key") ?? undefined,
+        retryCount: Number(headers.get("x-stainless-retry-count")) || 0,
       }),
     );
   }
 
-  /** `first` is what is still to be waited for when the stream has been opened without it. */
-  async *#streamedTexts(
-    turn: Turn,
-    first: Promise<StreamParts | undefined> | undefined,
-    events: Events,
-    finish: () => void,
-  ): AsyncGenerator<string, string> {
-    if (first !== undefined) {
-      yield events.take();
-      const parts = await first;
-      if (this.#served) events.addComment(headerLines(servedHeaders(this.#served)));
-      events.add(parts);
-    }
-    while (true) {
-      const text = events.take();
-      if (text !== "") yield text;
-      const parts = this.#isWhole() ? undefined : await this.#reader?.next();
-      if (parts === undefined) break;
-      events.add(parts);
-    }
-    const isKept = await this.#keep(turn);
-    finish();
-    return events.close(this.#usage(turn), isKept ? "" : encodeSseComment("x-session-saved: false"));
-  }
-
-  #respondStream(body: string | ReadableStream<Uint8Array>): Response {
-    return this.#inbound.respond(200, body, { ...streamHeaders, ...this.#headers() });
-  }
-
-  /**
-   * Whether the answer has all its parts, so that no more need to be asked for. Those of a conversation are read to their
-   * end: another reader may have had it first, and who leaves a shared answer before it gives the upstream's call up.
-   */
-  #isWhole(): boolean {
-    const { session } = this.#inbound.record;
-    return session === undefined && this.#trace.upstreamDone === true && isFinished(this.#answer);
-  }
-
-  /** Keeps the finished turn; false if that failed. */
-  #keep(turn: Turn): MaybePromise<boolean> {
-    requireFinish(this.#answer);
-    const { clock } = this.#options;
-    const { record } = this.#inbound;
-    if (record.session === undefined) return turn.finish(this.#answer);
-    const finishedMs = clock.now();
-    return andThen(turn.finish(this.#answer), (isKept) => {
-      record.storeMs = (record.storeMs ?? 0) + clock.now() - finishedMs;
-      return isKept;
+  #sessionKey({ memory }: DialectCall): SessionKey | undefined {
+    if (memory.kind === "none") return undefined;
+    const { request, caller } = this.#routed;
+    return sessionKey({
+      sessionId: request.headers.get("x-session-id"),
+      user: memory.user,
+      apiKey: caller.key,
     });
   }
 
-  #usage(turn: Turn): Usage {
-    const { usage } = this.#answer;
-    if (usage !== undefined) return usage;
-    const told = this.#told ?? turn.transcript.messages();
-    return estimateUsage(withoutOldest(told, this.#trace.droppedMessages), this.#answer);
+  /** Adds the time that a conversation's store takes to the facts. */
+  async #timeStore<Result>(work: Promise<Result>): Promise<Result> {
+    const { clock } = this.#options;
+    const startedMs = clock.now();
+    const result = await work;
+    if (this.#facts.session !== undefined)
+      this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.now() - startedMs;
+    return result;
   }
 
-  /** Messages that the provider was not told, or has left out. */
-  get #droppedMessages(): number {
-    return this.#untold + this.#trace.droppedMessages;
-  }
-
-  #headers(): Record<string, string> {
-    const headers: Record<string, string> = {};
-    const droppedMessages = this.#droppedMessages;
-    if (droppedMessages > 0) headers["x-context-dropped-messages"] = String(droppedMessages);
-    if (this.#served) Object.assign(headers, servedHeaders(this.#served));
-    if (this.#inbound.record.session && this.#options.isMemoryUnshared) headers["x-session-shared"] = "false";
-    return headers;
-  }
-
-  #end(): void {
-    this.#lifetime.release();
-    this.#reader?.close();
-    const { record } = this.#inbound;
-    const { attempts, upstreamMs } = this.#trace;
-    record.attempts = attempts;
-    record.upstreamMs = upstreamMs;
-    record.droppedMessages = this.#droppedMessages;
-    record.charsOut = textLength(this.#answer.replies);
-  }
-}
-
-/** The events of a stream that are yet to go out. */
-class Events {
-  readonly #encoder: StreamEncoder;
-  readonly #answer: Answer;
-  #text: string;
-  /** Held back until the answer is known to be whole, and kept. */
-  #ending = "";
-
-  constructor(encoder: StreamEncoder, answer: Answer) {
-    this.#encoder = encoder;
-    this.#answer = answer;
-    this.#text = encoder.open();
-  }
-
-  /** Adds parts to the answer too. */
-  add(parts: StreamParts | undefined): void {
-    if (parts === undefined) return;
-    for (const part of listParts(parts)) {
-      addPart(this.#answer, part);
-      if (part.type === "finish") this.#ending += this.#encoder.event(part);
-      else this.#text += this.#encoder.event(part);
+  /** Resolves once the answer has begun. */
+  async #ask(
+    found: FoundModel,
+    call: DialectCall,
+    turn: Turn<UpstreamAnswer>,
+  ): Promise<TurnAnswer<UpstreamAnswer>> {
+    const { upstreams, requestTimeoutMs, clock, log } = this.#options;
+    const { requestId } = this.#routed;
+    const question = {
+      found,
+      prompt: call.prompt,
+      transcript: turn.transcript,
+      conversation: turn.conversation,
+      deadlineMs: this.#startedMs + requestTimeoutMs,
+    };
+    try {
+      const begun = await turn.answer(
+        (signal) => upstreams.ask(question, { signal, requestId, log }),
+        this.#lifetime.signal,
+      );
+      this.#begun = begun;
+      this.#begunMs = clock.now();
+      this.#noteBegun(begun);
+      if (this.#lifetime.signal.aborted) begun.close();
+      return begun;
+    } catch (error) {
+      if (error instanceof AskError) {
+        this.#facts.attempts = error.attempts;
+        this.#facts.upstreamMs = error.upstreamMs;
+      }
+      throw error;
     }
   }
 
-  addComment(comment: string): void {
-    this.#text += encodeSseComment(comment);
+  #noteBegun({ source, begun }: TurnAnswer<UpstreamAnswer>): void {
+    const facts = this.#facts;
+    facts.replayed = source !== "provider";
+    facts.attempts = source === "provider" ? begun?.attempts : 0;
+    facts.upstreamMs = source === "provider" ? begun?.upstreamMs : 0;
+    if (begun === undefined) return;
+    facts.firstPartMs = this.#begunMs - this.#startedMs;
+    facts.provider = begun.route.provider.name;
+    facts.model = begun.route.model.id;
+    facts.droppedMessages = begun.droppedMessages;
+    facts.fallbackFrom = begun.failed[0]?.name;
   }
 
-  /** What can go out now. */
-  take(): string {
-    const text = this.#text;
-    this.#text = "";
-    return text;
+  async #whole(
+    turn: Turn<UpstreamAnswer>,
+    encoder: AnswerEncoder,
+    answer: TurnAnswer<UpstreamAnswer>,
+  ): Promise<ChatResponse> {
+    for (const event of answer.first) addEvent(this.#collected, event);
+    for await (const events of answer.rest) for (const event of events) addEvent(this.#collected, event);
+    const isKept = await this.#keep(turn);
+    const body = encoder.whole(this.#collected, this.#usage(turn));
+    const response = this.#routed.respond(200, body, {
+      ...this.#headers(answer),
+      ...(!isKept && { "x-session-saved": "false" }),
+    });
+    return { response, finished: Promise.resolve({ facts: this.#end() }) };
   }
 
-  /** The last events, with `comment` before what closes the stream. */
-  close(usage: Usage, comment = ""): string {
-    return this.#ending + comment + this.#encoder.close(usage);
+  /** Answers 200 once the first events are there, or after `commitMs` without any. */
+  async #stream(
+    turn: Turn<UpstreamAnswer>,
+    encoder: AnswerEncoder,
+    asking: Promise<TurnAnswer<UpstreamAnswer>>,
+  ): Promise<ChatResponse> {
+    const { stream, clock } = this.#options;
+    // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
+    const isEarly = await settlesWithin(asking, stream.commitMs, clock);
+    const headers = { ...streamHeaders, ...this.#headers(isEarly ? await asking : undefined) };
+    let end: (error?: unknown) => void = () => {};
+    const finished = new Promise<ChatEnd>((resolve) => {
+      end = (error) => resolve({ facts: this.#end(), error });
+    });
+    const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
+      clock,
+      keepAliveMs: stream.keepAliveMs,
+      keepAlive: () => encoder.keepAlive(),
+      onEnd: () => end(),
+      onError: (thrown) => {
+        const error = thrown instanceof AskError ? thrown.cause : thrown;
+        end(error);
+        return encoder.fail(toApiError(error));
+      },
+      onCancel: () => {
+        this.#lifetime.leave();
+        end(this.#lifetime.signal.reason);
+      },
+    });
+    return { response: this.#routed.respond(200, body, headers), finished };
+  }
+
+  /** The texts of a stream. The reply's end is held back until the turn is kept. */
+  async *#streamTexts(
+    turn: Turn<UpstreamAnswer>,
+    encoder: AnswerEncoder,
+    asking: Promise<TurnAnswer<UpstreamAnswer>>,
+    isEarly: boolean,
+  ): AsyncGenerator<string, string> {
+    if (!isEarly) yield encoder.open();
+    const answer = await asking;
+    let text = isEarly ? "" : encoder.comment(headerLines(answerHeaders(answer)));
+    let held = "";
+    const encode = (events: readonly UpstreamEvent[]) => {
+      for (const event of events) {
+        addEvent(this.#collected, event);
+        if (isFinished(this.#collected)) held += encoder.event(event);
+        else text += encoder.event(event);
+      }
+    };
+    encode(answer.first);
+    if (text !== "") yield text;
+    for await (const events of answer.rest) {
+      text = "";
+      encode(events);
+      if (text !== "") yield text;
+    }
+    const isKept = await this.#keep(turn);
+    const note = isKept ? "" : encoder.comment("x-session-saved: false");
+    return held + note + encoder.close(this.#collected, this.#usage(turn));
+  }
+
+  /** Keeps the finished turn; false if that failed. */
+  #keep(turn: Turn<UpstreamAnswer>): Promise<boolean> {
+    if (!isFinished(this.#collected))
+      throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
+    return this.#timeStore(turn.finish(this.#collected));
+  }
+
+  #usage({ transcript }: Turn<UpstreamAnswer>): Usage {
+    const { usage } = this.#collected;
+    if (usage !== undefined) return usage;
+    const begun = this.#begun?.begun;
+    const messages: readonly ChatMessage[] = begun?.messages ?? transcript.messages();
+    return estimateUsage(messages, begun?.droppedByProvider ?? 0, this.#collected);
+  }
+
+  #headers(answer?: TurnAnswer<UpstreamAnswer>): Record<string, string> {
+    return {
+      ...(answer && answerHeaders(answer)),
+      ...(this.#facts.session && this.#options.isMemoryUnshared && { "x-session-shared": "false" }),
+    };
+  }
+
+  /** Lets go of everything; resolves to the facts, now complete. */
+  #end(): ChatFacts {
+    this.#lifetime.release();
+    const facts = this.#facts;
+    const { clock } = this.#options;
+    if (this.#begun?.source === "provider" && this.#begun.begun?.isComplete === false)
+      facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.now() - this.#begunMs;
+    facts.charsOut = textLength(this.#collected.replies);
+    this.#begun?.close();
+    return facts;
   }
 }

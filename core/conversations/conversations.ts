@@ -1,42 +1,23 @@
 /**
- * What the model is told of earlier turns, and how a finished turn is kept. A turn with a key costs one read and, when
- * nobody interferes, one write; one without costs nothing.
+ * What a model may read of earlier turns, and how a finished turn is kept. A turn with a key costs one read and, when
+ * no other turn interferes, one write; one without costs nothing.
  */
-
+import { replyEvent } from "../dialects/shared/chat-completions-message.ts";
 import { ApiError } from "../errors.ts";
-import type {
-  Answer,
-  ChatMessage,
-  Clock,
-  ConversationRef,
-  Logger,
-  MaybePromise,
-  SessionStore,
-  StoredValue,
-  StreamParts,
-} from "../types.ts";
-import { andThen, orElse } from "../util/maybe-promise.ts";
-import { recentlyUsed } from "../util/recently-used.ts";
-import {
-  type ConversationRecord,
-  decodeRecord,
-  emptyRecord,
-  encodeRecord,
-  type LastTurn,
-  maxShortLength,
-  type RecordHead,
-  replyParts,
-} from "./record.ts";
-import { type SessionKey, storeKeys } from "./session-key.ts";
-import { type SharedAnswer, sharedAnswer } from "./shared-answer.ts";
-import { noMessages, Transcript } from "./transcript.ts";
-import { type KeptTurn, newConversation, planTurn, type TurnPlan } from "./turn-plan.ts";
+import type { Answer, ChatMessage, Clock, ConversationRef, Logger, SessionStore } from "../types.ts";
+import { sleep } from "../util/time.ts";
+import type { ConversationRecord, LastTurn } from "./record.ts";
+import { createRecordStore, type StoredRecord } from "./record-store.ts";
+import { fingerprint, type SessionKey, storeKey as storeKeyOf } from "./session-key.ts";
+import { type BegunAnswer, SharedAnswer } from "./shared-answer.ts";
+import { Transcript } from "./transcript.ts";
+import { newConversation, planTurn, type TurnPlan } from "./turn-plan.ts";
 
 export interface ConversationsOptions {
   readonly store: SessionStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** How long a conversation is remembered after its last finished turn. */
+  /** How long a conversation is remembered after its last finished turn, in milliseconds. */
   readonly ttlMs: number;
   /** The most that is kept of one conversation, in bytes of UTF-8. */
   readonly maxBytes: number;
@@ -54,33 +35,35 @@ export interface ConversationCall {
   readonly retryCount: number;
 }
 
-export type StartAnswer = (signal: AbortSignal) => AsyncIterable<StreamParts>;
+/** Where an answer comes from: an upstream, the same request that is already under way here, or the store. */
+export type AnswerSource = "provider" | "running" | "store";
 
-export interface Turn {
-  /** What the provider may be told: system texts, remembered turns and the new messages. */
+export type TurnAnswer<Begun extends BegunAnswer> = BegunAnswer & {
+  readonly source: AnswerSource;
+  /** What is known of the upstream's answer; undefined for one from the store. */
+  readonly begun: Begun | undefined;
+};
+
+export interface Turn<Begun extends BegunAnswer> {
+  /** What the model may read: system texts, remembered turns and the new messages. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
   /**
-   * Who answers: the provider; the same request, which is already under way in this process; or the store, from the
-   * same request that was finished before. Known once `answer` has been called.
+   * The answer, once it has begun. `ask` is called if an upstream must be asked; the signal that it gets aborts once no
+   * request waits any more. Close it after `finish`: until then retries can join it.
    */
-  readonly source: "provider" | "running" | "store";
-  /**
-   * The parts of the answer. `start` asks the provider, if it must be asked; the signal that it gets aborts once nobody
-   * waits any more. Must be left by `return`, after `finish` where it is called: until then retries can join in.
-   */
-  answer(start: StartAnswer, signal: AbortSignal): AsyncIterable<StreamParts>;
+  answer(ask: (signal: AbortSignal) => Promise<Begun>, signal: AbortSignal): Promise<TurnAnswer<Begun>>;
   /**
    * Keeps the whole answer as it was delivered; to be called before its last bytes go out. Resolves to false if the
    * turn could not be kept. Never rejects.
    */
-  finish(answer: Answer): MaybePromise<boolean>;
+  finish(answer: Answer): Promise<boolean>;
 }
 
 /** What is remembered of a conversation. */
 export interface RememberedConversation {
   /** In Chat Completions' shape, system texts first. */
-  readonly messages: readonly Readonly<Record<string, unknown>>[];
+  readonly messages: readonly ChatMessage["native"][];
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
   readonly expiresAtMs: number;
@@ -88,74 +71,27 @@ export interface RememberedConversation {
   readonly keepsOwnHistory: boolean;
 }
 
-export interface Conversations {
+export interface Conversations<Begun extends BegunAnswer> {
   /** Throws ApiError session_store_unavailable or idempotency_key_reused. */
-  open(call: ConversationCall): MaybePromise<Turn>;
+  open(call: ConversationCall): Promise<Turn<Begun>>;
   /** Throws ApiError session_store_unavailable. */
   show(key: SessionKey): Promise<RememberedConversation | undefined>;
   /** Throws ApiError session_store_unavailable. */
   forget(key: SessionKey): Promise<void>;
 }
 
-/** What was found under a conversation's key. */
-interface Found {
-  readonly record: ConversationRecord | undefined;
-  /** What a conditional write must name. */
-  readonly version: string | null;
-  readonly generation: string | undefined;
-}
-
-/** A request that the provider is asked for, unless another one has asked for the same. */
-interface OpenedTurn {
-  readonly storeKey: string;
-  readonly identity: Identity;
-  isSame(earlier: Identity): boolean;
-}
-
-/** An answer under way, and what tells whether another request asks for the same one. */
-interface RunningTurn {
-  readonly identity: Identity;
-  /** Undefined once nobody can join it any more. */
-  answer: SharedAnswer | undefined;
-  saving: MaybePromise<boolean> | undefined;
-}
-
-const minuteMs = 60_000;
 /** How long an answer can be had again by repeating its request. */
-const replayMs = 5 * minuteMs;
-/** How long a deletion leaves a trace: longer than any platform lets a request run. */
-const deletionTtlMs = 60 * minuteMs;
-/** For a client, before it asks a broken store again. */
-const storeRetryAfterMs = 2_000;
+const replayMs = 5 * 60_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
-/** How much of the long conversations used last is held parsed, in characters of their records: up to 6 MiB, if they are all tiny messages. */
-const recentRecordsLength = 256 * 1024;
-
-/**
- * 53 bits of a text and its length: cyrb53, https://github.com/bryc/code. Enough to tell requests of one conversation
- * apart, at a tenth of what a cryptographic hash costs; nobody could forge one but the conversation's owner.
- */
-function fingerprint(text: string): string {
-  let low = 0xdeadbeef;
-  let high = 0x41c6ce57;
-  for (let index = 0; index < text.length; index++) {
-    const unit = text.charCodeAt(index);
-    low = Math.imul(low ^ unit, 2654435761);
-    high = Math.imul(high ^ unit, 1597334677);
-  }
-  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
-  return `${text.length}-${(4294967296 * (2097151 & high) + (low >>> 0)).toString(36)}`;
-}
 
 /** What tells whether two requests are the same. */
 type Identity = Pick<LastTurn, "request" | "idempotencyKey">;
 
-const identify = ({ body, idempotencyKey }: ConversationCall): Identity => ({
-  request: fingerprint(body),
-  idempotencyKey: idempotencyKey === undefined ? undefined : fingerprint(idempotencyKey),
+const identify = async ({ body, idempotencyKey }: ConversationCall): Promise<Identity> => ({
+  request: await fingerprint(body),
+  idempotencyKey: idempotencyKey === undefined ? undefined : await fingerprint(idempotencyKey),
 });
 
 /** Whether a request repeats an earlier one. Throws ApiError idempotency_key_reused. */
@@ -169,260 +105,192 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
   return isSameBody && retryCount > 0;
 };
 
+async function* nothing(): AsyncGenerator<never, undefined> {}
+
 /** A turn of which nothing is known and nothing is kept. */
-class StatelessTurn implements Turn {
-  readonly source = "provider";
-  readonly transcript: Transcript;
-  readonly conversation: ConversationRef;
+const statelessTurn = <Begun extends BegunAnswer>(
+  messages: readonly ChatMessage[],
+  openedMs: number,
+): Turn<Begun> => ({
+  transcript: new Transcript(messages),
+  conversation: newConversation(openedMs),
+  async answer(ask, signal) {
+    const begun = await ask(signal);
+    const { first, rest, close } = begun;
+    return { source: "provider", begun, first, rest, close };
+  },
+  finish: async () => true,
+});
 
-  constructor(messages: readonly ChatMessage[], openedMs: number) {
-    this.transcript = new Transcript(messages);
-    this.conversation = newConversation(openedMs);
-  }
+/** A turn that was finished before: its request has been sent once more. */
+const replayedTurn = <Begun extends BegunAnswer>(
+  messages: readonly ChatMessage[],
+  { head, system, turns }: ConversationRecord,
+  last: LastTurn,
+): Turn<Begun> => {
+  const reply = turns.at(-1);
+  return {
+    transcript: head.keepsOwnHistory
+      ? new Transcript(messages)
+      : new Transcript(turns.slice(0, -1), [], system),
+    conversation: { id: head.id, startedAtMs: head.startedAtMs },
+    async answer() {
+      const first = reply ? [replyEvent(reply, last)] : [];
+      return { source: "store", begun: undefined, first, rest: nothing(), close() {} };
+    },
+    finish: async () => true,
+  };
+};
 
-  answer(start: StartAnswer, signal: AbortSignal): AsyncIterable<StreamParts> {
-    return start(signal);
-  }
-
-  finish(): boolean {
-    return true;
-  }
+/** An answer under way, and what tells whether another request asks for the same one. */
+interface RunningTurn<Begun extends BegunAnswer> {
+  readonly identity: Identity;
+  readonly answer: SharedAnswer<Begun>;
+  saving: Promise<boolean> | undefined;
 }
 
 /** Opens conversations over a store. */
-export function conversations(options: ConversationsOptions): Conversations {
+export function createConversations<Begun extends BegunAnswer>(
+  options: ConversationsOptions,
+): Conversations<Begun> {
   const { store, clock, log, ttlMs, maxBytes } = options;
-  const running = new Map<string, readonly RunningTurn[]>();
-  const storeKeyOf = storeKeys();
-  /**
-   * The long records written last, as they were before they became text: a turn parses only what another instance has
-   * written meanwhile. The store's version says whether a record is still the stored one. Short ones are parsed in no
-   * time; held, they would outlive several collections of garbage, and cost more.
-   */
-  const recent = recentlyUsed<{ readonly version: string; readonly record: ConversationRecord }>(
-    recentRecordsLength,
-  );
+  const records = createRecordStore(store, clock, log);
+  const running = new Map<string, readonly RunningTurn<Begun>[]>();
 
-  const unavailable = (cause: unknown): ApiError => {
-    log.error("session.store_failed", { store: store.name, error: (cause as Error).message });
-    const message = "The store of the conversations can't be reached. Please try again.";
-    return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
+  const addRunning = (storeKey: string, turn: RunningTurn<Begun>) => {
+    running.set(storeKey, [...(running.get(storeKey) ?? []), turn]);
   };
 
-  const read = (storeKey: string): MaybePromise<StoredValue | undefined> =>
-    orElse(
-      () => store.get(storeKey),
-      (cause) => {
-        throw unavailable(cause);
-      },
-    );
-
-  const understand = (storeKey: string, stored: StoredValue | undefined): Found => {
-    if (stored === undefined) return { record: undefined, version: null, generation: undefined };
-    const { value, version } = stored;
-    const atHand = recent.find(storeKey);
-    const record = atHand?.version === version ? atHand.record : decodeRecord(value);
-    if (record === undefined) log.warn("session.unreadable", { store: store.name });
-    // The store's own expiry may be late.
-    if (record === undefined || record.head.expiresAtMs <= clock.now())
-      return { record: undefined, version, generation: undefined };
-    const { isDeleted, generation } = record.head;
-    return { record: isDeleted ? undefined : record, version, generation };
-  };
-
-  const look = (storeKey: string): MaybePromise<Found> =>
-    andThen(read(storeKey), (stored) => understand(storeKey, stored));
-
-  /** Resolves to the new version, or undefined if somebody was faster. */
-  const put = (
-    storeKey: string,
-    { record, text, ttlMs }: KeptTurn,
-    ifVersion: string | null,
-  ): MaybePromise<string | undefined> =>
-    andThen(store.set(storeKey, text, { ttlMs, ifVersion }), (version) => {
-      if (version !== undefined && text.length > maxShortLength)
-        recent.keep(storeKey, { version, record }, text.length);
-      return version;
-    });
-
-  const pause = (writes: number): Promise<void> =>
-    new Promise((resolve) => {
-      clock.schedule(resolve, Math.random() * Math.min(longestPauseMs, 2 ** writes));
-    });
-
-  /** Writes the turn after what was found; again, after what is there by then, if somebody was faster. */
-  const write = (
-    storeKey: string,
-    opened: Found,
-    plan: TurnPlan,
-    answer: Answer,
-    isSame: (earlier: Identity) => boolean,
-  ): MaybePromise<"saved" | "deleted" | "too_long"> => {
-    const writeAfter = (found: Found, writes: number): MaybePromise<"saved" | "deleted" | "too_long"> => {
-      const kept = plan.keep(answer, found.record, found.generation, clock.now());
-      return andThen(put(storeKey, kept, found.version), (version) => {
-        if (version === undefined) return writeAgain(writes);
-        return kept.isWhole ? "saved" : "too_long";
-      });
-    };
-    const writeAgain = async (writes: number) => {
-      await pause(writes);
-      const found = await look(storeKey);
-      // Deleted since the turn began: the deletion wins. What has merely expired is written anew.
-      if (found.generation !== undefined && found.generation !== opened.generation) return "deleted";
-      // The same request, made once more at another instance, was faster: remembered twice it would be two turns.
-      if (found.record?.head.last && isSame(found.record.head.last)) return "saved";
-      if (writes === maxWrites) throw new Error("Too many turns of one conversation at once");
-      return writeAfter(found, writes + 1);
-    };
-    return writeAfter(opened, 1);
-  };
-
-  /** Drops the stored turns ahead of the new one, where the rules want that; resolves to what is there by then. */
-  const dropStored = (storeKey: string, found: Found, plan: TurnPlan): MaybePromise<Found> => {
-    if (plan.instead === undefined) return found;
-    const kept = plan.instead(found.generation);
-    return orElse(
-      () =>
-        andThen(put(storeKey, kept, found.version), (version) =>
-          version === undefined ? found : { ...found, record: kept.record, version },
-        ),
-      (error) => {
-        // The turn itself will be written too, and says so where that fails.
-        log.warn("session.not_saved", { store: store.name, reason: (error as Error).message });
-        return found;
-      },
-    );
-  };
-
-  const release = (storeKey: string, turn: RunningTurn) => {
-    // JavaScriptCore keeps what was in a map, with all that hangs on it, until its next full collection: several
-    // kilobytes for each turn, which pass for old by then.
-    turn.answer = undefined;
+  const removeRunning = (storeKey: string, turn: RunningTurn<Begun>) => {
     const others = running.get(storeKey)?.filter((other) => other !== turn) ?? [];
     if (others.length > 0) running.set(storeKey, others);
     else running.delete(storeKey);
   };
 
-  const enter = (storeKey: string, turn: RunningTurn) => {
-    const others = running.get(storeKey);
-    running.set(storeKey, others ? [...others, turn] : [turn]);
+  const pause = (writes: number): Promise<void> =>
+    sleep(Math.random() * Math.min(longestPauseMs, 2 ** writes), { clock });
+
+  /** Writes the turn after what was stored when it began; if another turn was faster, after what is stored by now. */
+  const save = async (
+    storeKey: string,
+    opened: StoredRecord,
+    plan: TurnPlan,
+    answer: Answer,
+    isSame: (earlier: Identity) => boolean,
+  ): Promise<"saved" | "deleted" | "too_long" | "too_many_writes"> => {
+    let stored = opened;
+    for (let writes = 1; writes <= maxWrites; writes++) {
+      const kept = plan.keep(answer, stored.record, stored.generation, clock.now());
+      const version = await records.write(storeKey, kept, stored.version);
+      if (version !== undefined) return kept.isWhole ? "saved" : "too_long";
+      await pause(writes);
+      stored = await records.read(storeKey);
+      // Deleted since the turn began: the deletion wins. What has merely expired is written anew.
+      if (stored.generation !== undefined && stored.generation !== opened.generation) return "deleted";
+      // The same request, made once more at another instance, was faster: remembered twice it would be two turns.
+      if (stored.record?.head.last && isSame(stored.record.head.last)) return "saved";
+    }
+    return "too_many_writes";
   };
 
-  const replay = (call: ConversationCall, record: ConversationRecord, last: LastTurn): Turn => {
-    const { head, system, turns } = record;
-    const reply = turns.at(turns.length - 1);
-    return {
-      transcript: head.keepsOwnHistory
-        ? new Transcript(call.messages)
-        : new Transcript(turns.slice(0, turns.length - 1), noMessages, system),
-      conversation: { id: head.id, startedAtMs: head.startedAtMs },
-      source: "store",
-      async *answer() {
-        if (reply) yield* replyParts(reply, last);
-      },
-      finish: () => true,
+  const reportUnsaved = (reason: string) => log.warn("session.not_saved", { store: store.name, reason });
+
+  /** Drops the stored turns ahead of the new one, where the rules want that; resolves to what is stored by then. */
+  const dropStored = async (
+    storeKey: string,
+    stored: StoredRecord,
+    plan: TurnPlan,
+  ): Promise<StoredRecord> => {
+    if (plan.instead === undefined) return stored;
+    const kept = plan.instead(stored.generation);
+    try {
+      const version = await records.write(storeKey, kept, stored.version);
+      return version === undefined ? stored : { ...stored, record: kept.record, version };
+    } catch (error) {
+      // The turn itself will be written too, and says so where that fails.
+      reportUnsaved((error as Error).message);
+      return stored;
+    }
+  };
+
+  const keyedTurn = (
+    storeKey: string,
+    identity: Identity,
+    isSame: (earlier: Identity) => boolean,
+    plan: TurnPlan,
+    opened: StoredRecord,
+  ): Turn<Begun> => {
+    let turn: RunningTurn<Begun> | undefined;
+
+    const keep = async (answer: Answer): Promise<boolean> => {
+      let outcome: string;
+      try {
+        outcome = await save(storeKey, opened, plan, answer, isSame);
+      } catch (error) {
+        outcome = (error as Error).message;
+      }
+      if (turn) removeRunning(storeKey, turn);
+      if (outcome !== "saved") reportUnsaved(outcome);
+      return outcome === "saved";
     };
-  };
 
-  const askedTurn = ({ storeKey, identity, isSame }: OpenedTurn, plan: TurnPlan, opened: Found): Turn => {
-    let turn: RunningTurn | undefined;
+    const start = (ask: (signal: AbortSignal) => Promise<Begun>): RunningTurn<Begun> => {
+      const answer = new SharedAnswer(ask, () => {
+        if (started.saving === undefined) removeRunning(storeKey, started);
+      });
+      const started: RunningTurn<Begun> = { identity, answer, saving: undefined };
+      addRunning(storeKey, started);
+      return started;
+    };
 
-    const save = (answer: Answer): MaybePromise<boolean> =>
-      andThen(
-        orElse<string>(
-          () => write(storeKey, opened, plan, answer, isSame),
-          (error) => (error as Error).message,
-        ),
-        (outcome) => {
-          if (turn) release(storeKey, turn);
-          if (outcome !== "saved") log.warn("session.not_saved", { store: store.name, reason: outcome });
-          return outcome === "saved";
-        },
-      );
-
-    const asked = {
+    return {
       transcript: plan.transcript,
       conversation: plan.conversation,
-      source: "provider" as Turn["source"],
-      answer(start: StartAnswer, signal: AbortSignal) {
-        for (const other of running.get(storeKey) ?? []) {
-          if (!other.answer?.isJoinable || !isSame(other.identity)) continue;
-          asked.source = "running";
-          turn = other;
-          return other.answer.join(signal);
-        }
-        const shared = sharedAnswer(start, () => {
-          if (own.saving === undefined) release(storeKey, own);
-        });
-        const own: RunningTurn = { identity, answer: shared, saving: undefined };
-        enter(storeKey, own);
-        turn = own;
-        return shared.join(signal);
+      async answer(ask, signal) {
+        const joinable = running
+          .get(storeKey)
+          ?.find((other) => other.answer.isJoinable && isSame(other.identity));
+        turn = joinable ?? start(ask);
+        const begun = await turn.answer.join(signal);
+        const { first, rest, close } = begun;
+        return { source: joinable ? "running" : "provider", begun, first, rest, close };
       },
-      finish(answer: Answer) {
-        if (turn === undefined) return save(answer);
-        turn.saving ??= save(answer);
+      finish(answer) {
+        if (turn === undefined) return keep(answer);
+        turn.saving ??= keep(answer);
         return turn.saving;
       },
     };
-    return asked;
-  };
-
-  const openAfter = (found: Found, key: SessionKey, storeKey: string, call: ConversationCall) => {
-    const identity = identify(call);
-    const isSame = (earlier: Identity) => repeats(identity, call.retryCount, earlier);
-    const { record } = found;
-    const last = record?.head.last;
-    if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
-      return replay(call, record, last);
-
-    const { namespace } = key;
-    const { messages } = call;
-    const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
-    const asking = { storeKey, identity, isSame };
-    return andThen(dropStored(storeKey, found, plan), (opened) => askedTurn(asking, plan, opened));
   };
 
   return {
-    open(call) {
-      const { key } = call;
-      if (key !== undefined) {
-        const storeKey = storeKeyOf(key);
-        return andThen(look(storeKey), (found) => openAfter(found, key, storeKey, call));
-      }
-      return new StatelessTurn(call.messages, clock.now());
+    async open(call) {
+      const { key, messages, retryCount } = call;
+      if (key === undefined) return statelessTurn(messages, clock.now());
+      const storeKey = await storeKeyOf(key);
+      const identity = await identify(call);
+      const stored = await records.read(storeKey);
+      const isSame = (earlier: Identity) => repeats(identity, retryCount, earlier);
+      const { record } = stored;
+      const last = record?.head.last;
+      if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
+        return replayedTurn(messages, record, last);
+      const { namespace } = key;
+      const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
+      const opened = await dropStored(storeKey, stored, plan);
+      return keyedTurn(storeKey, identity, isSame, plan, opened);
     },
 
     async show(key) {
-      const storeKey = storeKeyOf(key);
-      const { record } = await look(storeKey);
+      const { record } = await records.read(await storeKeyOf(key));
       if (record === undefined) return undefined;
       const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false } = record.head;
-      const messages = keepsOwnHistory
-        ? []
-        : [...record.system, ...record.turns.slice()].map(({ native }) => native);
+      const messages = keepsOwnHistory ? [] : [...record.system, ...record.turns].map(({ native }) => native);
       return { messages, startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory };
     },
 
     async forget(key) {
-      const storeKey = storeKeyOf(key);
-      const nowMs = clock.now();
-      const trace: RecordHead = {
-        id: "",
-        startedAtMs: nowMs,
-        finishedAtMs: nowMs,
-        expiresAtMs: nowMs + deletionTtlMs,
-        droppedMessages: 0,
-        generation: crypto.randomUUID(),
-        isDeleted: true,
-      };
-      recent.drop(storeKey);
-      try {
-        await store.set(storeKey, encodeRecord(emptyRecord(trace)).text, { ttlMs: deletionTtlMs });
-      } catch (cause) {
-        throw unavailable(cause);
-      }
+      await records.forget(await storeKeyOf(key));
     },
   };
 }

@@ -1,11 +1,10 @@
 /** Which conversation a request belongs to. */
 import { ApiError } from "../errors.ts";
-import { recentlyUsed } from "../util/recently-used.ts";
-import { sha256 } from "../util/sha256.ts";
+import { sha256Hex } from "../util/hash.ts";
 
 /** A client's name for a conversation, within its API key. */
 export interface SessionKey {
-  /** Where the name came from: what one client sends as `user` is never what another sends as X-Session-Id. */
+  /** Where the name came from: `user` and X-Session-Id never name the same conversation. */
   readonly namespace: "session" | "user";
   readonly value: string;
   /** The key that the request came with; "" on a server without keys. */
@@ -27,15 +26,19 @@ const encoder = new TextEncoder();
 export function sessionKey({ sessionId, user, apiKey }: SessionKeySource): SessionKey | undefined {
   if (sessionId) {
     if (sessionId.length > maxSessionIdLength || !/^[\x21-\x7e]+$/.test(sessionId)) {
-      const message = `X-Session-Id must be 1 to ${maxSessionIdLength} visible ASCII characters.`;
+      const message = `X-Session-Id must be 1 to ${maxSessionIdLength} visible ASCII characters, without spaces.`;
       throw new ApiError("invalid_request", message, { param: "X-Session-Id" });
     }
     return { namespace: "session", value: sessionId, apiKey };
   }
   if (!user) return undefined;
-  // Lone surrogates would all become the same replacement character, and two users one.
+  // In UTF-8 all lone surrogates become the same replacement character, so that two users would become one.
   if (/\p{Surrogate}/u.test(user)) {
-    throw new ApiError("invalid_request", "user must be well-formed Unicode.", { param: "user" });
+    throw new ApiError(
+      "invalid_request",
+      "user must be well-formed Unicode: it has half of a surrogate pair.",
+      { param: "user" },
+    );
   }
   // No character has more than three bytes for one unit of length.
   if (user.length * 3 > maxUserBytes && encoder.encode(user).length > maxUserBytes) {
@@ -45,33 +48,25 @@ export function sessionKey({ sessionId, user, apiKey }: SessionKeySource): Sessi
   return { namespace: "user", value: user, apiKey };
 }
 
-/** The `user` that X-Session-User names: percent-encoded UTF-8, as headers take ASCII only. Throws ApiError. */
+/** The `user` in X-Session-User. It is percent-encoded UTF-8, as headers take ASCII only. Throws ApiError. */
 export function decodeSessionUser(header: string): string {
   try {
     return decodeURIComponent(header);
   } catch (cause) {
-    const message = "X-Session-User must be percent-encoded UTF-8.";
+    const message = "X-Session-User must be percent-encoded UTF-8, as encodeURIComponent writes it.";
     throw new ApiError("invalid_request", message, { param: "X-Session-User", cause });
   }
 }
 
-/** How many characters of names and hashes are kept: those of some 2,000 conversations with names of usual length. */
-const keptLength = 256 * 1024;
+/**
+ * What a conversation is stored under. Names and API keys are hashed, so that the store shows neither; as JSON first,
+ * which keeps the parts apart whatever they contain.
+ */
+export const storeKey = async ({ namespace, apiKey, value }: SessionKey): Promise<string> =>
+  `chat:${await sha256Hex(JSON.stringify([namespace, apiKey, value]))}`;
 
 /**
- * Tells what a conversation is stored under. The hashes of those used last are kept, in this process alone, since
- * making one costs more than all else that is done to find a conversation in memory.
+ * What tells a request's body or Idempotency-Key from another one's: 32 hexadecimal digits of its SHA-256, half of all.
+ * Two texts with the same are not to be found.
  */
-export function storeKeys(): (key: SessionKey) => string {
-  const hashes = recentlyUsed<string>(keptLength);
-  return ({ namespace, apiKey, value }) => {
-    const name = `${namespace} ${apiKey.length} ${apiKey} ${value}`;
-    let storeKey = hashes.find(name);
-    if (storeKey === undefined) {
-      // JSON keeps the parts apart, whatever they contain.
-      storeKey = `chat:${sha256(JSON.stringify([namespace, apiKey, value]))}`;
-      hashes.keep(name, storeKey, name.length + storeKey.length);
-    }
-    return storeKey;
-  };
-}
+export const fingerprint = async (text: string): Promise<string> => (await sha256Hex(text)).slice(0, 32);

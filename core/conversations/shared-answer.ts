@@ -1,118 +1,108 @@
-/** One running answer for several who wait for it. */
+/** One running answer for several requests that wait for it. */
 import { ApiError } from "../errors.ts";
-import type { StreamParts } from "../types.ts";
+import type { UpstreamEvent } from "../types.ts";
+import { abortable } from "../util/time.ts";
 
-export interface SharedAnswer {
-  /** False once it has failed or everyone has left before its end. */
-  readonly isJoinable: boolean;
-  /**
-   * All parts from the first one on. Whoever joins must call `return`, at the end too. Waiting is bounded by the
-   * reader's own timer, not here: `signal` only tells why a reader has left early.
-   */
-  join(signal: AbortSignal): AsyncIterableIterator<StreamParts>;
+/** An answer that has begun; of it `Facts` are known. */
+export interface BegunAnswer {
+  /** The events that arrived first. */
+  readonly first: readonly UpstreamEvent[];
+  readonly rest: AsyncIterable<readonly UpstreamEvent[]>;
+  /** Ends the reading; at the end too. */
+  close(): void;
 }
 
-/** Starts an answer that lives as long as one of its readers; the fastest of them sets its pace. */
-export const sharedAnswer = (
-  start: (signal: AbortSignal) => AsyncIterable<StreamParts>,
-  /** Called whenever the last reader has left. */
-  onEmpty: () => void,
-): SharedAnswer => new Sharing(start, onEmpty);
-
-type Result = IteratorResult<StreamParts, undefined>;
-
-// Classes, since a turn makes one of each, and methods in closures take a kilobyte more.
-class Sharing implements SharedAnswer {
-  readonly parts: StreamParts[] = [];
-  state: "running" | "ended" | "failed" = "running";
-  /** Stays as it is after a failure: whoever comes to that place later fails in the same way. */
-  pulling: Promise<unknown> | undefined;
+/**
+ * An answer that lives as long as one of its readers, and goes as fast as the fastest of them. `Begun` also holds what
+ * is known of the answer, which every reader gets alike.
+ */
+export class SharedAnswer<Begun extends BegunAnswer> {
   readonly #controller = new AbortController();
-  readonly #source: AsyncIterator<StreamParts>;
+  readonly #begun: Promise<Begun>;
   readonly #onEmpty: () => void;
+  readonly #batches: (readonly UpstreamEvent[])[] = [];
+  #source: AsyncIterator<readonly UpstreamEvent[]> | undefined;
+  /** The call for the next batch that is under way; after a failure it stays, so that every reader fails there alike. */
+  #pulling: Promise<void> | undefined;
+  #state: "running" | "ended" | "failed" = "running";
   #readers = 0;
 
-  constructor(start: (signal: AbortSignal) => AsyncIterable<StreamParts>, onEmpty: () => void) {
-    this.#source = start(this.#controller.signal)[Symbol.asyncIterator]();
+  /** Asks at once. `onEmpty` is called whenever the last reader has left. */
+  constructor(ask: (signal: AbortSignal) => Promise<Begun>, onEmpty: () => void) {
     this.#onEmpty = onEmpty;
+    this.#begun = this.#begin(ask);
   }
 
+  /** False once it has failed, or every reader has left before its end. */
   get isJoinable(): boolean {
-    return this.state === "ended" || (this.state === "running" && this.#readers > 0);
+    return this.#state === "ended" || (this.#state === "running" && this.#readers > 0);
   }
 
-  join(signal: AbortSignal): AsyncIterableIterator<StreamParts> {
+  /** All events from the first one on, as soon as there is one. Rejects with the signal's reason when it aborts. */
+  async join(signal: AbortSignal): Promise<Begun> {
     this.#readers++;
-    return new Reader(this, signal);
+    try {
+      const begun = await abortable(this.#begun, signal);
+      let isReading = true;
+      const close = () => {
+        if (isReading) this.#leave(signal);
+        isReading = false;
+      };
+      return { ...begun, rest: this.#read(signal), close };
+    } catch (error) {
+      this.#leave(signal);
+      throw error;
+    }
   }
 
-  /** Asks for the next part; resolves to what `reader` takes then. */
-  pull(reader: Reader): Promise<Result> {
-    const pulled = this.#source.next().then(
-      ({ value, done }) => {
-        if (done) this.state = "ended";
-        else this.parts.push(value);
-        this.pulling = undefined;
-        return reader.take();
-      },
-      (error) => {
-        this.state = "failed";
-        throw error;
-      },
-    );
-    this.pulling = pulled;
-    return pulled;
+  async #begin(ask: (signal: AbortSignal) => Promise<Begun>): Promise<Begun> {
+    try {
+      const begun = await ask(this.#controller.signal);
+      this.#source = begun.rest[Symbol.asyncIterator]();
+      return begun;
+    } catch (error) {
+      this.#state = "failed";
+      throw error;
+    }
   }
 
-  leave(signal: AbortSignal): void {
+  async *#read(signal: AbortSignal): AsyncGenerator<readonly UpstreamEvent[], undefined> {
+    for (let next = 0; ; next++) {
+      if (next === this.#batches.length && this.#state !== "ended") await abortable(this.#pull(), signal);
+      const batch = this.#batches[next];
+      if (batch === undefined) return;
+      yield batch;
+    }
+  }
+
+  /** Reads one more batch, or the end, for all who wait for it. */
+  #pull(): Promise<void> {
+    this.#pulling ??= this.#readNext();
+    return this.#pulling;
+  }
+
+  async #readNext(): Promise<void> {
+    try {
+      const next = await this.#source?.next();
+      if (next === undefined || next.done) this.#state = "ended";
+      else this.#batches.push(next.value);
+      this.#pulling = undefined;
+    } catch (error) {
+      this.#state = "failed";
+      throw error;
+    }
+  }
+
+  #leave(signal: AbortSignal): void {
     this.#readers--;
     if (this.#readers > 0) return;
-    if (this.state === "running") {
-      this.state = "failed";
-      this.#controller.abort(
-        signal.aborted
-          ? signal.reason
-          : new ApiError("client_closed_request", "The client closed the connection."),
-      );
+    if (this.#state === "running") {
+      this.#state = "failed";
+      const left = () => new ApiError("client_closed_request", "The client closed the connection.");
+      this.#controller.abort(signal.aborted ? signal.reason : left());
     }
-    // At the end too, and after a failure: it is what gives the place at the upstream back.
-    this.#source.return?.().catch(() => {});
+    // After the end and after a failure too: it gives the slot at the upstream back.
+    this.#begun.then(({ close }) => close()).catch(() => {});
     this.#onEmpty();
-  }
-}
-
-class Reader implements AsyncIterableIterator<StreamParts> {
-  readonly #shared: Sharing;
-  readonly #signal: AbortSignal;
-  #position = 0;
-  #isReading = true;
-
-  constructor(shared: Sharing, signal: AbortSignal) {
-    this.#shared = shared;
-    this.#signal = signal;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  take(): Result {
-    const value = this.#isReading ? this.#shared.parts[this.#position++] : undefined;
-    return value === undefined ? { value, done: true } : { value, done: false };
-  }
-
-  next(): Promise<Result> {
-    const { parts, state, pulling } = this.#shared;
-    if (!this.#isReading || this.#position < parts.length || state === "ended")
-      return Promise.resolve(this.take());
-    return pulling === undefined ? this.#shared.pull(this) : pulling.then(() => this.take());
-  }
-
-  return(): Promise<Result> {
-    if (this.#isReading) {
-      this.#isReading = false;
-      this.#shared.leave(this.#signal);
-    }
-    return Promise.resolve({ value: undefined, done: true });
   }
 }

@@ -1,5 +1,5 @@
-/** The rules of memory, apart from where it is kept: what the model is told, and what is written down afterwards. */
-
+/** The rules of memory, apart from where it is kept: what the model may read, and what is written down afterwards. */
+import { replyMessage } from "../dialects/shared/chat-completions-message.ts";
 import type { Answer, ChatMessage, ConversationRef } from "../types.ts";
 import { isSystem } from "../util/messages.ts";
 import {
@@ -7,14 +7,10 @@ import {
   type EncodedRecord,
   emptyRecord,
   encodeRecord,
-  encodeWithin,
   type LastTurn,
   type RecordHead,
-  replyMessage,
-  withSystem,
-  withTurns,
 } from "./record.ts";
-import { MessageList, noMessages, Transcript } from "./transcript.ts";
+import { Transcript } from "./transcript.ts";
 
 /** How long it is known that a client keeps its history itself, in milliseconds. */
 const ownHistoryTtlMs = 30 * 24 * 3_600_000;
@@ -56,36 +52,38 @@ export interface TurnPlan {
   ): KeptTurn;
 }
 
-const idLength = 9;
-const idCount = 36 ** idLength;
-const randomWords = new Uint32Array(2);
-
-/** A conversation that nobody has seen yet. */
-export const newConversation = (startedAtMs: number): ConversationRef => {
-  crypto.getRandomValues(randomWords);
-  const [high, low] = randomWords as unknown as readonly [number, number];
-  // 53 bits, all that a number holds exactly: 88 times as many as there are ids, so that none is much likelier.
-  const number = (high % 2 ** 21) * 2 ** 32 + low;
-  return { id: (number % idCount).toString(36).padStart(idLength, "0"), startedAtMs };
-};
+/** A conversation that no upstream has seen yet. */
+export const newConversation = (startedAtMs: number): ConversationRef => ({
+  id: crypto.randomUUID().replaceAll("-", "").slice(0, 9),
+  startedAtMs,
+});
 
 const isAssistant = ({ role }: ChatMessage): boolean => role === "assistant";
 
 const isUser = ({ role }: ChatMessage): boolean => role === "user";
 
+const hasReasoning = ({ native }: ChatMessage): boolean =>
+  Boolean(native.reasoning_content ?? native.reasoning_details ?? native.annotations);
+
+/** A remembered message without what only its own turn needs: other upstreams refuse a message with such fields. */
+const withoutReasoning = (message: ChatMessage): ChatMessage => {
+  if (!hasReasoning(message)) return message;
+  const { reasoning_content: _, reasoning_details: __, annotations: ___, ...native } = message.native;
+  return { ...message, native };
+};
+
 /**
- * What is told of the remembered turns. A model that waits for its tools' results is told its reasoning again, which
- * some insist on; over and done, it is left out.
+ * The remembered turns as a model reads them. A model that waits for its tools' results reads its reasoning again, which
+ * some insist on; once that is over, it is left out.
  */
-const retoldFor = ({ turns, retold }: ConversationRecord, next: readonly ChatMessage[]): MessageList => {
-  if (retold === turns || next.some(isUser)) return retold;
-  const goesOnFrom = Math.max(turns.slice().findLastIndex(isUser), 0);
-  return new MessageList([...retold.slice(0, goesOnFrom), ...turns.slice(goesOnFrom)]);
+const retell = (turns: readonly ChatMessage[], next: readonly ChatMessage[]): readonly ChatMessage[] => {
+  const goesOnFrom = next.some(isUser) ? turns.length : Math.max(turns.findLastIndex(isUser), 0);
+  return turns.map((message, index) => (index < goesOnFrom ? withoutReasoning(message) : message));
 };
 
 /** Whether a client's own history goes on from the turns that are stored. */
 const extendsStored = (history: readonly ChatMessage[], { turns, head }: ConversationRecord): boolean =>
-  turns.slice().every(({ role, text }, index) => {
+  turns.every(({ role, text }, index) => {
     const own = history[head.droppedMessages + index];
     return own?.role === role && own.text === text;
   });
@@ -130,8 +128,8 @@ export function planTurn(
   let transcript = new Transcript(messages);
   if (record !== undefined && !isUnremembered(record)) {
     const toldSystem = hasSystem ? system : record.system;
-    if (!carriesHistory) transcript = new Transcript(turns, retoldFor(record, turns), toldSystem);
-    else if (!hasSystem) transcript = new Transcript(messages, noMessages, toldSystem);
+    if (!carriesHistory) transcript = new Transcript(turns, retell(record.turns, turns), toldSystem);
+    else if (!hasSystem) transcript = new Transcript(messages, [], toldSystem);
   }
 
   const goesOn =
@@ -164,12 +162,13 @@ export function planTurn(
       const reply = answer.replies[0] && replyMessage(answer.replies[0]);
       const kept = isMarker ? none : turns;
       const keptSystem = isMarker ? none : hasSystem ? system : (found?.system ?? none);
-      const before =
-        goesOnFrom?.system === keptSystem
-          ? goesOnFrom
-          : withSystem(goesOnFrom ?? emptyRecord(head), keptSystem);
-      const whole = withTurns(before, reply ? kept.concat(reply) : kept, head);
-      const { record: left, text } = encodeWithin(whole, maxBytes);
+      const before = goesOnFrom?.turns ?? [];
+      const record = {
+        head,
+        system: keptSystem,
+        turns: [...before, ...kept, ...(reply ? [reply] : [])],
+      };
+      const { record: left, text } = encodeRecord(record, maxBytes);
       return { record: left, text, ttlMs: lifeMs, isWhole: isMarker || left.turns.length > 0 };
     },
   };

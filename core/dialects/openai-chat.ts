@@ -4,19 +4,28 @@
  */
 import * as v from "valibot";
 import { ApiError } from "../errors.ts";
-import { encodeSseEvent } from "../http/sse.ts";
+import { encodeSseComment, encodeSseEvent } from "../http/sse.ts";
 import type {
   Answer,
+  AnswerEncoder,
+  AnswerHead,
+  Attachment,
   ChatMessage,
   ChatPrompt,
   Dialect,
   DialectCall,
+  DialectInput,
+  JsonObject,
+  JsonSchema,
   Reply,
-  Shown,
-  StreamEncoder,
-  ToolCall,
+  ResponseFormat,
+  StreamPart,
+  ToolDefinition,
+  UpstreamEvent,
   Usage,
 } from "../types.ts";
+import { isRecord } from "../util/json.ts";
+import { encodeReply, liftMessage } from "./shared/chat-completions-message.ts";
 
 const range = (min: number, max: number) =>
   v.nullish(
@@ -79,8 +88,6 @@ const requestSchema = v.looseObject({
   response_format: v.nullish(v.looseObject({ type: v.picklist(["text", "json_object", "json_schema"]) })),
 });
 
-type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
-
 type RequestBody = v.InferOutput<typeof requestSchema>;
 type MessageBody = RequestBody["messages"][number];
 
@@ -107,36 +114,80 @@ const describeIssue = (issue: v.BaseIssue<unknown>): string => {
 
 const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
 
-const readMessage = (native: MessageBody): ChatMessage => {
+const readAttachment = (part: { readonly type: string; readonly [key: string]: unknown }): Attachment => {
+  const { type } = part;
+  const file = isRecord(part.file) ? part.file : part;
+  return typeof file.filename === "string" ? { type, name: file.filename } : { type };
+};
+
+function readMessage(native: MessageBody): ChatMessage {
   const { role, content } = native;
-  if (typeof content === "string") return { role, text: content, native };
-  if (content === null || content === undefined) return { role, text: "", native };
   let text = "";
-  const attachments: string[] = [];
-  for (const part of content) {
+  const attachments: Attachment[] = [];
+  for (const part of typeof content === "string" ? [{ type: "text", text: content }] : (content ?? [])) {
     if (textPartTypes.has(part.type) && typeof part.text === "string") text += part.text;
     else if (part.type === "refusal" && typeof part.refusal === "string") text += part.refusal;
-    else attachments.push(part.type);
+    else attachments.push(readAttachment(part));
   }
-  return attachments.length > 0 ? { role, text, attachments, native } : { role, text, native };
-};
+  return liftMessage(role, text, native, attachments);
+}
 
 const readStops = (stop: RequestBody["stop"]): readonly string[] => {
   if (stop == null) return [];
   return (typeof stop === "string" ? [stop] : stop).filter((text) => text !== "");
 };
 
-type ToolChoice = NonNullable<RequestBody["tool_choice"]>;
+/** The name of a function, in a tool or in a choice of one. */
+const functionName = (tool: unknown): string | undefined =>
+  isRecord(tool) && isRecord(tool.function) && typeof tool.function.name === "string"
+    ? tool.function.name
+    : undefined;
 
-const readToolChoice = (choice: ToolChoice): NonNullable<ChatPrompt["toolChoice"]> => {
-  if (typeof choice === "string") return choice;
-  // A choice among some of the tools demands a call only in the mode "required".
-  const allowed = choice.type === "allowed_tools" ? choice.allowed_tools : undefined;
-  return (allowed as { mode?: unknown } | null | undefined)?.mode === "auto" ? "auto" : "named";
+const readTool = (tool: JsonObject): ToolDefinition[] => {
+  const name = functionName(tool);
+  if (name === undefined) return [];
+  const { description, parameters, strict } = tool.function as JsonObject;
+  return [
+    {
+      name,
+      ...(typeof description === "string" && { description }),
+      ...((isRecord(parameters) || typeof parameters === "boolean") && { parameters }),
+      ...(typeof strict === "boolean" && { strict }),
+    },
+  ];
 };
 
+/** The functions on offer, and which of them the reply must call. */
+function readTools({ tools, tool_choice: choice }: RequestBody): Pick<ChatPrompt, "tools" | "toolChoice"> {
+  const all = (tools ?? []).flatMap(readTool);
+  if (choice == null) return { tools: all, toolChoice: all.length > 0 ? "auto" : "none" };
+  if (typeof choice === "string") return { tools: all, toolChoice: choice };
+  // A choice among some of the tools: `{type: "allowed_tools", allowed_tools: {mode, tools}}`.
+  if (choice.type === "allowed_tools" && isRecord(choice.allowed_tools)) {
+    const { mode, tools: allowed } = choice.allowed_tools;
+    const names = Array.isArray(allowed) ? allowed.map(functionName) : [];
+    return {
+      tools: all.filter(({ name }) => names.includes(name)),
+      toolChoice: mode === "auto" ? "auto" : "required",
+    };
+  }
+  const tool = functionName(choice);
+  return { tools: all, toolChoice: tool === undefined ? "required" : { tool } };
+}
+
+function readResponseFormat(format: RequestBody["response_format"]): ResponseFormat {
+  if (format?.type === "json_object") return "json_object";
+  if (format?.type !== "json_schema") return "text";
+  const { name, description, schema } = isRecord(format.json_schema) ? format.json_schema : {};
+  return {
+    ...(typeof name === "string" && { name }),
+    ...(typeof description === "string" && { description }),
+    schema: isRecord(schema) || typeof schema === "boolean" ? (schema as JsonSchema) : true,
+  };
+}
+
 /** Throws ApiError invalid_request. */
-function parse(body: unknown): DialectCall {
+function parse({ body }: Pick<DialectInput, "body">): DialectCall {
   const result = v.safeParse(requestSchema, body, { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
@@ -146,24 +197,26 @@ function parse(body: unknown): DialectCall {
     });
   }
   const request = result.output;
-  const { stop, tool_choice: toolChoice } = request;
   const includeUsage = request.stream_options?.include_usage === true;
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
-  const prompt: Mutable<ChatPrompt> = {
+  const prompt: ChatPrompt = {
     messages: request.messages.map(readMessage),
     stream: request.stream === true,
-    stop: readStops(stop),
+    stop: readStops(request.stop),
     choices: request.n ?? 1,
+    ...readTools(request),
+    parallelToolCalls: request.parallel_tool_calls !== false,
+    responseFormat: readResponseFormat(request.response_format),
     usage: request.stream !== true || includeUsage,
     native: request,
+    ...(maxTokens != null && { maxTokens }),
   };
-  if (maxTokens != null) prompt.maxTokens = maxTokens;
-  if (toolChoice != null) prompt.toolChoice = readToolChoice(toolChoice);
-  if (request.response_format != null) prompt.responseFormat = request.response_format.type;
-  const call: Mutable<DialectCall> = { prompt };
-  if (request.model) call.model = request.model;
-  if (request.user) call.user = request.user;
-  return call;
+  return {
+    prompt,
+    memory: { kind: "session", ...(request.user && { user: request.user }) },
+    ...(request.model && { model: request.model }),
+    encoder: (head) => new ChatEncoder(prompt, head),
+  };
 }
 
 const encodeUsage = (usage: Usage) => ({
@@ -173,127 +226,238 @@ const encodeUsage = (usage: Usage) => ({
   total_tokens: usage.totalTokens,
 });
 
-const encodeReply = (reply: Reply, index: number) => {
-  const { text, reasoning, toolCalls } = reply;
-  const hasText = text !== "" || (toolCalls.length === 0 && reply.refusal === undefined);
-  return {
-    index,
-    message: {
-      role: "assistant",
-      content: hasText ? text : null,
-      refusal: reply.refusal ?? null,
-      ...(reasoning !== "" && { reasoning_content: reasoning }),
-      ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(encodeToolCall) }),
-      ...reply.messageFields,
-    },
-    logprobs: null,
-    ...reply.choiceFields,
-    finish_reason: reply.finishReason ?? "stop",
-  };
-};
+/** Without the random padding that hides the lengths of OpenAI's events: it means nothing behind a gateway. */
+const withoutPadding = ({ obfuscation: _, p: __, ...fields }: JsonObject): JsonObject => fields;
 
-const encodeToolCall = ({ id, name, arguments: json, fields }: ToolCall) => ({
-  ...fields,
-  id,
-  type: "function",
-  function: { name, arguments: json },
+/** `reasoning` is OpenRouter's, Groq's and Ollama's name for what most clients know as `reasoning_content`. */
+const withReasoning = (message: JsonObject): JsonObject =>
+  typeof message.reasoning === "string" && message.reasoning_content === undefined
+    ? { ...message, reasoning_content: message.reasoning }
+    : message;
+
+/** A message whose content was a list of texts and thoughts, which is Mistral's way and not OpenAI's. */
+const withTexts = (message: JsonObject, text: string, reasoning: string): JsonObject => ({
+  ...message,
+  content: text,
+  ...(reasoning !== "" && { reasoning_content: reasoning }),
 });
 
-const newId = () => `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
-const createdSeconds = ({ createdAtMs }: Shown) => Math.floor(createdAtMs / 1000);
+const mendMessage = (message: JsonObject, { text, reasoning }: Reply): JsonObject =>
+  Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message);
 
-const encode = (answer: Answer, usage: Usage, shown: Shown): string =>
-  JSON.stringify({
-    id: newId(),
-    object: "chat.completion",
-    created: createdSeconds(shown),
-    model: shown.model,
-    ...answer.fields,
-    choices: answer.replies.map(encodeReply),
-    usage: encodeUsage(usage),
-  });
+/** The deltas of one kind that an event has for a choice, as one text. */
+const textOf = (
+  parts: readonly StreamPart[],
+  type: "text-delta" | "reasoning-delta",
+  index: number,
+): string =>
+  parts.map((part) => (part.type === type && (part.choice ?? 0) === index ? part.delta : "")).join("");
 
-function streamEncoder(call: DialectCall, shown: Shown): StreamEncoder {
-  const id = newId();
-  const created = createdSeconds(shown);
-  const model = JSON.stringify(shown.model);
-  // What all chunks share is serialised once.
-  const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":${model}`;
-  const tail = call.prompt.usage ? ',"usage":null}\n\n' : "}\n\n";
+function mendDelta(delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject {
+  return Array.isArray(delta.content)
+    ? withTexts(delta, textOf(parts, "text-delta", index), textOf(parts, "reasoning-delta", index))
+    : withReasoning(delta);
+}
 
-  const chunk = (
-    choice = 0,
-    delta: string,
-    finishReason = "null",
-    choiceFields = '"logprobs":null',
-    answerFields = "",
-  ) =>
-    `${head}${answerFields},"choices":[{"index":${choice},"delta":${delta},${choiceFields},"finish_reason":${finishReason}}]${tail}`;
-  // Nearly all events of a stream are texts of its one reply.
-  const textHead = `${head},"choices":[{"index":0,"delta":{"content":`;
-  const textTail = `},"logprobs":null,"finish_reason":null}]${tail}`;
-  const fieldsOf = (fields: Readonly<Record<string, unknown>>) => JSON.stringify(fields).slice(1, -1);
-
+/** The choice of a whole answer: the upstream's own where there is one. */
+function encodeChoice(reply: Reply, index: number, native: unknown): JsonObject {
+  const own = isRecord(native) ? withoutPadding(native) : undefined;
+  const message = isRecord(own?.message) ? mendMessage(own.message, reply) : undefined;
   return {
-    open() {
-      // openai-node's stream helper throws unless the first chunk has a role; some clients print a null content.
-      let events = "";
-      for (let choice = 0; choice < call.prompt.choices; choice++) {
-        events += chunk(choice, '{"role":"assistant","content":""}');
-      }
-      return events;
-    },
-
-    event(part) {
-      switch (part.type) {
-        case "text-delta":
-          return part.choice
-            ? chunk(part.choice, `{"content":${JSON.stringify(part.delta)}}`)
-            : textHead + JSON.stringify(part.delta) + textTail;
-        case "reasoning-delta":
-          return chunk(part.choice, `{"reasoning_content":${JSON.stringify(part.delta)}}`);
-        case "refusal-delta":
-          return chunk(part.choice, `{"refusal":${JSON.stringify(part.delta)}}`);
-        case "tool-call-delta": {
-          const { index, id: callId, name, delta } = part;
-          const toolCall = {
-            ...part.fields,
-            index,
-            ...(callId !== undefined && { id: callId, type: "function" }),
-            function: { ...(name !== undefined && { name }), arguments: delta },
-          };
-          return chunk(part.choice, JSON.stringify({ tool_calls: [toolCall] }));
-        }
-        case "extension": {
-          const fields = fieldsOf(part.fields);
-          if (fields === "") return "";
-          if (part.scope === "message") return chunk(part.choice, `{${fields}}`);
-          if (part.scope === "choice") return chunk(part.choice, "{}", "null", fields);
-          return chunk(part.choice, "{}", "null", '"logprobs":null', `,${fields}`);
-        }
-        case "finish":
-          return chunk(part.choice, "{}", `"${part.reason}"`);
-        case "usage":
-          return "";
-        default:
-          return part satisfies never;
-      }
-    },
-
-    close(usage) {
-      // Unasked, a chunk without choices crashes some clients.
-      const usageChunk = call.prompt.usage
-        ? `${head},"choices":[],"usage":${JSON.stringify(encodeUsage(usage))}}\n\n`
-        : "";
-      return usageChunk + encodeSseEvent("[DONE]");
-    },
+    logprobs: null,
+    ...(own ?? reply.choiceFields),
+    index,
+    message: { refusal: null, ...(message ?? encodeReply(reply)), role: "assistant" },
+    finish_reason: reply.finishReason ?? "stop",
   };
 }
 
+/** What a part says in a chunk's `delta`. */
+function encodeDelta(part: StreamPart): JsonObject | undefined {
+  switch (part.type) {
+    case "text-delta":
+      return { content: part.delta };
+    case "reasoning-delta":
+      return { reasoning_content: part.delta };
+    case "refusal-delta":
+      return { refusal: part.delta };
+    case "tool-call-delta": {
+      const { index, id, name, delta, fields } = part;
+      const called = { ...(name !== undefined && { name }), arguments: delta };
+      return {
+        tool_calls: [
+          { ...fields, index, ...(id !== undefined && { id, type: "function" }), function: called },
+        ],
+      };
+    }
+    case "finish":
+      return {};
+    case "usage":
+      return undefined;
+    default:
+      return part satisfies never;
+  }
+}
+
+/** A whole answer's message as the one delta of a stream: calls have an index there. */
+function messageDelta(message: JsonObject): JsonObject {
+  const { tool_calls: calls } = message;
+  if (!Array.isArray(calls)) return message;
+  return { ...message, tool_calls: calls.map((call, index) => (isRecord(call) ? { index, ...call } : call)) };
+}
+
+/** The choice of a chunk that says what the choice of a whole answer does. */
+const chunkChoice = ({ message, ...choice }: JsonObject): JsonObject => ({
+  ...choice,
+  delta: isRecord(message) ? messageDelta(message) : {},
+});
+
+class ChatEncoder implements AnswerEncoder {
+  readonly #prompt: ChatPrompt;
+  readonly #head: { readonly id: string; readonly created: number; readonly model: string };
+  /** What all chunks begin with, without the closing brace. */
+  readonly #start: string;
+  /** The choices whose role has been sent. */
+  readonly #opened = new Set<number>();
+  /** The upstream's last event of token counts alone. */
+  #usageEvent: JsonObject | undefined;
+
+  constructor(prompt: ChatPrompt, { id, createdAtMs, model }: AnswerHead) {
+    this.#prompt = prompt;
+    this.#head = { id: `chatcmpl-${id}`, created: Math.floor(createdAtMs / 1000), model };
+    this.#start = JSON.stringify({ object: "chat.completion.chunk", ...this.#head }).slice(0, -1);
+  }
+
+  whole(answer: Answer, usage: Usage): string {
+    const native = answer.native?.event;
+    const choices: readonly unknown[] = Array.isArray(native?.choices) ? native.choices : [];
+    const choiceAt = (index: number) => choices.find((choice) => isRecord(choice) && choice.index === index);
+    return JSON.stringify({
+      ...withoutPadding(native ?? answer.fields),
+      object: "chat.completion",
+      ...this.#head,
+      choices: answer.replies.map((reply, index) => encodeChoice(reply, index, choiceAt(index))),
+      usage: encodeUsage(usage),
+    });
+  }
+
+  open(): string {
+    let events = "";
+    for (let index = 0; index < this.#prompt.choices; index++) events += this.#role(index);
+    return events;
+  }
+
+  event(event: UpstreamEvent): string {
+    return event.native?.format === "chat-completions"
+      ? this.#passOn(event.native, event.parts)
+      : event.parts.map((part) => this.#part(part)).join("");
+  }
+
+  comment(text: string): string {
+    return encodeSseComment(text);
+  }
+
+  keepAlive(): string {
+    return encodeSseComment("keep-alive");
+  }
+
+  close(_answer: Answer, usage: Usage): string {
+    // Unasked, a chunk without choices crashes some clients.
+    const counts = this.#prompt.usage
+      ? this.#chunk("[]", { ...this.#usageEvent, usage: encodeUsage(usage) })
+      : "";
+    return counts + encodeSseEvent("[DONE]");
+  }
+
+  fail(error: ApiError): string {
+    return encodeSseEvent(JSON.stringify(error.toBody()));
+  }
+
+  /** `choices` is a JSON list; `usage` and further fields are those of the chunk. */
+  #chunk(choices: string, fields: JsonObject = {}): string {
+    let json = `${this.#start},"choices":${choices}`;
+    if (this.#prompt.usage && fields.usage === undefined) json += ',"usage":null';
+    // String by string, as to copy each event's fields costs more than to write them.
+    for (const name in fields) {
+      if (!chunkFields.has(name)) json += `,${JSON.stringify(name)}:${JSON.stringify(fields[name])}`;
+    }
+    return encodeSseEvent(`${json}}`);
+  }
+
+  #choice(index: number, delta: JsonObject, finishReason: string | null): string {
+    return this.#chunk(JSON.stringify([{ index, delta, logprobs: null, finish_reason: finishReason }]));
+  }
+
+  /** openai-node's stream helper throws unless the first chunk has a role; some clients print a null content. */
+  #role(index: number): string {
+    this.#opened.add(index);
+    return this.#choice(index, { role: "assistant", content: "" }, null);
+  }
+
+  #part(part: StreamPart): string {
+    const delta = encodeDelta(part);
+    if (delta === undefined || part.type === "usage") return "";
+    const { choice: index = 0 } = part;
+    const role = this.#opened.has(index) ? "" : this.#role(index);
+    return role + this.#choice(index, delta, part.type === "finish" ? part.reason : null);
+  }
+
+  /** The upstream's own event: with what the schema needs, and without what is the gateway's alone. */
+  #passOn({ event, isWhole }: NonNullable<UpstreamEvent["native"]>, parts: readonly StreamPart[]): string {
+    const { choices } = event;
+    if (!Array.isArray(choices)) return "";
+    if (choices.length === 0 && isRecord(event.usage)) {
+      this.#usageEvent = event;
+      return "";
+    }
+    const mended = choices.map((choice, position) =>
+      isRecord(choice) ? this.#mend(isWhole ? chunkChoice(choice) : choice, position, parts) : choice,
+    );
+    return this.#chunk(JSON.stringify(mended), event);
+  }
+
+  /** The choice as it is where it needs nothing, as most do. */
+  #mend(choice: JsonObject, position: number, parts: readonly StreamPart[]): JsonObject {
+    const index = Number.isInteger(choice.index) ? (choice.index as number) : position;
+    const finish = parts.find((part) => part.type === "finish" && (part.choice ?? 0) === index);
+    const reason = finish?.type === "finish" ? finish.reason : null;
+    const delta = this.#withRole(index, isRecord(choice.delta) ? mendDelta(choice.delta, parts, index) : {});
+    const isAsItShouldBe =
+      delta === choice.delta &&
+      index === choice.index &&
+      reason === choice.finish_reason &&
+      !("p" in choice || "obfuscation" in choice);
+    return isAsItShouldBe ? choice : { ...withoutPadding(choice), index, delta, finish_reason: reason };
+  }
+
+  /** The first delta of a choice has a role. */
+  #withRole(index: number, delta: JsonObject): JsonObject {
+    if (this.#opened.has(index)) return delta;
+    this.#opened.add(index);
+    return delta.role == null ? { role: "assistant", ...delta } : delta;
+  }
+}
+
+/** What a chunk has from the gateway, and padding. */
+const chunkFields: ReadonlySet<string> = new Set([
+  "id",
+  "object",
+  "created",
+  "model",
+  "choices",
+  "p",
+  "obfuscation",
+]);
+
 export const openAiChat: Dialect = {
   name: "openai-chat",
-  path: "/chat/completions",
-  parse,
-  encode,
-  streamEncoder,
+  routes: ({ chat }) => [
+    {
+      method: "POST",
+      path: "/chat/completions",
+      isLimited: true,
+      handle: (routed) => chat(routed, parse),
+    },
+  ],
+  encodeError: (error) => ({ body: error.toBody() }),
 };

@@ -2,14 +2,8 @@
 
 import type { Access, NamedKey } from "../config/config.ts";
 import { ApiError } from "../errors.ts";
+import type { Caller } from "../types.ts";
 import { type Cors, hostOfOrigin, isLoopbackHost } from "./cors.ts";
-
-export interface Caller {
-  /** For the log. */
-  readonly name: string;
-  /** The API key; "" on a server without keys. */
-  readonly key: string;
-}
 
 export interface AccessOptions {
   readonly access: Access;
@@ -18,7 +12,7 @@ export interface AccessOptions {
   readonly cors: Pick<Cors, "allows">;
 }
 
-/** Who calls where nobody needs a key. */
+/** The caller where no key is needed. */
 export const anyone: Caller = { name: "anyone", key: "" };
 
 /** Compares whole texts, in a time that tells nothing but their length. */
@@ -40,11 +34,10 @@ export function accessControl({
   cors,
 }: AccessOptions): (headers: Headers) => Caller {
   const byKey = (headers: Headers): Caller => {
-    const key = bearer.exec(headers.get("authorization") ?? "")?.[1];
+    const key = bearer.exec(headers.get("authorization") ?? "")?.[1] ?? headers.get("x-api-key") ?? undefined;
     if (key === undefined) {
-      throw new ApiError("missing_api_key", "Send your API key in the header `Authorization: Bearer KEY`.", {
-        headers: { "www-authenticate": "Bearer" },
-      });
+      const message = "Send your API key in the header `Authorization: Bearer KEY` or `x-api-key: KEY`.";
+      throw new ApiError("missing_api_key", message, { headers: { "www-authenticate": "Bearer" } });
     }
     let caller: Caller | undefined;
     for (const candidate of apiKeys) if (equalsInConstantTime(key, candidate.key)) caller ??= candidate;

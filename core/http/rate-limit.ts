@@ -1,19 +1,19 @@
 /**
- * Requests per minute and API key, as OpenAI's headers tell them: https://platform.openai.com/docs/guides/rate-limits
- * A generic cell rate algorithm: a time per key is all that is kept. Of the libraries one keeps a timer per key and
- * the other would be a third of the single-file build.
+ * Requests per minute and API key, with the headers of OpenAI: https://platform.openai.com/docs/guides/rate-limits
+ * A generic cell rate algorithm, which keeps one time per key: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
+ * Of the libraries for it, one keeps a timer per key and the other is a third as large as the whole gateway.
  */
 import { ApiError } from "../errors.ts";
 import type { Clock } from "../types.ts";
 
 export interface RateLimit {
-  /** Counts a request. Returns the headers that tell what is left, or throws ApiError rate_limit_exceeded with them. */
+  /** Counts a request. Returns headers that say what is left, or throws ApiError rate_limit_exceeded with them. */
   take(key: string): Record<string, string>;
 }
 
 const minuteMs = 60_000;
 
-/** `1m30s`, `2.5s`, `120ms`: durations as OpenAI writes them. */
+/** A duration as OpenAI writes it: `1m30s`, `2.5s`, `120ms`. */
 const duration = (ms: number): string => {
   if (ms < 1000) return `${Math.ceil(ms)}ms`;
   const minutes = Math.floor(ms / minuteMs);
@@ -21,9 +21,9 @@ const duration = (ms: number): string => {
   return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
 };
 
-export function rateLimit(requestsPerMinute: number, clock: Pick<Clock, "now">): RateLimit {
+export function createRateLimit(requestsPerMinute: number, clock: Pick<Clock, "now">): RateLimit {
   const intervalMs = minuteMs / requestsPerMinute;
-  /** For each key, when its whole allowance will be there again. There are as many as keys are configured. */
+  /** When each key may send a full minute's requests again. There are only as many as keys are configured. */
   const fullAtMs = new Map<string, number>();
 
   return {

@@ -1,7 +1,7 @@
 /** A request's body as JSON, with bounds on what is read. */
 import { ApiError } from "../errors.ts";
-import type { Lifetime } from "../util/abort.ts";
 import { isDeeperThan } from "../util/json.ts";
+import { abortable } from "../util/time.ts";
 
 const tooLarge = (maxBytes: number) =>
   new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
@@ -28,12 +28,12 @@ async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): 
   return joined(chunks, length);
 }
 
-function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
   if (declared !== null) return request.arrayBuffer();
-  return request.body === null ? Promise.resolve(new Uint8Array()) : readBounded(request.body, maxBytes);
+  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
 }
 
 /** No request that means something comes near it. */
@@ -61,10 +61,10 @@ const readingFailed = (error: unknown): ApiError => {
  * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
  * connection stay open. Throws ApiError request_too_large, request_timeout, invalid_request or client_closed_request.
  */
-export function readBody(
+export async function readBody(
   request: Request,
   maxBytes: number,
-  lifetime: Pick<Lifetime, "onAbort">,
+  signal: AbortSignal,
 ): Promise<Uint8Array | ArrayBuffer> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
@@ -73,12 +73,11 @@ export function readBody(
       "Compressed request bodies are not supported: send it without Content-Encoding.",
     );
   }
-  const reading = readBytes(request, maxBytes);
-  return new Promise((resolve, reject) => {
-    const fail = (error: unknown) => reject(readingFailed(error));
-    lifetime.onAbort = fail;
-    reading.then(resolve, fail);
-  });
+  try {
+    return await abortable(readBytes(request, maxBytes), signal);
+  } catch (error) {
+    throw readingFailed(error);
+  }
 }
 
 /** Throws ApiError request_too_large, invalid_json or invalid_request. */

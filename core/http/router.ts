@@ -1,40 +1,37 @@
-/** The one file that knows itty-router: routes, access, cross-origin rules, and every error's last stop. */
-import { IttyRouter } from "itty-router";
-import { type Inbound, toApiError } from "../chat/exchange.ts";
-import { ApiError } from "../errors.ts";
-import type { Clock, MaybePromise, RequestRecord } from "../types.ts";
-import { anyone, type Caller } from "./access.ts";
+/** Every request's way in and out: its route, access, cross-origin rules, request ids, and the last stop of errors. */
+import { type IRequest, IttyRouter } from "itty-router";
+import { ChatError } from "../chat/exchange.ts";
+import { ApiError, toApiError } from "../errors.ts";
+import type {
+  Caller,
+  ChatFacts,
+  ChatResponse,
+  Clock,
+  Dialect,
+  RequestFacts,
+  Route,
+  RoutedRequest,
+} from "../types.ts";
+import { anyone } from "./access.ts";
 import type { Cors } from "./cors.ts";
 import { type FetchContext, outliving } from "./keep-work-alive.ts";
 import type { RateLimit } from "./rate-limit.ts";
 
-/** A request that may enter, with what its route's pattern took from its path. */
-export interface RoutedRequest extends Inbound {
-  readonly caller: Caller;
-  readonly params: Readonly<Record<string, string>>;
-  /** 200 with a JSON body. */
-  json(body: unknown): Response;
-}
+type EncodeError = Dialect["encodeError"];
 
-export interface Route {
-  readonly method: "GET" | "POST" | "DELETE";
-  /** Without `/v1`: every route is served with and without it. `:name+` takes the rest of the path. */
-  readonly path: `/${string}`;
-  /** Needs no API key. */
-  readonly isPublic?: boolean;
-  /** Counts against the rate limit. */
-  readonly isLimited?: boolean;
-  readonly handle: (routed: RoutedRequest) => MaybePromise<Response>;
-}
+/** A route, and how its failures look; by default as `RouterOptions.encodeError` has it. */
+export type RouteWithErrors = Route & { readonly encodeError?: EncodeError };
 
 export interface RouterOptions {
-  readonly routes: readonly Route[];
+  readonly routes: readonly RouteWithErrors[];
+  /** The body of a failure where no route says how it looks. */
+  readonly encodeError: EncodeError;
   readonly authorize: (headers: Headers) => Caller;
   readonly cors: Cors;
   readonly rateLimit?: RateLimit | undefined;
   readonly clock: Pick<Clock, "now">;
   /** Called once for each request, when its answer is over. */
-  readonly onRequest: (record: RequestRecord, error: unknown) => void;
+  readonly onRequest: (facts: RequestFacts, error: unknown) => void;
 }
 
 /** For every answer. */
@@ -48,28 +45,17 @@ const jsonHeaders = { "content-type": "application/json; charset=utf-8", "cache-
 
 const saneRequestId = /^[\w.:-]{1,128}$/;
 
-let lastUrl = "";
-let lastPath = "";
-
-/** `//v1//models/` → `/models`: base URLs are typed by hand. Nearly all requests have the URL of the one before. */
-const normalizedPath = (url: string): string => {
-  if (url !== lastUrl) {
-    lastPath = normalize(url);
-    lastUrl = url;
-  }
-  return lastPath;
+const requestIdOf = ({ headers }: Request): string => {
+  const given = headers.get("x-request-id");
+  return given !== null && saneRequestId.test(given) ? given : crypto.randomUUID();
 };
 
-const normalize = (url: string): string => {
+/** `//v1//models/` → `/models`: base URLs are typed by hand. */
+const normalizedPath = (url: string): string => {
   // An HTTP/1.0 request without Host has nothing before its path.
-  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2);
-  const end = url.slice(start).search(/[?#]/);
-  const path = start < 0 ? "/" : url.slice(start, end < 0 ? undefined : start + end);
-  const clean = path.includes("//") ? path.replace(/\/{2,}/g, "/") : path;
-  const withoutVersion = clean === "/v1" || clean.startsWith("/v1/") ? clean.slice(3) : clean;
-  return withoutVersion.length > 1 && withoutVersion.endsWith("/")
-    ? withoutVersion.slice(0, -1)
-    : withoutVersion || "/";
+  const { pathname } = new URL(url, "http://localhost");
+  const path = pathname.replace(/\/{2,}/g, "/").replace(/^(\/v1)+(?=\/|$)/, "");
+  return path.replace(/(?<=.)\/$/, "") || "/";
 };
 
 /** A HEAD request's answer: servers would say of an empty body that it has no length at all. */
@@ -79,115 +65,82 @@ const withoutBody = async (response: Response): Promise<Response> => {
   return bodiless;
 };
 
-/** A record with all the fields that it will ever have, which costs less than to add them one by one. */
-const newRecord = (requestId: string, method: string): RequestRecord => ({
-  requestId,
-  method,
-  route: "none",
-  key: undefined,
-  model: undefined,
-  provider: undefined,
-  stream: undefined,
-  status: 0,
-  code: undefined,
-  firstPartMs: undefined,
-  ms: 0,
-  upstreamMs: undefined,
-  attempts: undefined,
-  charsIn: undefined,
-  charsOut: undefined,
-  droppedMessages: undefined,
-  session: undefined,
-  storeMs: undefined,
-  replayed: undefined,
-  fallbackFrom: undefined,
-});
-
-const noParams: RoutedRequest["params"] = {};
-
-/**
- * A request on its way through the gateway. A class, as is all that is made for every request: its methods are there
- * already, where each closure would be made anew.
- */
-class Entering implements RoutedRequest {
+/** A request on its way through the gateway. */
+class Visit implements RoutedRequest {
   readonly request: Request;
-  readonly record: RequestRecord;
+  readonly requestId: string;
   caller = anyone;
-  params = noParams;
+  /** The name of the API key, once it is known. */
+  key: string | undefined;
+  params: RoutedRequest["params"] = {};
+  route: RouteWithErrors | undefined;
+  status = 0;
   /** Further headers of the answer, whatever it will be. */
-  answerHeaders: Readonly<Record<string, string>> | undefined;
-  /** Whether the answer goes on after the response has been returned. */
-  isDeferred = false;
-  readonly #startedMs: number;
+  answerHeaders: Readonly<Record<string, string>> = {};
   readonly #commonHeaders: Headers;
-  readonly #options: Pick<RouterOptions, "clock" | "onRequest">;
-  readonly #outlived: (clientHasLeft: boolean) => void;
 
-  constructor(
-    request: Request,
-    commonHeaders: Headers,
-    options: Pick<RouterOptions, "clock" | "onRequest">,
-    outlived: (clientHasLeft: boolean) => void,
-  ) {
-    const givenId = request.headers.get("x-request-id");
-    const requestId = givenId !== null && saneRequestId.test(givenId) ? givenId : crypto.randomUUID();
+  constructor(request: Request, commonHeaders: Headers) {
     this.request = request;
-    this.record = newRecord(requestId, request.method);
-    this.#startedMs = options.clock.now();
+    this.requestId = requestIdOf(request);
     this.#commonHeaders = commonHeaders;
-    this.#options = options;
-    this.#outlived = outlived;
   }
 
   respond(
     status: number,
     body: string | ReadableStream<Uint8Array> | null,
-    further?: Readonly<Record<string, string>>,
+    further: Readonly<Record<string, string>> = {},
   ): Response {
-    this.record.status = status;
+    this.status = status;
     const response = new Response(body, { status, headers: this.#commonHeaders });
-    const { headers } = response;
-    headers.set("x-request-id", this.record.requestId);
-    for (const name in this.answerHeaders) headers.set(name, this.answerHeaders[name] as string);
-    for (const name in further) headers.set(name, further[name] as string);
+    const headers = { "x-request-id": this.requestId, ...this.answerHeaders, ...further };
+    for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
     return response;
   }
 
   json(body: unknown): Response {
     return this.respond(200, JSON.stringify(body));
   }
-
-  defer(): void {
-    this.isDeferred = true;
-  }
-
-  finish(error?: unknown): void {
-    const { record } = this;
-    record.ms = this.#options.clock.now() - this.#startedMs;
-    if (error !== undefined) record.code = toApiError(error).code;
-    this.#outlived(record.code === "client_closed_request");
-    this.#options.onRequest(record, error);
-  }
 }
 
-type RouteWithPattern = Route & { readonly pattern: RegExp };
-
-/** itty-router makes the patterns. Its own `fetch` would parse the URL anew, and wait after each step. */
-const withPatterns = (routes: readonly Route[]): readonly RouteWithPattern[] => {
-  const { routes: compiled, all } = IttyRouter();
-  for (const { path } of routes) all(path);
-  return routes.map((route, index) => ({ ...route, pattern: compiled[index]?.[1] as RegExp }));
+type Answered = Omit<ChatResponse, "finished"> & {
+  readonly finished: Promise<{ readonly facts: ChatFacts; readonly error?: unknown }>;
 };
 
+const isChatResponse = (answer: Response | ChatResponse): answer is ChatResponse => "finished" in answer;
+
+/** Routes requests. HEAD is answered as GET is, an unknown path with the list of routes, a wrong method with Allow. */
 export function createRouter(
   options: RouterOptions,
 ): (request: Request, context?: FetchContext) => Promise<Response> {
-  const { routes, authorize, cors, rateLimit } = options;
-  const publicPaths = new Set<string>(routes.filter(({ isPublic }) => isPublic).map(({ path }) => path));
-  const known = withPatterns(routes);
+  const { routes, encodeError, authorize, cors, rateLimit, clock, onRequest } = options;
 
-  const refuse = (method: string, path: string): never => {
-    const allowed: string[] = known.filter(({ pattern }) => pattern.test(path)).map((route) => route.method);
+  const serve = async (visit: Visit, route: RouteWithErrors): Promise<Response | ChatResponse> => {
+    visit.route = route;
+    if (!route.isPublic) visit.caller = authorize(visit.request.headers);
+    visit.key = visit.caller.name;
+    if (route.isLimited && rateLimit) visit.answerHeaders = rateLimit.take(visit.caller.key);
+    return route.handle(visit);
+  };
+
+  const router = IttyRouter<IRequest, [Visit]>();
+  /** The methods of each path, for the answer to another one. */
+  const methods = IttyRouter<IRequest, [string[]]>();
+  for (const route of routes) {
+    router[route.method === "GET" ? "get" : route.method === "POST" ? "post" : "delete"](
+      route.path,
+      ({ params }, visit) => {
+        visit.params = params;
+        return serve(visit, route);
+      },
+    );
+    methods.all(route.path, (_, allowed) => {
+      allowed.push(route.method);
+    });
+  }
+
+  const refuse = async (method: string, url: string): Promise<never> => {
+    const allowed: string[] = [];
+    await methods.fetch({ method, url }, allowed);
     if (allowed.includes("GET")) allowed.push("HEAD");
     if (allowed.length > 0) {
       const allow = allowed.join(", ");
@@ -195,52 +148,74 @@ export function createRouter(
         headers: { allow },
       });
     }
-    const there = routes
-      .map((route) => `${route.method} ${route.path.replace(/:(\w+)\+?/, "{$1}")}`)
-      .join(", ");
-    throw new ApiError("not_found", `There is no such route. There are, each also under /v1: ${there}.`);
+    const known = routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)\+?/, "{$1}")}`);
+    throw new ApiError(
+      "not_found",
+      `There is no such route. There are, each also under /v1: ${known.join(", ")}.`,
+    );
   };
 
-  /** Lets in who may enter, and hands over to the route. */
-  const enter = (entering: Entering, path: string): MaybePromise<Response> => {
-    const { request, record } = entering;
-    if (request.method === "OPTIONS") {
-      return entering.respond(204, null, cors.preflightHeaders(request.headers));
-    }
-    if (!publicPaths.has(path)) entering.caller = authorize(request.headers);
-    record.key = entering.caller.name;
+  const dispatch = async (visit: Visit): Promise<Response | ChatResponse> => {
+    const { request } = visit;
+    if (request.method === "OPTIONS") return visit.respond(204, null, cors.preflightHeaders(request.headers));
+    const url = `http://localhost${normalizedPath(request.url)}`;
     const method = request.method === "HEAD" ? "GET" : request.method;
-    for (const route of known) {
-      if (route.method !== method || !route.pattern.test(path)) continue;
-      record.route = route.path;
-      if (route.path.includes(":")) entering.params = route.pattern.exec(path)?.groups ?? noParams;
-      if (route.isLimited && rateLimit) entering.answerHeaders = rateLimit.take(entering.caller.key);
-      return route.handle(entering);
-    }
-    return refuse(method, path);
+    const answer = await router.fetch({ method, url }, visit);
+    if (answer !== undefined) return answer;
+    visit.key = authorize(request.headers).name;
+    return refuse(request.method, url);
   };
 
-  const outlive = outliving();
+  const fail = (visit: Visit, thrown: unknown): Answered => {
+    const error = thrown instanceof ChatError ? thrown.cause : thrown;
+    const facts = thrown instanceof ChatError ? thrown.facts : {};
+    const shown = toApiError(error);
+    const { body, headers } = (visit.route?.encodeError ?? encodeError)(shown);
+    const response = visit.respond(shown.status, JSON.stringify(body), { ...shown.toHeaders(), ...headers });
+    return { response, finished: Promise.resolve({ facts, error }) };
+  };
+
+  const answer = async (visit: Visit): Promise<Answered> => {
+    try {
+      const answered = await dispatch(visit);
+      if (isChatResponse(answered)) return answered;
+      return { response: answered, finished: Promise.resolve({ facts: {} }) };
+    } catch (thrown) {
+      return fail(visit, thrown);
+    }
+  };
+
   const headersFor = (givenOrigin: string | null): Headers =>
     new Headers({ ...securityHeaders, ...jsonHeaders, ...cors.headersFor(givenOrigin) });
-  // Most answers begin with the same headers, which the runtime copies in one go.
+  // Nearly all requests come from no page.
   const headersWithoutOrigin = headersFor(null);
+  const outlive = outliving();
 
   return async (request, context) => {
-    const givenOrigin = request.headers.get("origin");
-    const commonHeaders = givenOrigin === null ? headersWithoutOrigin : headersFor(givenOrigin);
-    const entering = new Entering(request, commonHeaders, options, outlive(context));
+    const startedMs = clock.now();
+    const outlived = outlive(context);
+    const origin = request.headers.get("origin");
+    const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin));
+    const { response, finished } = await answer(visit);
 
-    let response: Response;
-    let failure: unknown;
-    try {
-      response = await enter(entering, normalizedPath(request.url));
-    } catch (error) {
-      failure = error;
-      const shown = toApiError(error);
-      response = entering.respond(shown.status, JSON.stringify(shown.toBody()), shown.toHeaders());
-    }
-    if (!entering.isDeferred) entering.finish(failure);
+    void finished.then(({ facts, error }) => {
+      const code = error === undefined ? undefined : toApiError(error).code;
+      const { requestId, key, status, route } = visit;
+      outlived(code === "client_closed_request");
+      onRequest(
+        {
+          requestId,
+          method: request.method,
+          route: route?.path ?? "none",
+          key,
+          status,
+          code,
+          ms: clock.now() - startedMs,
+          ...facts,
+        },
+        error,
+      );
+    });
     return request.method === "HEAD" ? withoutBody(response) : response;
   };
 }

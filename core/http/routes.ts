@@ -1,24 +1,19 @@
-/** Every route but itty-router's part in it: what there is to see, and one route for each dialect. */
-
-import type { Inbound } from "../chat/exchange.ts";
+/** The gateway's own routes; those of chats are their dialects'. */
 import type { Access } from "../config/config.ts";
 import type { Conversations, RememberedConversation } from "../conversations/conversations.ts";
 import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError } from "../errors.ts";
 import type { Gauge, Metrics } from "../operations/metrics.ts";
 import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts";
-import type { Upstream, Upstreams } from "../routing/upstreams.ts";
-import type { Dialect, Logger, SessionStore } from "../types.ts";
-import type { Route, RoutedRequest } from "./router.ts";
+import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
+import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
 
 export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
-  readonly dialects: readonly Dialect[];
-  readonly exchange: (inbound: Inbound, dialect: Dialect) => Promise<Response>;
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
   readonly store: SessionStore;
-  readonly conversations: Conversations;
+  readonly conversations: Conversations<UpstreamAnswer>;
   readonly access: Access;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -31,31 +26,36 @@ const encodeModel = ({ id, provider, model }: ListedModel) => ({
   owned_by: provider.name,
 });
 
-const encodeUpstream = ({ provider, slots, breakers, lastSuccessMs }: Upstream) => ({
+const encodeUpstream = ({ provider, concurrency, breakers, lastSuccessMs }: ProviderState) => ({
   name: provider.name,
   circuits: Object.fromEntries([...breakers].map(([model, { state }]) => [model, state])),
   lastSuccess: lastSuccessMs === undefined ? null : new Date(lastSuccessMs).toISOString(),
-  ...(slots && { running: slots.running, waiting: slots.waiting }),
+  ...(concurrency && { running: concurrency.running, waiting: concurrency.waiting }),
 });
 
 const gauges = (upstreams: Upstreams): Gauge[] =>
-  upstreams.known.flatMap(({ provider, slots, breakers }) => {
+  upstreams.known.flatMap(({ provider, concurrency, breakers }) => {
     const circuits = [...breakers].map(([model, { state }]) => ({
       name: "kimi_circuit_open",
       help: "1 while the upstream is left alone for this model.",
       labels: { provider: provider.name, model },
       value: state === "closed" ? 0 : 1,
     }));
-    if (slots === undefined) return circuits;
+    if (concurrency === undefined) return circuits;
     const labels = { provider: provider.name };
     return [
       ...circuits,
-      { name: "kimi_upstream_running", help: "Calls at the upstream now.", labels, value: slots.running },
+      {
+        name: "kimi_upstream_running",
+        help: "Calls at the upstream now.",
+        labels,
+        value: concurrency.running,
+      },
       {
         name: "kimi_upstream_waiting",
-        help: "Requests that wait for a place.",
+        help: "Requests that wait for a slot.",
         labels,
-        value: slots.waiting,
+        value: concurrency.waiting,
       },
     ];
   });
@@ -99,7 +99,7 @@ const toSeconds = (ms: number | undefined): number | null =>
   ms === undefined ? null : Math.floor(ms / 1000);
 
 export function gatewayRoutes(options: RoutesOptions): Route[] {
-  const { app, dialects, exchange, models, upstreams, store, conversations, metrics, log } = options;
+  const { app, models, upstreams, store, conversations, metrics, log } = options;
   const sessions = { store: store.name, shared: store.shared };
 
   const requireOwner = () => {
@@ -178,13 +178,5 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         return routed.respond(204, null);
       },
     },
-    ...dialects.map(
-      (dialect): Route => ({
-        method: "POST",
-        path: dialect.path,
-        isLimited: true,
-        handle: (routed) => exchange(routed, dialect),
-      }),
-    ),
   ];
 }

@@ -16,7 +16,7 @@ const prettyValue = (value: LogFields[string]): string =>
     ? JSON.stringify(value).replace(/\p{Cc}/gu, "\ufffd")
     : String(value);
 
-/** What a person at a terminal reads instead of a line of JSON. */
+/** A line of JSON in a shorter form, for people at a terminal. */
 export function prettyLine(line: string): string {
   const { time, level, event, ...fields } = JSON.parse(line);
   const facts = Object.entries(fields as LogFields);
@@ -24,7 +24,7 @@ export function prettyLine(line: string): string {
   return `${time.slice(11, 23)} ${level.padEnd(5)} ${event} ${text}`;
 }
 
-/** A logger that drops what is below `level`. */
+/** A logger that writes events of `level` and above. */
 export function createLogger({ level, write, clock }: LoggerOptions): Logger {
   const at = (name: "debug" | "info" | "warn" | "error") =>
     ranks[name] < ranks[level]

@@ -1,9 +1,9 @@
-/** Leaves an upstream alone while it is known to fail: https://martinfowler.com/bliki/CircuitBreaker.html */
+/** Stops calling an upstream while it is known to fail: https://martinfowler.com/bliki/CircuitBreaker.html */
 import { ApiError, type ErrorCode } from "../errors.ts";
 import type { Clock } from "../types.ts";
 
 export interface CircuitBreaker {
-  /** Asks to call. Throws the reason why not, with the time to wait. */
+  /** Lets a call go out. While the circuit is open, throws the failure that opened it, with the time to wait. */
   admit(): Admission;
   readonly state: "closed" | "open" | "half-open";
 }
@@ -12,13 +12,13 @@ export interface CircuitBreaker {
 export interface Admission {
   succeeded(): void;
   failed(error: unknown): void;
-  /** It says nothing of the upstream: the client left, or nothing was sent. */
+  /** The call says nothing about the upstream: the client left, or nothing was sent. */
   abandoned(): void;
 }
 
 export interface CircuitBreakerOptions {
   readonly clock: Pick<Clock, "now">;
-  /** Whether the upstream's rate limit is one for all clients of the gateway, so that a 429 speaks for all. */
+  /** Whether all clients of the gateway share the upstream's rate limit, so that one 429 holds for all of them. */
   readonly sharesRateLimit: boolean;
 }
 
@@ -32,7 +32,7 @@ const outages: ReadonlySet<ErrorCode> = new Set([
   "upstream_timeout",
 ]);
 
-export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions): CircuitBreaker {
+export function createCircuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions): CircuitBreaker {
   let failuresInRow = 0;
   let pauses = 0;
   let reason: ApiError | undefined;
@@ -51,7 +51,7 @@ export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions
     reason = undefined;
   };
 
-  /** Whether one such failure is enough. */
+  /** Whether one such failure is enough to open the circuit. */
   const opensAtOnce = (error: ApiError): boolean =>
     error.code === "upstream_challenge" ||
     (error.code === "upstream_rate_limited" && sharesRateLimit && error.retryAfterMs !== undefined);
@@ -74,7 +74,7 @@ export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions
           failuresInRow++;
           if (isProbe || (failuresInRow >= failuresToOpen && reason === undefined)) open(error);
         } else if (isProbe || reason === undefined) {
-          // It answered, if only to refuse this client's text.
+          // The upstream answered, if only to refuse this client's text.
           close();
         }
       },
@@ -91,13 +91,8 @@ export function circuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions
       const waitMs = openUntilMs - clock.now();
       if (waitMs > 0 || isProbing) {
         const retryAfterMs = Math.max(waitMs, 1000);
-        throw new ApiError(
-          reason.code,
-          `${reason.message} (Not tried again for ${Math.ceil(retryAfterMs / 1000)} s.)`,
-          {
-            retryAfterMs,
-          },
-        );
+        const pause = `(The gateway does not call this upstream for another ${Math.ceil(retryAfterMs / 1000)} s.)`;
+        throw new ApiError(reason.code, `${reason.message} ${pause}`, { retryAfterMs });
       }
       isProbing = true;
       return probe;

@@ -1,64 +1,76 @@
-/** How many calls go to an upstream at once, and who waits for a place. */
+/** How many calls go to an upstream at once, and which wait for a slot. */
 import { ApiError } from "../errors.ts";
 
-export interface Slots {
-  /** Takes a place, waiting for one in the order of arrival; undefined where there is one at once. Throws ApiError overloaded, or the signal's reason. */
-  enter(signal: AbortSignal): Promise<void> | undefined;
-  /** Gives the place back. */
-  leave(): void;
-  /** Calls that have a place. */
+/** A place among the calls that run. */
+export interface Slot {
+  /** Gives the slot to the next call in line. Called again, it does nothing. */
+  release(): void;
+}
+
+export interface ConcurrencyLimit {
+  /**
+   * Resolves to a slot, in the order of arrival. Rejects with ApiError overloaded where too many wait already, and with
+   * the signal's reason when that aborts first.
+   */
+  acquire(signal: AbortSignal): Promise<Slot>;
+  /** Calls that have a slot. */
   readonly running: number;
   /** Calls that wait for one. */
   readonly waiting: number;
 }
 
-interface Waiter {
-  readonly start: () => void;
-}
-
-/** Tells a refused client when a place may be free again. */
+/** After how long a refused client should try again. */
 const retryAfterMs = 5000;
 
-/** `limit` calls at once; behind them at most `queueLimit` that wait. */
-export function slots(limit: number, queueLimit: number): Slots {
+/** Lets `limit` calls run at once and at most `queueLimit` more wait. */
+export function createConcurrencyLimit(limit: number, queueLimit: number): ConcurrencyLimit {
   let running = 0;
-  // Insertion order is the order of arrival, and one who leaves is found at once.
-  const queue = new Set<Waiter>();
+  /** Each takes over a slot. Insertion order is the order of arrival, and a call that gives up is found at once. */
+  const queue = new Set<() => void>();
+
+  const createSlot = (): Slot => {
+    let isHeld = true;
+    return {
+      release() {
+        if (!isHeld) return;
+        isHeld = false;
+        const [takeOver] = queue;
+        if (takeOver === undefined) running--;
+        else takeOver();
+      },
+    };
+  };
+
+  const waitInLine = (signal: AbortSignal): Promise<Slot> =>
+    new Promise((resolve, reject) => {
+      const leaveLine = () => {
+        queue.delete(takeOver);
+        signal.removeEventListener("abort", giveUp);
+      };
+      const takeOver = () => {
+        leaveLine();
+        resolve(createSlot());
+      };
+      const giveUp = () => {
+        leaveLine();
+        reject(signal.reason);
+      };
+      queue.add(takeOver);
+      signal.addEventListener("abort", giveUp);
+    });
 
   return {
-    enter(signal) {
+    async acquire(signal) {
+      signal.throwIfAborted();
       if (running < limit) {
         running++;
-        return undefined;
+        return createSlot();
       }
       if (queue.size >= queueLimit) {
-        throw new ApiError("overloaded", "Too many requests are waiting for the upstream.", { retryAfterMs });
+        const message = `Too many requests wait for the upstream. Try again in ${retryAfterMs / 1000} s.`;
+        throw new ApiError("overloaded", message, { retryAfterMs });
       }
-      return new Promise((resolve, reject) => {
-        const giveUp = () => {
-          queue.delete(waiter);
-          reject(signal.reason);
-        };
-        const waiter: Waiter = {
-          start() {
-            signal.removeEventListener("abort", giveUp);
-            resolve();
-          },
-        };
-        if (signal.aborted) return giveUp();
-        signal.addEventListener("abort", giveUp, { once: true });
-        queue.add(waiter);
-      });
-    },
-    leave() {
-      const [next] = queue;
-      if (next === undefined) {
-        running--;
-        return;
-      }
-      // The place goes on to the next in line and is never free in between.
-      queue.delete(next);
-      next.start();
+      return waitInLine(signal);
     },
     get running() {
       return running;

@@ -1,5 +1,5 @@
 /** Asks providers: with a bound on calls at once, a circuit breaker, and the next in line where one fails early. */
-
+import { LRUCache } from "lru-cache";
 import type { Transcript } from "../conversations/transcript.ts";
 import { ApiError, type ErrorCode, errorTable } from "../errors.ts";
 import type {
@@ -8,17 +8,16 @@ import type {
   ChatRequest,
   Clock,
   ConversationRef,
-  Logger,
   Model,
   Provider,
+  ProviderAnswer,
   ProviderContext,
-  StreamParts,
-  Trace,
+  UpstreamEvent,
 } from "../types.ts";
-import { abortable } from "../util/abort.ts";
-import { type Admission, type CircuitBreaker, circuitBreaker } from "./circuit-breaker.ts";
-import { type Slots, slots } from "./concurrency-limit.ts";
-import type { FindRoute, FoundModel, ModelRoute } from "./model-directory.ts";
+import { abortable, abortableValues, createDeadline, type Deadline } from "../util/time.ts";
+import { type Admission, type CircuitBreaker, createCircuitBreaker } from "./circuit-breaker.ts";
+import { type ConcurrencyLimit, createConcurrencyLimit, type Slot } from "./concurrency-limit.ts";
+import type { FoundModel, ModelRoute } from "./model-directory.ts";
 
 export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
@@ -26,184 +25,102 @@ export interface UpstreamsOptions {
   readonly clock: Clock;
 }
 
-export type RequestContext = Omit<ProviderContext, "upstreamDone">;
-
-/** Who answers, once that is known. */
-export interface Served {
-  readonly route: ModelRoute;
-  /** Those that failed before. */
-  readonly failed: readonly ModelRoute[];
-}
-
-/** Who asks, and wants to know how it goes. */
-export interface Asker {
-  /** Called for each provider that is asked: what it is told, and how many remembered messages it is not. */
-  onAsked(told: readonly ChatMessage[], untold: number): void;
-  /** Called once, before the first part. */
-  onServed(served: Served): void;
-}
-
+/** A request, and where it may go. */
 export interface Question {
+  readonly found: FoundModel;
   readonly prompt: ChatPrompt;
-  /** What the model may be told: the prompt's messages, and what is remembered of earlier ones. */
+  /** What the model may read: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
-  readonly found: FoundModel;
-  readonly context: RequestContext;
-  /** Milliseconds since the epoch; what is left until then is shared evenly between those still to be asked. */
+  /** Milliseconds since the epoch; what is left until then is shared evenly between those that may still be asked. */
   readonly deadlineMs: number;
-  readonly asker: Asker;
 }
 
-export interface Upstream {
+/** An answer that has begun, and how it came to that. */
+export interface UpstreamAnswer {
+  readonly route: ModelRoute;
+  /** The routes that failed before. */
+  readonly failed: readonly ModelRoute[];
+  /** The messages that the provider got. */
+  readonly messages: readonly ChatMessage[];
+  /** Messages of the transcript that the model did not get to read. */
+  readonly droppedMessages: number;
+  /** Of these, the ones among `messages` that the provider left out. */
+  readonly droppedByProvider: number;
+  /** Calls made to upstreams, those of the failed routes among them. */
+  readonly attempts: number;
+  /** Milliseconds spent waiting for upstreams. */
+  readonly upstreamMs: number;
+  /** Whether the upstream has sent everything already. */
+  readonly isComplete: boolean;
+  /** The events that arrived first; empty if there are none. */
+  readonly first: readonly UpstreamEvent[];
+  /** Those after them. */
+  readonly rest: AsyncIterable<readonly UpstreamEvent[]>;
+  /** Ends the upstream call, if it still runs. */
+  close(): void;
+}
+
+/** No upstream has begun to answer. */
+export class AskError extends Error {
+  override readonly name = "AskError";
+  readonly attempts: number;
+  readonly upstreamMs: number;
+
+  /** `cause` is the failure that the client sees. */
+  constructor(cause: unknown, attempts: number, upstreamMs: number) {
+    super("No upstream has begun to answer.", { cause });
+    this.attempts = attempts;
+    this.upstreamMs = upstreamMs;
+  }
+}
+
+export interface ProviderState {
   readonly provider: Provider;
-  readonly slots: Slots | undefined;
+  readonly concurrency: ConcurrencyLimit | undefined;
   /** By model id. */
-  readonly breakers: ReadonlyMap<string, CircuitBreaker>;
-  /** When it last gave a first part, in milliseconds since the epoch. */
+  readonly breakers: Iterable<[string, CircuitBreaker]>;
+  /** When it last began to answer, in milliseconds since the epoch. */
   readonly lastSuccessMs: number | undefined;
 }
 
 export interface Upstreams {
-  /** The parts of the first answer that begins. Throws the error of the last one that was not the client's fault. */
-  ask(question: Question): AsyncIterable<StreamParts>;
-  /** What has been asked so far, for those who watch. */
-  readonly known: readonly Upstream[];
+  /** The first answer that begins. Throws AskError with the error of the last route that was not the client's fault. */
+  ask(question: Question, context: ProviderContext): Promise<UpstreamAnswer>;
+  /** The state of each provider that was asked so far. */
+  readonly known: readonly ProviderState[];
 }
 
-/** Calls that may wait for a place, for each place that there is. */
+/** Calls that may wait for a slot, for each slot that there is. */
 const queuePerSlot = 8;
 
 /** Models whose circuits are watched at each upstream: clients may ask for names that no list has. */
 const maxBreakers = 1000;
 
-const isMendable = (code: ErrorCode): boolean => "mendable" in errorTable[code];
+const mayMend = (code: ErrorCode): boolean => errorTable[code].fallback === true;
 
-type PartIterator = AsyncIterator<StreamParts, unknown>;
-type FirstParts = IteratorResult<StreamParts, unknown>;
+const hasLeft = (error: unknown): boolean =>
+  error instanceof ApiError && error.code === "client_closed_request";
 
-interface State {
-  readonly provider: Provider;
-  readonly slots: Slots | undefined;
-  readonly breakers: Map<string, CircuitBreaker>;
-  lastSuccessMs: number | undefined;
-}
-
-/** A call to a provider. */
-class Attempt implements ProviderContext {
-  readonly signal: AbortSignal;
-  readonly requestId: string;
-  readonly log: Logger;
-  readonly trace: Trace;
-  /** Its first parts. Whoever stops waiting for them calls `close`. */
-  readonly first: Promise<FirstParts>;
-  readonly #request: ChatRequest;
-  readonly #state: State;
-  readonly #admission: Admission | undefined;
-  readonly #clock: Pick<Clock, "now">;
-  readonly #route: ModelRoute;
-  /** Told when the answer begins. */
-  readonly #asker: Pick<Asker, "onServed"> | undefined;
-  #hasPlace = false;
-  #isBeginning = true;
-  #parts: PartIterator | undefined;
-
-  constructor(
-    route: ModelRoute,
-    request: ChatRequest,
-    { signal, requestId, log, trace }: RequestContext,
-    state: State,
-    admission: Admission | undefined,
-    clock: Pick<Clock, "now">,
-    asker: Pick<Asker, "onServed"> | undefined,
-  ) {
-    this.signal = signal;
-    this.requestId = requestId;
-    this.log = log;
-    this.trace = trace;
-    this.#request = request;
-    this.#state = state;
-    this.#admission = admission;
-    this.#clock = clock;
-    this.#route = route;
-    this.#asker = asker;
-    this.first = this.#begin();
-  }
-
-  /** What comes after the first parts. */
-  next(): Promise<FirstParts> {
-    return (this.#parts as PartIterator).next();
-  }
-
-  /** A function of its own, as providers take their context apart. */
-  readonly upstreamDone = (): void => {
-    // One that was given up may not notice: what it says is no longer about the answer.
-    if (!this.signal.aborted) this.trace.upstreamDone = true;
-    this.#leavePlace();
-  };
-
-  /** Releases the provider; before the first parts `reason` tells why. */
-  close(reason?: unknown): void {
-    this.#leavePlace();
-    this.#parts?.return?.().then(undefined, ignore);
-    if (!this.#isBeginning) return;
-    this.#isBeginning = false;
-    const isClient = reason instanceof ApiError && reason.code === "client_closed_request";
-    if (this.#parts === undefined || isClient) this.#admission?.abandoned();
-    else this.#admission?.failed(reason);
-  }
-
-  #begin(): Promise<FirstParts> {
-    try {
-      const place = this.#state.slots?.enter(this.signal);
-      const first = place === undefined ? this.#start() : place.then(() => this.#start());
-      return first.then(
-        (parts) => this.#begun(parts),
-        (error) => this.#failed(error),
-      );
-    } catch (error) {
-      return this.#failed(error);
-    }
-  }
-
-  #start(): Promise<FirstParts> {
-    this.#hasPlace = this.#state.slots !== undefined;
-    if (!this.#isBeginning) {
-      this.#leavePlace();
-      throw this.signal.reason;
-    }
-    this.#parts = this.#state.provider.stream(this.#request, this)[Symbol.asyncIterator]();
-    return this.#parts.next();
-  }
-
-  #begun(first: FirstParts): FirstParts {
-    if (!this.#isBeginning) return first;
-    this.#isBeginning = false;
-    this.#state.lastSuccessMs = this.#clock.now();
-    this.#admission?.succeeded();
-    this.#asker?.onServed({ route: this.#route, failed: [] });
-    return first;
-  }
-
-  #failed(error: unknown): never {
-    this.close(error);
-    throw error;
-  }
-
-  #leavePlace(): void {
-    if (this.#hasPlace) this.#state.slots?.leave();
-    this.#hasPlace = false;
+/** Reads an answer while the request lives, and gives the slot back when it is over. */
+async function* readEvents(
+  { events, isComplete }: ProviderAnswer,
+  signal: AbortSignal,
+  slot: Slot | undefined,
+): AsyncGenerator<readonly UpstreamEvent[], undefined> {
+  try {
+    if (isComplete) slot?.release();
+    yield* abortableValues(events, signal);
+  } finally {
+    slot?.release();
   }
 }
 
-const ignore = () => {};
-
-const ended: Promise<IteratorResult<StreamParts, unknown>> = Promise.resolve({
-  done: true,
-  value: undefined,
-});
-
-export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
+export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
+  interface State extends ProviderState {
+    readonly breakers: LRUCache<string, CircuitBreaker>;
+    lastSuccessMs: number | undefined;
+  }
   const known = new Map<Provider, State>();
 
   const stateOf = (provider: Provider): State => {
@@ -212,8 +129,8 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
       const { maxConcurrency: limit = 0 } = provider;
       state = {
         provider,
-        slots: limit > 0 ? slots(limit, limit * queuePerSlot) : undefined,
-        breakers: new Map(),
+        concurrency: limit > 0 ? createConcurrencyLimit(limit, limit * queuePerSlot) : undefined,
+        breakers: new LRUCache({ max: maxBreakers }),
         lastSuccessMs: undefined,
       };
       known.set(provider, state);
@@ -225,141 +142,131 @@ export function upstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): 
     if (!breaks) return undefined;
     let breaker = breakers.get(model.id);
     if (breaker === undefined) {
-      const [oldest = ""] = breakers.keys();
-      if (breakers.size >= maxBreakers) breakers.delete(oldest);
-      breaker = circuitBreaker({ clock, sharesRateLimit: provider.sharesRateLimit === true });
+      breaker = createCircuitBreaker({ clock, sharesRateLimit: provider.sharesRateLimit === true });
       breakers.set(model.id, breaker);
     }
     return breaker.admit();
   };
 
-  const attempt = (
-    route: ModelRoute,
-    { prompt, transcript, conversation, asker }: Question,
-    context: RequestContext,
-    hasFallbacks: boolean,
-  ): Attempt => {
-    const { provider, model } = route;
-    const messages = transcript.messages(provider.maxRemembered);
-    asker.onAsked(messages, transcript.length - messages.length);
-    const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
-    provider.check?.(request);
-    const state = stateOf(provider);
-    // With fallbacks whoever tries them tells, as they know who failed before.
-    const toTell = hasFallbacks ? undefined : asker;
-    return new Attempt(route, request, context, state, admit(state, model), clock, toTell);
-  };
+  /** A share of the request's time. */
+  const createShare = (parent: AbortSignal, ms: number): Deadline =>
+    createDeadline(ms, {
+      clock,
+      parent,
+      reason: () =>
+        new ApiError("upstream_timeout", `The upstream did not answer within ${Math.round(ms / 1000)} s.`),
+    });
 
-  /** Asks one after the other, until one begins to answer. */
-  const begin = async (question: Question): Promise<Attempt> => {
-    const { context, deadlineMs, asker } = question;
-    const { route: first, fallbacks } = question.found;
-    const { requestId, log, trace } = context;
-    const failed: ModelRoute[] = [];
-    let failure: unknown;
-    for (let turn = 0; turn <= fallbacks.length; turn++) {
-      const left = fallbacks.length + 1 - turn;
-      const share =
-        left > 1 ? shareOfTime(context.signal, (deadlineMs - clock.now()) / left, clock) : undefined;
-      const shared = share ? { ...context, signal: share.signal } : context;
-      let route = turn === 0 ? first : undefined;
-      let asked: Attempt | undefined;
-      try {
-        route ??= await (fallbacks[turn - 1] as FindRoute)(shared);
-        asked = attempt(route, question, shared, true);
-        await abortable(asked.first, shared.signal);
-        asker.onServed({ route, failed });
-        return asked;
-      } catch (error) {
-        asked?.close(error);
-        share?.release();
-        if (context.signal.aborted || !(error instanceof ApiError)) throw error;
-        const { code } = error;
-        if (route === undefined) {
-          log.warn("fallback_not_found", { requestId, code });
-          continue;
-        }
-        const isTheirs = isMendable(code);
-        if (turn === 0 && !(isTheirs && left > 1)) throw error;
-        log.warn("fallback", { requestId, provider: route.provider.name, model: route.model.id, code });
-        // What only a fallback can't take is no news to a client that asked for another model.
-        if (isTheirs) failure = error;
-        failed.push(route);
-        trace.droppedMessages = 0;
-        trace.upstreamDone = false;
-      } finally {
-        // Once it has begun, an answer may take all the time that there is.
-        share?.stopTimer();
-      }
+  /** Asks one provider and waits for its first events. */
+  const attempt = async (
+    state: State,
+    request: ChatRequest,
+    context: ProviderContext,
+    admission?: Admission,
+  ) => {
+    const { signal } = context;
+    let slot: Slot | undefined;
+    try {
+      slot = await state.concurrency?.acquire(signal);
+      signal.throwIfAborted();
+    } catch (error) {
+      slot?.release();
+      admission?.abandoned();
+      throw error;
     }
-    throw failure;
+    const startedMs = clock.now();
+    try {
+      const answer = await abortable(state.provider.answer(request, context), signal);
+      const rest = readEvents(answer, signal, slot);
+      const { value: first = [] } = await rest.next();
+      admission?.succeeded();
+      state.lastSuccessMs = clock.now();
+      return { answer, first, rest, upstreamMs: clock.now() - startedMs };
+    } catch (error) {
+      slot?.release();
+      if (hasLeft(error)) admission?.abandoned();
+      else admission?.failed(error);
+      throw new AskError(error, 1, clock.now() - startedMs);
+    }
   };
 
   return {
     get known() {
       return [...known.values()];
     },
-    ask: (question) => new Asking(question, attempt, begin),
+
+    async ask({ found, prompt, transcript, conversation, deadlineMs }, context) {
+      const candidates = [() => found.route, ...found.fallbacks];
+      const failed: ModelRoute[] = [];
+      let attempts = 0;
+      let upstreamMs = 0;
+      let failure: unknown;
+      for (const [index, find] of candidates.entries()) {
+        const isLast = index === candidates.length - 1;
+        const shareMs = (deadlineMs - clock.now()) / (candidates.length - index);
+        const share = isLast ? undefined : createShare(context.signal, shareMs);
+        const shared = share ? { ...context, signal: share.signal } : context;
+        let route: ModelRoute | undefined;
+        try {
+          route = await find(shared);
+          const { provider, model } = route;
+          const messages = transcript.messages(provider.maxHistoryMessages);
+          const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
+          provider.check?.(request);
+          const state = stateOf(provider);
+          const begun = await attempt(state, request, shared, admit(state, model));
+          const { answer, first, rest } = begun;
+          // Once it has begun, an answer may take all the time that there is.
+          share?.stopTimer();
+          const droppedByProvider = answer.context?.droppedMessages ?? 0;
+          return {
+            route,
+            failed,
+            messages,
+            droppedByProvider,
+            droppedMessages: transcript.length - messages.length + droppedByProvider,
+            attempts: attempts + (answer.calls ?? 1),
+            upstreamMs: upstreamMs + begun.upstreamMs,
+            isComplete: answer.isComplete === true,
+            first,
+            rest,
+            close() {
+              share?.release();
+              rest.return(undefined).then(undefined, () => {});
+            },
+          };
+        } catch (thrown) {
+          share?.release();
+          const isAsked = thrown instanceof AskError;
+          const error = isAsked ? thrown.cause : thrown;
+          if (isAsked) {
+            attempts += thrown.attempts;
+            upstreamMs += thrown.upstreamMs;
+          }
+          if (context.signal.aborted || !(error instanceof ApiError)) {
+            throw new AskError(error, attempts, upstreamMs);
+          }
+          const { requestId, log } = context;
+          const { code } = error;
+          if (route === undefined && index > 0) {
+            log.warn("fallback.not_found", { requestId, code });
+            continue;
+          }
+          const isMendable = mayMend(code);
+          // What only a fallback can't take is no news to a client that asked for another model.
+          if (index === 0 || isMendable) failure = error;
+          if (index === 0 && (!isMendable || isLast)) break;
+          if (route === undefined) continue;
+          log.warn("fallback.tried", {
+            requestId,
+            provider: route.provider.name,
+            model: route.model.id,
+            code,
+          });
+          failed.push(route);
+        }
+      }
+      throw new AskError(failure, attempts, upstreamMs);
+    },
   };
 }
-
-type Ask = (route: ModelRoute, question: Question, context: RequestContext, hasFallbacks: boolean) => Attempt;
-
-/** The parts of an answer, asked for with the first `next`. */
-class Asking implements AsyncIterableIterator<StreamParts, unknown> {
-  readonly #question: Question;
-  readonly #attempt: Ask;
-  readonly #begin: (question: Question) => Promise<Attempt>;
-  #asked: Attempt | undefined;
-  #isClosed = false;
-
-  constructor(question: Question, attempt: Ask, begin: (question: Question) => Promise<Attempt>) {
-    this.#question = question;
-    this.#attempt = attempt;
-    this.#begin = begin;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  next(): Promise<FirstParts> {
-    return this.#asked?.next() ?? this.#start();
-  }
-
-  return(): Promise<IteratorResult<StreamParts, unknown>> {
-    this.#isClosed = true;
-    this.#asked?.close(this.#question.context.signal.reason);
-    return ended;
-  }
-
-  #start(): Promise<FirstParts> {
-    const { found, context } = this.#question;
-    const { route, fallbacks } = found;
-    if (fallbacks.length > 0) return this.#startOneOf();
-    try {
-      this.#asked = this.#attempt(route, this.#question, context, false);
-      return this.#asked.first;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  async #startOneOf(): Promise<FirstParts> {
-    this.#asked = await this.#begin(this.#question);
-    if (this.#isClosed) this.#asked.close();
-    return this.#asked.first;
-  }
-}
-
-/** A signal that follows `parent`, and aborts by itself after `ms` unless the timer is stopped. */
-const shareOfTime = (parent: AbortSignal, ms: number, clock: Clock) => {
-  const controller = new AbortController();
-  const follow = () => controller.abort(parent.reason);
-  const stopTimer = clock.schedule(() => {
-    const seconds = Math.round(ms / 1000);
-    controller.abort(new ApiError("upstream_timeout", `The upstream did not answer within ${seconds} s.`));
-  }, ms);
-  parent.addEventListener("abort", follow, { once: true });
-  return { signal: controller.signal, stopTimer, release: () => parent.removeEventListener("abort", follow) };
-};

@@ -1,5 +1,6 @@
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
-import { storeTimeoutMs, within } from "./within.ts";
+import { sleep, withTimeout } from "../util/time.ts";
+import { storeTimeoutMs } from "./store-timeout.ts";
 
 type Key = readonly (string | number)[];
 
@@ -36,17 +37,17 @@ export interface DenoKvStoreOptions {
 /** Deno KV takes 64 KiB a value, so a longer one is split over the keys [prefix, key, 0], [prefix, key, 1], … */
 const chunkBytes = 60 * 1024;
 
-/** Writers that check what they replace may meet others; each round lets at least one of them through. */
+/** Of writers that meet, each round lets at least one through. */
 const maxRounds = 100;
 
 const lockedMessage = "database is locked";
-/** Some two seconds of them, as long as anybody waits. */
+/** Some two seconds of them: as long as an operation of a store may take. */
 const maxLockedTries = 80;
 const longestPauseMs = 50;
 
 /**
- * Tries again while another process has the database's file to itself: SQLite itself waits for it only at times, and
- * neither for one that is creating the file nor when it writes what has been checked.
+ * Tries again while another process has locked the database's file. SQLite waits for the lock only at times: neither
+ * while another process creates the file nor when it writes what has been checked.
  */
 export async function onceUnlocked<T>(task: () => Promise<T>, clock: Pick<Clock, "schedule">): Promise<T> {
   for (let tries = 1; ; tries++) {
@@ -55,16 +56,15 @@ export async function onceUnlocked<T>(task: () => Promise<T>, clock: Pick<Clock,
     } catch (error) {
       if (tries >= maxLockedTries || !String(error).includes(lockedMessage)) throw error;
     }
-    const pauseMs = Math.random() * Math.min(longestPauseMs, 2 ** tries);
-    await new Promise<void>((resolve) => clock.schedule(resolve, pauseMs));
+    await sleep(Math.random() * Math.min(longestPauseMs, 2 ** tries), { clock });
   }
 }
 
-/** A conditional write has no read before it: all that it must know of what it replaces is in the version. */
+/** A conditional write reads nothing first: the version holds all that it must know of what it replaces. */
 interface Version {
   readonly versionstamp: string;
   readonly chunks: number;
-  /** NaN for what somebody else has written. */
+  /** NaN for a value that this store has not written. */
   readonly expiresAtMs: number;
 }
 
@@ -81,7 +81,7 @@ const decoder = new TextDecoder();
 
 /**
  * Keeps values in Deno KV. All chunks of a value are written, replaced and deleted in one atomic operation, and one
- * range read sees them as of one moment. The end of its life stands before each value, as Deno KV deletes late.
+ * range read sees them as of one moment. The time of its end stands before each value, as Deno KV deletes late.
  */
 export function denoKvStore({
   kv,
@@ -133,7 +133,7 @@ export function denoKvStore({
 
   const commit = (operation: AtomicOperation) => onceUnlocked(() => operation.commit(), clock);
 
-  /** Tries until nobody has written between the read and the write. */
+  /** Tries until there was no other write between the read and its own. */
   const retried = async <T>(round: (chunks: Entry[]) => Promise<T | undefined>, key: string): Promise<T> => {
     for (let rounds = 0; rounds < maxRounds; rounds++) {
       const result = await round(await chunksOf(key));
@@ -174,7 +174,7 @@ export function denoKvStore({
       return (await commit(operation)).ok || undefined;
     }, key);
 
-  const bounded = <T>(task: Promise<T>) => within(task, { clock, timeoutMs });
+  const bounded = <T>(task: Promise<T>) => withTimeout(task, timeoutMs, { clock });
   return {
     name: "deno-kv",
     shared,

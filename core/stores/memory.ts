@@ -1,94 +1,56 @@
+import { LRUCache } from "lru-cache";
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
 
 export interface MemoryStoreOptions {
   /** The most values held; the least recently used go first. */
   readonly maxEntries: number;
+  /** The most memory that all values take together, in bytes; the least recently used go first. 256 MiB by default. */
+  readonly maxBytes?: number | undefined;
   readonly clock: Pick<Clock, "now">;
 }
 
-/** A link of a ring from the least to the most recently used. */
-interface Link {
-  newer: Link;
-  older: Link;
-}
+const defaultMaxBytes = 256 * 1024 * 1024;
 
-interface Entry extends Link {
-  readonly key: string;
-  stored: StoredValue;
-  expiresAtMs: number;
-}
+/** About what an entry takes beside its texts: its place in the map and in the lists of the cache, and two objects. */
+const entryBytes = 256;
 
-const unlink = (link: Link): void => {
-  link.older.newer = link.newer;
-  link.newer.older = link.older;
-};
+/** Engines hold a text with one or two bytes for each unit of its length; two is never too little. */
+const bytesOf = (key: string, value: string): number => entryBytes + 2 * (key.length + value.length);
 
-/** In place of a value that is gone. */
-const nothing: StoredValue = { value: "", version: "" };
-
-/**
- * Keeps values in this process, as long as it lives. The order of use is a ring of links: a Map has an order too, but
- * engines look for its first key among all that were deleted. lru-cache would cost 18 KB, and Bun 4 ms of its start.
- */
-export function memoryStore({ maxEntries, clock }: MemoryStoreOptions): SessionStore {
-  const entries = new Map<string, Entry>();
-  /** Where the ring begins and ends: the most recently used is `older` than it, the least recently used `newer`. */
-  const ends = {} as Link;
-  ends.newer = ends;
-  ends.older = ends;
+/** Keeps values in this process, as long as it lives. No timer runs: a value past its time goes when it is next met. */
+export function memoryStore({
+  maxEntries,
+  maxBytes = defaultMaxBytes,
+  clock,
+}: MemoryStoreOptions): SessionStore {
+  const entries = new LRUCache<string, StoredValue>({
+    // Not `max`: that would allocate room for all of maxEntries at once.
+    maxSize: maxBytes,
+    perf: clock,
+    // Reads the clock every time, instead of once per timer.
+    ttlResolution: 0,
+  });
   let writes = 0;
-
-  const linkNewest = (link: Link) => {
-    link.older = ends.older;
-    link.newer = ends;
-    ends.older.newer = link;
-    ends.older = link;
-  };
-
-  const remove = (entry: Entry) => {
-    unlink(entry);
-    entries.delete(entry.key);
-    // JavaScriptCore keeps what was in a map until its next full collection; so that it is the entry alone:
-    entry.stored = nothing;
-    entry.newer = entry;
-    entry.older = entry;
-  };
-
-  const live = (key: string): Entry | undefined => {
-    const entry = entries.get(key);
-    if (entry === undefined) return undefined;
-    if (entry.expiresAtMs <= clock.now()) {
-      remove(entry);
-      return undefined;
-    }
-    unlink(entry);
-    linkNewest(entry);
-    return entry;
-  };
 
   return {
     name: "memory",
     shared: false,
-    get: (key) => live(key)?.stored,
+    get: (key) => entries.get(key),
     set(key, value, { ttlMs, ifVersion }) {
-      const before = live(key);
-      if (ifVersion !== undefined && (before?.stored.version ?? null) !== ifVersion) return undefined;
-      const stored = { value, version: String(++writes) };
-      const expiresAtMs = clock.now() + ttlMs;
-      if (before !== undefined) {
-        before.stored = stored;
-        before.expiresAtMs = expiresAtMs;
-        return stored.version;
+      if (ifVersion !== undefined && (entries.get(key)?.version ?? null) !== ifVersion) return undefined;
+      const size = bytesOf(key, value);
+      if (size > maxBytes) {
+        throw new Error(`A value takes ${size} bytes of memory; the store holds ${maxBytes} at most.`);
       }
-      if (entries.size >= maxEntries && ends.newer !== ends) remove(ends.newer as Entry);
-      const entry: Entry = { key, stored, expiresAtMs, newer: ends, older: ends };
-      entries.set(key, entry);
-      linkNewest(entry);
-      return stored.version;
+      const version = String(++writes);
+      // The cache drops a value when more than `ttl` has passed, but a store must once `ttlMs` has: half a millisecond
+      // less, as clocks count whole ones.
+      entries.set(key, { value, version }, { ttl: ttlMs - 0.5, size });
+      while (entries.size > maxEntries) entries.pop();
+      return version;
     },
     delete(key) {
-      const entry = entries.get(key);
-      if (entry !== undefined) remove(entry);
+      entries.delete(key);
     },
   };
 }

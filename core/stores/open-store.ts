@@ -12,6 +12,8 @@ export interface StoreSettings {
   readonly store?: StoreName | undefined;
   /** SESSION_CACHE_MAX */
   readonly maxEntries: number;
+  /** SESSION_CACHE_BYTES; without it the memory store's own default. */
+  readonly cacheBytes?: number | undefined;
   /** SESSION_PREFIX */
   readonly prefix: string;
   /** REDIS_URL */
@@ -49,7 +51,7 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
   const { prefix } = settings;
 
   const open: Record<StoreName, () => SessionStore | Promise<SessionStore>> = {
-    memory: () => memoryStore({ maxEntries: settings.maxEntries, clock }),
+    memory: () => memoryStore({ maxEntries: settings.maxEntries, maxBytes: settings.cacheBytes, clock }),
 
     async "deno-kv"() {
       const { openKv } = drivers;
@@ -80,14 +82,14 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
     try {
       return await open[preferred]();
     } catch (error) {
-      log.warn("sessions.memory_only", { reason: `${preferred}: ${(error as Error).message}` });
+      log.warn("store.not_opened", { reason: `${preferred}: ${(error as Error).message}` });
       return open.memory();
     }
   };
 
   if (settings.store === undefined) {
     const store = await openPreferred();
-    if (hosted && !store.shared) log.warn("sessions.not_shared", { store: store.name });
+    if (hosted && !store.shared) log.warn("store.not_shared", { store: store.name });
     return store;
   }
   try {

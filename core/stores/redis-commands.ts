@@ -1,9 +1,9 @@
 import type { SessionStore } from "../types.ts";
 
-/** Sends one command to Redis, Valkey or whatever speaks like them, and resolves to its reply. */
+/** Sends one command to Redis, Valkey or another server of their protocol, and resolves to its reply. */
 export type SendCommand = (command: string, args: string[]) => Promise<unknown>;
 
-/** What Redis itself refused, by the code word that begins its reply; the rest may repeat what was sent. */
+/** A command that Redis refused. Holds only the code word that begins its reply, as the rest may repeat what was sent. */
 export class RedisRefusal extends Error {
   override readonly name = "RedisRefusal";
   readonly code: string;
@@ -20,7 +20,7 @@ export const refusalCode = (message: string): string | undefined => /^([A-Z]{2,}
 /** A UUID stands before each value. Random, so that a key written anew never has an old version again. */
 const versionLength = 36;
 
-/** The version of what somebody else has put under our key: any write may replace it. */
+/** The version of a value that this store has not written: any write may replace it. */
 const foreignVersion = "foreign";
 
 // A write sent twice, as some clients do when a connection dies, finds its own version and still succeeds.

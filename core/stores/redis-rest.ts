@@ -1,6 +1,7 @@
 import type { Fetch, SessionStore } from "../types.ts";
+import { isRecord, tryParseJson } from "../util/json.ts";
 import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
-import { storeTimeoutMs } from "./within.ts";
+import { storeTimeoutMs } from "./store-timeout.ts";
 
 export interface RedisRestStoreOptions {
   readonly url: string;
@@ -10,9 +11,6 @@ export interface RedisRestStoreOptions {
   readonly prefix: string;
   readonly timeoutMs?: number;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null;
 
 /** Keeps values in Redis through Upstash's REST API: https://upstash.com/docs/redis/features/restapi */
 export function redisRestStore({
@@ -33,7 +31,7 @@ export function redisRestStore({
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const reply: unknown = await response.json().catch(() => undefined);
+    const reply = tryParseJson(await response.text());
     if (isRecord(reply) && response.ok && "result" in reply) return reply.result;
     const code = isRecord(reply) && typeof reply.error === "string" ? refusalCode(reply.error) : undefined;
     throw code === undefined

@@ -1,6 +1,7 @@
 import type { Clock, SessionStore } from "../types.ts";
+import { withTimeout } from "../util/time.ts";
 import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
-import { storeTimeoutMs, within } from "./within.ts";
+import { storeTimeoutMs } from "./store-timeout.ts";
 
 /** An open connection; Bun's own client has this form, others are wrapped. */
 export interface RedisConnection {
@@ -9,7 +10,7 @@ export interface RedisConnection {
 }
 
 export interface RedisStoreOptions {
-  /** Opens a connection. Called again whenever the last one is lost, so it need not reconnect by itself. */
+  /** Opens a connection. Called again when the last one is lost, so a connection need not reconnect by itself. */
   readonly connect: () => Promise<RedisConnection>;
   /** Stands before every key. */
   readonly prefix: string;
@@ -41,13 +42,13 @@ export function redisStore({
     const current = connection;
     try {
       const reply = current.then((opened) => opened.send(command, args));
-      return await within(reply, { clock, timeoutMs: deadlineMs - clock.now() });
+      return await withTimeout(reply, deadlineMs - clock.now(), { clock });
     } catch (error) {
       const code = refusalCode((error as Error).message);
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
       if (code !== undefined && code !== "READONLY") throw new RedisRefusal(code);
       drop(current);
-      // A kept connection may have been closed while nobody used it; all commands may be sent twice.
+      // A kept connection may have been closed while it was idle; all commands may be sent twice.
       if (isKept && !isLast && clock.now() < deadlineMs)
         return attempt(command, args, { deadlineMs, isLast: true });
       throw code === undefined ? error : new RedisRefusal(code);

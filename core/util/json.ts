@@ -1,6 +1,22 @@
-/** How deep JSON is nested, before anyone builds what it nests: to walk what is very deep overflows the stack. */
+/** JSON that others have written. */
 
-/** Counts brackets outside of strings. */
+/** Whether a value is an object with fields: no list, and not null. */
+export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The value of a JSON text; undefined where it is no JSON. */
+export function tryParseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether JSON is nested more than `levels` deep. Counts brackets outside of strings, before the value is built: walking
+ * a very deep one overflows the stack.
+ */
 export function isDeeperThan(levels: number, json: string): boolean {
   let depth = 0;
   for (let at = 0; at < json.length; at++) {

@@ -6,14 +6,13 @@ import { join } from "node:path";
 import { startChatSite } from "../fakes/chat-site.ts";
 import { jsonScript, startOpenAiUpstream } from "../fakes/openai-upstream.ts";
 import { siteControl } from "../fakes/site-control.ts";
+import { nobody } from "../support/nobody.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
 import { startServer } from "../support/start-server.ts";
 
 const root = join(import.meta.dir, "../..");
 const chatSite = startChatSite();
 const site = siteControl(chatSite.url);
-/** An address where nobody listens, nor will. */
-const nobody = "http://127.0.0.1:9";
 const siteEnv = { CHAT_PAGE_URL: site.pageUrl, UPSTREAM_URL: site.ajaxUrl };
 afterAll(() => chatSite.stop());
 beforeEach(() => site.reset());

@@ -42,7 +42,7 @@ describe("the log of a server", () => {
     expect(lineOf("whole")).toEqual([
       expect.objectContaining({
         level: "info",
-        event: "request",
+        event: "request.finished",
         time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
         method: "POST",
         route: "/chat/completions",
@@ -94,7 +94,9 @@ describe("the log of a server", () => {
       const url = /listens on (\S+)/.exec(shown)?.[1];
       await (await fetch(`${url}/v1/models`, { headers: { "x-request-id": "abc" } })).text();
       await until(async () => shown.includes("requestId=abc"));
-      expect(shown).toMatch(/\d\d:\d\d:\d\d\.\d{3} info {2}request requestId=abc method=GET route=\/models /);
+      expect(shown).toMatch(
+        /\d\d:\d\d:\d\d\.\d{3} info {2}request\.finished requestId=abc method=GET route=\/models /,
+      );
       expect(logLines(shown)).toEqual([]);
     } finally {
       child.kill("SIGTERM");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
-import type { StreamPart } from "../../core/types.ts";
+import type { StreamPart, UpstreamEvent } from "../../core/types.ts";
 import { settle } from "../fakes/fake-clock.ts";
 import { failure, reply } from "../fakes/scripted-provider.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
@@ -38,7 +38,7 @@ describe("a whole answer", () => {
   });
 
   test("carries everything that a provider can say", async () => {
-    const parts: StreamPart[] = [
+    const parts: (StreamPart | UpstreamEvent)[] = [
       { type: "reasoning-delta", delta: "Hm" },
       { type: "reasoning-delta", delta: "m." },
       { type: "tool-call-delta", index: 0, id: "call_1", name: "weather", delta: "" },
@@ -46,13 +46,25 @@ describe("a whole answer", () => {
       { type: "tool-call-delta", index: 1, id: "call_2", name: "time", delta: "{}" },
       { type: "tool-call-delta", index: 0, delta: '"Bonn"}' },
       {
-        type: "extension",
-        scope: "choice",
-        fields: {
-          logprobs: { content: [{ token: "a", logprob: -1, bytes: null, top_logprobs: [] }], refusal: null },
+        parts: [],
+        native: {
+          format: "chat-completions",
+          isWhole: false,
+          event: {
+            system_fingerprint: "fp_1",
+            choices: [
+              {
+                index: 0,
+                delta: {},
+                logprobs: {
+                  content: [{ token: "a", logprob: -1, bytes: null, top_logprobs: [] }],
+                  refusal: null,
+                },
+              },
+            ],
+          },
         },
       },
-      { type: "extension", scope: "answer", fields: { system_fingerprint: "fp_1" } },
       { type: "finish", reason: "tool_calls" },
       { type: "refusal-delta", choice: 1, delta: "No" },
       { type: "finish", choice: 1, reason: "stop" },
@@ -98,10 +110,12 @@ describe("a whole answer", () => {
     const choices = (
       events.slice(0, -1) as { choices: { index: number; delta: Record<string, unknown> }[] }[]
     ).flatMap((event) => event.choices);
-    expect(choices.slice(0, 2).map(({ index, delta }) => [index, delta.role])).toEqual([
-      [0, "assistant"],
-      [1, "assistant"],
-    ]);
+    for (const index of [0, 1]) {
+      const ofChoice = choices.filter((choice) => choice.index === index);
+      expect(ofChoice.map(({ delta }) => delta.role)).toEqual(
+        ofChoice.map((_, at) => (at === 0 ? "assistant" : undefined)),
+      );
+    }
     expect(choices.map(({ delta }) => delta.reasoning_content ?? "").join("")).toBe("Hmm.");
     expect(choices.map(({ delta }) => delta.refusal ?? "").join("")).toBe("No");
     expect(choices.flatMap(({ delta }) => (delta.tool_calls as unknown[]) ?? [])[0]).toEqual({

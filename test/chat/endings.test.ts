@@ -14,7 +14,7 @@ test("a client's signal that many requests have keeps nothing of those that are 
   expect(getEventListeners(signal, "abort")).toEqual([]);
 });
 
-describe("an end of a request", () => {
+describe("the end of a request", () => {
   test("by time is upstream_timeout, releases the provider and leaves no timer", async () => {
     const { chat, clock, provider } = withAnswer(async function* (_, { signal }) {
       yield await untilAborted(signal);

@@ -197,7 +197,7 @@ describe("an openai client that leaves", () => {
   });
 
   test("by its own timeout frees the call to the site", async () => {
-    const answer = openai.chat.completions.create(say("[[sim:slow=1.9]]"), { timeout: 300, maxRetries: 0 });
+    const answer = openai.chat.completions.create(say("[[sim:slow=1.9]]"), { timeout: 1000, maxRetries: 0 });
     expect(await failureOf(answer)).toBeInstanceOf(OpenAI.APIConnectionTimeoutError);
     await wasLetGo();
   });

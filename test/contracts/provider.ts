@@ -1,8 +1,8 @@
 /** What every provider must do, whoever wrote it: docs/providers.md. Run it over one with `providerContract`. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
-import type { ChatRequest, MaybePromise, Provider, StreamPart } from "../../core/types.ts";
-import { chatRequest, partsOf, providerContext, textOf } from "../support/chat-request.ts";
+import type { ChatRequest, MaybePromise, Provider } from "../../core/types.ts";
+import { chatRequest, eventsOf, providerContext, readAnswer, textOf } from "../support/chat-request.ts";
 
 /** An upstream's call that gets no answer, or no more of it. */
 export interface HangingCall {
@@ -16,7 +16,7 @@ export interface HangingCall {
 export interface ProviderFixture {
   readonly provider: Provider;
   /** Makes the upstream leave the next call hanging. */
-  hangNext(when: "before the first part" | "after the first part"): MaybePromise<HangingCall>;
+  hangNext(when: "before the first event" | "after the first event"): MaybePromise<HangingCall>;
   /** Makes the upstream fail the next call, for good. */
   failNext(): MaybePromise<void>;
   close(): MaybePromise<void>;
@@ -58,17 +58,17 @@ export function providerContract(
     const request = (text: string, stream = true): ChatRequest =>
       frozen(chatRequest({ model, stream, messages: [{ role: "user", content: text }] }));
     const ask = (text: string, stream = true, context = providerContext()) =>
-      partsOf(fixture.provider.stream(request(text, stream), context));
+      readAnswer(fixture.provider.answer(request(text, stream), context));
 
     /** Starts a call that hangs, and reads as far as it gets. */
-    const hang = async (when: "before the first part" | "after the first part") => {
+    const hang = async (when: "before the first event" | "after the first event") => {
       const call = await fixture.hangNext(when);
       const controller = new AbortController();
-      const parts = fixture.provider.stream(request("Hang on"), providerContext(controller.signal));
-      const iterator = parts[Symbol.asyncIterator]();
-      if (when === "after the first part") await iterator.next();
+      const answering = fixture.provider.answer(request("Hang on"), providerContext(controller.signal));
+      const iterator = eventsOf(answering);
+      if (when === "after the first event") await iterator.next();
       const next = iterator.next().then(
-        () => "a part",
+        () => "an event",
         (error: unknown) => error,
       );
       await call.reached;
@@ -95,19 +95,17 @@ export function providerContract(
     });
 
     test.each([true, false])("answers in parts that end with a finish, stream: %p", async (stream) => {
-      const context = providerContext();
-      const { parts, error } = await ask("Say cheese", stream, context);
+      const { parts, answer, error } = await ask("Say cheese", stream);
       expect(error).toBeUndefined();
       expect(textOf(parts)).toContain("Say cheese");
       const finishes = parts.filter(({ type }) => type === "finish");
       expect(finishes).toEqual([{ type: "finish", reason: "stop" }]);
-      const isAfterword = ({ type }: StreamPart) => type === "usage" || type === "extension";
-      expect(parts.slice(parts.findIndex(({ type }) => type === "finish") + 1).every(isAfterword)).toBe(true);
+      const afterwords = parts.slice(parts.findIndex(({ type }) => type === "finish") + 1);
+      expect(afterwords.filter(({ type }) => type !== "usage")).toEqual([]);
       for (const part of parts)
         if (part.type.endsWith("-delta")) expect(part).not.toHaveProperty("delta", "");
-      expect(context.trace.attempts).toBeGreaterThanOrEqual(1);
-      expect(context.trace.upstreamMs).toBeGreaterThanOrEqual(0);
-      expect(context.trace.droppedMessages).toBe(0);
+      expect(answer?.calls ?? 1).toBeGreaterThanOrEqual(1);
+      expect(answer?.context?.droppedMessages ?? 0).toBe(0);
     });
 
     test("gives the same text streaming or not", async () => {
@@ -122,10 +120,10 @@ export function providerContract(
         { role: "assistant", content: "Second" },
         { role: "user", content: "Third" },
       ] as const;
-      const parts = fixture.provider.stream(frozen(chatRequest({ model, messages })), providerContext());
-      const { parts: answer, error } = await partsOf(parts);
+      const answering = fixture.provider.answer(frozen(chatRequest({ model, messages })), providerContext());
+      const { parts, error } = await readAnswer(answering);
       expect(error).toBeUndefined();
-      expect(textOf(answer)).toContain("Third");
+      expect(textOf(parts)).toContain("Third");
     });
 
     test("keeps calls at the same time apart", async () => {
@@ -152,17 +150,17 @@ export function providerContract(
       expect(error).toBe(reason);
     });
 
-    test("throws the signal's reason and lets go of the upstream before the first part", async () => {
-      const { call, controller, next } = await hang("before the first part");
+    test("throws the signal's reason and lets go of the upstream before the first event", async () => {
+      const { call, controller, next } = await hang("before the first event");
       controller.abort(reason);
       expect(await next).toBe(reason);
       await call.released;
     });
 
     test.skipIf(!streams)(
-      `throws the signal's reason and lets go of the upstream after the first part${unlessStreaming}`,
+      `throws the signal's reason and lets go of the upstream after the first event${unlessStreaming}`,
       async () => {
-        const { call, controller, next } = await hang("after the first part");
+        const { call, controller, next } = await hang("after the first event");
         controller.abort(reason);
         expect(await next).toBe(reason);
         await call.released;
@@ -172,18 +170,18 @@ export function providerContract(
     test.skipIf(!streams)(
       `lets go of the upstream when the iterator is left early${unlessStreaming}`,
       async () => {
-        const call = await fixture.hangNext("after the first part");
-        for await (const part of fixture.provider.stream(request("Leave"), providerContext())) {
-          expect(part).toBeDefined();
+        const call = await fixture.hangNext("after the first event");
+        for await (const events of eventsOf(fixture.provider.answer(request("Leave"), providerContext()))) {
+          expect(events).not.toEqual([]);
           break;
         }
         await call.released;
       },
     );
 
-    test("is none the worse when the iterator is left after the first part", async () => {
-      for await (const part of fixture.provider.stream(request("Leave"), providerContext())) {
-        expect(part).toBeDefined();
+    test("is none the worse when the iterator is left after the first event", async () => {
+      for await (const events of eventsOf(fixture.provider.answer(request("Leave"), providerContext()))) {
+        expect(events).not.toEqual([]);
         break;
       }
       expect(textOf((await ask("Stay")).parts)).toContain("Stay");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock, SessionStore } from "../../core/types.ts";
-import { systemClock } from "../../core/util/clock.ts";
+import { systemClock } from "../../core/util/time.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 
 export interface StoreUnderTest {

@@ -1,15 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { addPart, emptyAnswer } from "../../core/chat/collect-answer.ts";
-import { conversations, type Turn } from "../../core/conversations/conversations.ts";
-import { silentLogger } from "../../core/operations/log.ts";
-import { memoryStore } from "../../core/stores/memory.ts";
-import type { ChatMessage, StreamPart } from "../../core/types.ts";
-import { fakeClock } from "../fakes/fake-clock.ts";
-import { assistant, countedChat, message, system, user } from "../support/remembered-chat.ts";
+import type { ChatMessage, StreamPart, UpstreamEvent } from "../../core/types.ts";
+import { assistant, countedChat, message, messageFields, system, user } from "../support/remembered-chat.ts";
 
 const minuteMs = 60_000;
 
-describe("a call without a key", () => {
+describe("a call without a conversation's key", () => {
   test("is told what it sent, in a conversation of its own, and touches no store", async () => {
     const { say, store } = countedChat();
     const first = await say([user("one")]);
@@ -42,23 +37,6 @@ describe("a conversation with a key", () => {
       await say([user("hello")], { session: "s" });
       expect([store.reads, store.writes]).toEqual([turn, turn]);
     }
-  });
-
-  test("is opened and kept without a wait where the store has none", () => {
-    const store = memoryStore({ maxEntries: 10, clock: fakeClock() });
-    const { open } = conversations({
-      store,
-      clock: fakeClock(),
-      log: silentLogger,
-      ttlMs: minuteMs,
-      maxBytes: 1000,
-    });
-    const key = { namespace: "session", value: "s", apiKey: "" } as const;
-    const turn = open({ key, messages: [user("one")], body: "{}", retryCount: 0 });
-    expect(turn).not.toBeInstanceOf(Promise);
-    const answer = emptyAnswer();
-    addPart(answer, { type: "finish", reason: "stop" });
-    expect((turn as Turn).finish(answer)).toBe(true);
   });
 
   test("goes on as it was when it has become long, and is still bounded", async () => {
@@ -109,7 +87,7 @@ describe("a conversation with a key", () => {
   });
 });
 
-describe("system and developer texts", () => {
+describe("a conversation's system and developer texts", () => {
   test("of the current request are told, else the stored ones", async () => {
     const { say } = countedChat();
     const key = { session: "s" };
@@ -131,7 +109,7 @@ describe("system and developer texts", () => {
   });
 });
 
-describe("messages", () => {
+describe("the messages of a conversation", () => {
   test.each([0, 1] as const)(
     "are remembered whole: parts, images, names, unknown fields (%d)",
     async (instance) => {
@@ -145,7 +123,7 @@ describe("messages", () => {
         {
           role: "user",
           text: "what is this?",
-          attachments: ["image_url"],
+          attachments: [{ type: "image_url" }],
           native: { role: "user", content: parts },
         },
         { role: "user", text: "", native: { role: "user", content: null, name: "bob" } },
@@ -170,17 +148,17 @@ describe("messages", () => {
     "refusal and further fields of a reply are told, its reasoning only while its tools are at work (%d)",
     async (instance) => {
       const { say, asked } = countedChat();
-      const reply: StreamPart[] = [
+      const reply: (StreamPart | UpstreamEvent)[] = [
         { type: "reasoning-delta", delta: "hm" },
         { type: "text-delta", delta: "yes" },
         { type: "refusal-delta", delta: "no" },
-        { type: "extension", scope: "message", fields: { annotations: [{ url: "x" }], audio: { id: "a" } } },
+        messageFields({ annotations: [{ url: "x" }], audio: { id: "a" } }),
         { type: "tool-call-delta", index: 0, id: "c", name: "f", delta: "{}" },
         { type: "finish", reason: "tool_calls" },
       ];
       await say([user("one")], { session: "s", reply });
       const native = { role: "tool", tool_call_id: "c", content: "done" };
-      await say([{ role: "tool", text: "done", native }], { session: "s", instance });
+      await say([{ role: "tool", text: "done", toolCallId: "c", native }], { session: "s", instance });
       await say([user("two")], { session: "s", instance });
       const told = {
         role: "assistant",
@@ -199,7 +177,7 @@ describe("messages", () => {
   );
 });
 
-describe("showing", () => {
+describe("showing a conversation", () => {
   test("gives the messages and the times", async () => {
     const { say, show, clock } = countedChat({ ttlMs: minuteMs });
     const startedAtMs = clock.now();

@@ -78,7 +78,7 @@ describe("the life of a conversation", () => {
   });
 });
 
-describe("deleting", () => {
+describe("deleting a conversation", () => {
   const key = { session: "s" };
 
   test("forgets a conversation; the next one starts afresh", async () => {

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
-import type { StreamPart } from "../../core/types.ts";
+import type { StreamPart, UpstreamEvent } from "../../core/types.ts";
 import { settle } from "../fakes/fake-clock.ts";
-import { assistant, broken, countedChat, user } from "../support/remembered-chat.ts";
+import { assistant, broken, countedChat, messageFields, user } from "../support/remembered-chat.ts";
+import { until } from "../support/until.ts";
 
 const minuteMs = 60_000;
 
-describe("an unfinished turn", () => {
+describe("an unfinished turn of a conversation", () => {
   test("leaves no trace when it fails", async () => {
     const { say, refusal, remembered } = countedChat();
     await say([user("one")], { session: "s" });
@@ -40,7 +41,7 @@ describe("an unfinished turn", () => {
   });
 });
 
-describe("a retry", () => {
+describe("a retry in a conversation", () => {
   const key = { session: "s" };
 
   test.each([
@@ -60,11 +61,11 @@ describe("a retry", () => {
 
   test("gets every part of the stored reply", async () => {
     const { say } = countedChat();
-    const reply: StreamPart[] = [
+    const reply: (StreamPart | UpstreamEvent)[] = [
       { type: "reasoning-delta", delta: "hm" },
       { type: "text-delta", delta: "yes" },
       { type: "tool-call-delta", index: 0, id: "c", name: "f", delta: "{}" },
-      { type: "extension", scope: "message", fields: { annotations: [1] } },
+      messageFields({ annotations: [1] }),
       { type: "finish", reason: "length" },
       { type: "usage", usage: { promptTokens: 1, completionTokens: 2, totalTokens: 3 } },
     ];
@@ -122,10 +123,19 @@ describe("a retry", () => {
     expect(asked).toHaveLength(1);
   });
 
+  /** A chat whose model is at work until as many requests as `requests` have looked into the store. */
+  const busyChat = (requests: number) => {
+    const chat = countedChat();
+    const meanwhile = () => until(async () => chat.store.reads === requests).then(settle);
+    const isUnderWay = () => until(async () => chat.asked.length === 1);
+    return { ...chat, same: { ...key, idempotencyKey: "k", meanwhile }, meanwhile, isUnderWay };
+  };
+
   test("of a request under way joins it: one call, one turn, one answer for both", async () => {
-    const { say, asked, remembered, store } = countedChat();
-    const same = { ...key, idempotencyKey: "k", meanwhile: settle };
-    const both = await Promise.all([say([user("one")], same), say([user("one")], same)]);
+    const { say, asked, remembered, store, same, isUnderWay } = busyChat(2);
+    const first = say([user("one")], same);
+    await isUnderWay();
+    const both = await Promise.all([first, say([user("one")], same)]);
     expect(both.map(({ reply }) => reply)).toEqual(["reply 1", "reply 1"]);
     expect(both.map(({ source }) => source)).toEqual(["provider", "running"]);
     expect(asked).toHaveLength(1);
@@ -134,9 +144,11 @@ describe("a retry", () => {
   });
 
   test("of a request under way joins it by its retry count, and leaves others alone", async () => {
-    const { say, asked } = countedChat();
+    const { say, asked, meanwhile, isUnderWay } = busyChat(3);
+    const first = say([user("one")], { ...key, meanwhile });
+    await isUnderWay();
     const turns = await Promise.all([
-      say([user("one")], { ...key, meanwhile: settle }),
+      first,
       say([user("one")], { ...key, retryCount: 1 }),
       say([user("other")], { ...key, retryCount: 1 }),
     ]);
@@ -157,17 +169,23 @@ describe("a retry", () => {
   });
 
   test("of a request under way with another body and the same Idempotency-Key is refused", async () => {
-    const { say, refusal } = countedChat();
-    const same = { ...key, idempotencyKey: "k", meanwhile: settle };
-    const [first, second] = await Promise.all([say([user("one")], same), refusal([user("two")], same)]);
-    expect([first.reply, second]).toEqual(["reply 1", "idempotency_key_reused"]);
+    const { say, refusal, same, isUnderWay } = busyChat(2);
+    const first = say([user("one")], same);
+    await isUnderWay();
+    expect(await refusal([user("two")], same)).toBe("idempotency_key_reused");
+    expect((await first).reply).toBe("reply 1");
   });
 
   test("after a shared failure asks again", async () => {
-    const { refusal, say } = countedChat();
-    const same = { ...key, idempotencyKey: "k", meanwhile: settle };
-    const both = [1, 2].map(() => refusal([user("one")], { ...same, reply: broken() }));
-    expect(await Promise.all(both)).toEqual(["upstream_error", "upstream_error"]);
-    expect((await say([user("one")], same)).source).toBe("provider");
+    const { refusal, say, same, isUnderWay } = busyChat(2);
+    const failing = { ...same, reply: broken() };
+    const first = refusal([user("one")], failing);
+    await isUnderWay();
+    expect(await Promise.all([first, refusal([user("one")], failing)])).toEqual([
+      "upstream_error",
+      "upstream_error",
+    ]);
+    const { meanwhile: _, ...again } = same;
+    expect((await say([user("one")], again)).source).toBe("provider");
   });
 });

@@ -3,15 +3,9 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ApiError } from "../../core/errors.ts";
 import type { ChatMessage } from "../../core/types.ts";
-import {
-  assistant,
-  asTexts,
-  countingStore,
-  hurriedClock,
-  rememberedChat,
-  system,
-  user,
-} from "../support/remembered-chat.ts";
+import { countingStore } from "../fakes/counting-store.ts";
+import { hurriedClock } from "../fakes/fake-clock.ts";
+import { assistant, asTexts, rememberedChat, system, user } from "../support/remembered-chat.ts";
 
 const minuteMs = 60_000;
 const ttlMs = 10 * minuteMs;
@@ -220,7 +214,7 @@ async function play(steps: readonly Step[], writesAtOnce: boolean): Promise<void
   }
 }
 
-test("keeps rule for rule what the table promises", async () => {
+test("a conversation keeps rule for rule what the table promises", async () => {
   const steps = fc.array(anyStep, { minLength: 1, maxLength: 40, size: "max" });
   await fc.assert(fc.asyncProperty(steps, fc.boolean(), play), { numRuns: 200 });
 }, 60_000);

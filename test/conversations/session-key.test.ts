@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { decodeSessionUser, sessionKey } from "../../core/conversations/session-key.ts";
+import {
+  decodeSessionUser,
+  fingerprint,
+  sessionKey,
+  storeKey,
+} from "../../core/conversations/session-key.ts";
 
 const keyOf = (sessionId: string | null, user?: string | null) =>
   sessionKey({ sessionId, user, apiKey: "sk-1" });
@@ -60,4 +65,43 @@ describe("user", () => {
 test("X-Session-User is percent-encoded UTF-8", () => {
   expect(decodeSessionUser("alice%20%E6%BC%A2")).toBe("alice 漢");
   expect(problem(() => decodeSessionUser("%E6%BC"))).toBe("invalid_request X-Session-User");
+});
+
+describe("the key in the store", () => {
+  // As version 1.0.0 wrote them: another value would lose every stored conversation with an upgrade.
+  test.each([
+    [
+      { namespace: "session", value: "chat-1", apiKey: "sk-1" },
+      "chat:2821d1d7f6910b2fb4338ce04645fcb470ee8c6b547d8033450885f816913b90",
+    ],
+    [
+      { namespace: "user", value: '漢字 "quoted"', apiKey: "" },
+      "chat:9c04461fc58f1706641de1e60a6449420ea36069505d94537478efc2f2e7a87d",
+    ],
+    [
+      { namespace: "user", value: "x".repeat(4096), apiKey: "sk-1" },
+      "chat:db106557290c3dfdd2b34c476781873c42fd75ee78e16be56a7ad72f973b2fe9",
+    ],
+  ] as const)("of %j is as it has always been", async (key, expected) => {
+    expect(await storeKey(key)).toBe(expected);
+  });
+
+  test("differs by namespace, API key and value, wherever one ends and the next begins", async () => {
+    const keys = [
+      { namespace: "session", value: "a", apiKey: "b" },
+      { namespace: "user", value: "a", apiKey: "b" },
+      { namespace: "session", value: "b", apiKey: "a" },
+      { namespace: "session", value: 'a","b', apiKey: "" },
+      { namespace: "session", value: "b", apiKey: 'session","a' },
+    ] as const;
+    expect(new Set(await Promise.all(keys.map(storeKey))).size).toBe(keys.length);
+  });
+});
+
+test("a fingerprint is 32 digits, the same for the same text and another for another", async () => {
+  const texts = ["", "a", "b", "漢", "a".repeat(100_000)];
+  const prints = await Promise.all(texts.map(fingerprint));
+  for (const print of prints) expect(print).toMatch(/^[\da-f]{32}$/);
+  expect(new Set(prints).size).toBe(texts.length);
+  expect(await fingerprint("a")).toBe("ca978112ca1bbdcafac231b39a23dc4d");
 });

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
-import type { ChatMessage, Provider, SessionStore } from "../../core/types.ts";
+import type { ChatMessage, Provider, SessionStore, UpstreamEvent } from "../../core/types.ts";
+import { countingStore } from "../fakes/counting-store.ts";
 import { fakeClock, settle } from "../fakes/fake-clock.ts";
 import { failure, reply, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, sseData, testHandler } from "../support/test-handler.ts";
+import { until } from "../support/until.ts";
 
 const say = (content: string, fields: object = {}) => ({
   ...hello,
@@ -168,9 +170,16 @@ describe("a retry", () => {
     expect(again.choices).toEqual(before.choices);
     expect(provider.requests).toHaveLength(1);
     expect(records[1]).toMatchObject({ replayed: true });
-    const streamed = sseData(await (await chat(say("two", { stream: true }), first)).text());
-    const streamedAgain = sseData(await (await chat(say("two", { stream: true }), retry)).text());
-    expect(streamedAgain).toHaveLength(streamed.length);
+    const stream = async (init: RequestInit) =>
+      sseData(await (await chat(say("two", { stream: true }), init)).text());
+    const textOf = (events: unknown[]) =>
+      (events.slice(0, -1) as { choices: { delta: { content?: string } }[] }[])
+        .map(({ choices }) => choices[0]?.delta.content ?? "")
+        .join("");
+    expect(textOf(await stream(first))).toBe("re: two");
+    const streamedAgain = await stream(retry);
+    expect(textOf(streamedAgain)).toBe("re: two");
+    expect(streamedAgain.at(-1)).toBe("[DONE]");
     expect(provider.requests).toHaveLength(2);
   });
 
@@ -194,12 +203,14 @@ describe("a retry", () => {
         yield* reply("once");
       },
     });
-    const { chat, records } = testHandler({}, { providers: [provider] });
+    const store = countingStore(fakeClock());
+    const { chat, records } = testHandler({}, { providers: [provider], store });
     const headers = { "x-session-id": "s", "idempotency-key": "k" };
     const leaver = new AbortController();
     const left = chat(say("one"), { headers, signal: leaver.signal });
-    await settle();
+    await until(async () => provider.requests.length === 1);
     const stays = chat(say("one"), { headers });
+    await until(async () => store.reads === 2);
     await settle();
     leaver.abort();
     await left;
@@ -214,17 +225,20 @@ describe("a streamed turn whose token counts come last", () => {
   /** Ends the reply first, and says that the upstream is done when the counts have come. */
   const counting = (counted: Promise<void>) => {
     const signals: AbortSignal[] = [];
+    async function* counting(): AsyncGenerator<readonly UpstreamEvent[]> {
+      yield [
+        { parts: [{ type: "text-delta", delta: "once" }] },
+        { parts: [{ type: "finish", reason: "stop" }] },
+      ];
+      await counted;
+      const usage = { promptTokens: 1000, completionTokens: 1000, totalTokens: 2000 };
+      yield [{ parts: [{ type: "usage", usage }] }];
+    }
     const provider: Provider = {
       ...scriptedProvider(),
-      async *stream(_, { signal, upstreamDone }) {
+      async answer(_, { signal }) {
         signals.push(signal);
-        yield [
-          { type: "text-delta", delta: "once" },
-          { type: "finish", reason: "stop" },
-        ];
-        await counted;
-        upstreamDone();
-        yield { type: "usage", usage: { promptTokens: 1000, completionTokens: 1000, totalTokens: 2000 } };
+        return { events: counting() };
       },
     };
     return { provider, signals };

@@ -4,7 +4,7 @@ import { countedChat, user } from "../support/remembered-chat.ts";
 
 const minuteMs = 60_000;
 
-describe("a record that can't be read", () => {
+describe("a conversation's record that can't be read", () => {
   const head = (v: number) =>
     `[{"v":${v},"id":"abcdefghi","startedAtMs":1,"finishedAtMs":1,"expiresAtMs":9e15,"systemMessages":0,"droppedMessages":0,"turnBytes":30}`;
   const unreadable = [
@@ -29,13 +29,13 @@ describe("a record that can't be read", () => {
     await store.set(key, value, { ttlMs: minuteMs });
     expect(await show({ session: "s" })).toBeUndefined();
     expect((await store.get(key))?.value).toBe(value);
-    expect(log).toContainEqual({ event: "session.unreadable", fields: { store: "counting" } });
+    expect(log).toContainEqual({ event: "session.not_read", fields: { store: "counting" } });
     expect(await say([user("two")], { session: "s" })).toMatchObject({ told: ["u:two"], isSaved: true });
     expect((await say([user("three")], { session: "s" })).told).toEqual(["u:two", "a:reply 2", "u:three"]);
   });
 });
 
-describe("when the store fails", () => {
+describe("when the store of conversations fails,", () => {
   test("a turn that can't be read is refused, with a time to try again", async () => {
     const { say, refusal, store, asked } = countedChat();
     await say([user("one")], { session: "s" });

@@ -64,7 +64,7 @@ providerContract("the one on docs/providers.md", async () => {
   return {
     provider: ollama(server.url.origin, "echo"),
     hangNext(when): HangingCall {
-      mode = when === "before the first part" ? "hang" : "begin and hang";
+      mode = when === "before the first event" ? "hang" : "begin and hang";
       const reached = new Promise<{ released: Promise<void> }>((resolve) => {
         arrive = (released) => resolve({ released });
       });

@@ -6,6 +6,7 @@
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { freePort } from "../support/free-port.ts";
 
 const root = resolve(import.meta.dir, "../..");
 const folder = resolve(root, process.argv[2] ?? "../shared/wordpress");
@@ -24,16 +25,8 @@ const suites = ["test/fakes", "test/providers/kimi-web/site/", "./test/e2e/fault
 
 const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
 
-function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  const { port } = server;
-  server.stop(true);
-  if (port === undefined) throw new Error("no free port");
-  return port;
-}
-
 async function runOnOwnSite(): Promise<number> {
-  const port = String(freePort());
+  const port = String(await freePort());
   const env = { PORT: port };
   const stop = () => run([`${folder}/stop`, "--wipe"], env);
   // Ctrl-C reaches the suites too; when they have ended, the site is stopped as usual.

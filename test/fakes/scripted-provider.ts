@@ -1,4 +1,11 @@
-import type { ChatRequest, Model, Provider, ProviderContext, StreamPart } from "../../core/types.ts";
+import type {
+  ChatRequest,
+  Model,
+  Provider,
+  ProviderContext,
+  StreamPart,
+  UpstreamEvent,
+} from "../../core/types.ts";
 
 export interface ScriptedProvider extends Provider {
   /** What it was asked, in order. */
@@ -10,7 +17,10 @@ export interface ScriptedProvider extends Provider {
 export interface Script {
   readonly name?: string;
   readonly models?: readonly Model[];
-  readonly answer?: (request: ChatRequest, context: ProviderContext) => AsyncIterable<StreamPart>;
+  readonly answer?: (
+    request: ChatRequest,
+    context: ProviderContext,
+  ) => AsyncIterable<StreamPart | UpstreamEvent>;
 }
 
 /** The parts of a plain reply. */
@@ -39,13 +49,17 @@ export function scriptedProvider({
       return released;
     },
     models: () => models ?? [{ id: "test-model", createdAt: 1_700_000_000 }],
-    async *stream(request, context) {
+    async answer(request, context) {
       requests.push({ request, context });
-      try {
-        yield* answer(request, context);
-      } finally {
-        released++;
-      }
+      return { events: eventsOf(answer(request, context)) };
     },
   };
+
+  async function* eventsOf(script: AsyncIterable<StreamPart | UpstreamEvent>) {
+    try {
+      for await (const step of script) yield ["parts" in step ? step : { parts: [step] }];
+    } finally {
+      released++;
+    }
+  }
 }

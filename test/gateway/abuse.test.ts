@@ -10,7 +10,7 @@ import { expectCommonHeaders } from "../e2e/faults/expect-fault.ts";
 import { startChatSite } from "../fakes/chat-site.ts";
 import { startForbiddenHost } from "../fakes/forbidden-host.ts";
 import { startOpenAiUpstream } from "../fakes/openai-upstream.ts";
-import { reply, scriptedProvider } from "../fakes/scripted-provider.ts";
+import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { siteControl } from "../fakes/site-control.ts";
 import { cpuTimer } from "../support/cpu-timer.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
@@ -429,17 +429,25 @@ describe("headers", () => {
   });
 });
 
-test("a provider's extension fields may have any name", async () => {
+test.each([true, false])("an upstream's fields may have any name, as a whole answer: %p", async (isWhole) => {
   const fields = JSON.parse('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}');
+  const message = { ...fields, content: "Hi" };
+  const choice = { ...fields, index: 0, [isWhole ? "message" : "delta"]: message, finish_reason: "stop" };
+  const event = { ...fields, choices: [choice] };
   const provider = scriptedProvider({
     async *answer() {
-      for (const scope of ["answer", "choice", "message"] as const)
-        yield { type: "extension", scope, fields };
-      yield* reply("Hi");
+      yield {
+        parts: [
+          { type: "text-delta", delta: "Hi" },
+          { type: "finish", reason: "stop" },
+        ],
+        native: { format: "chat-completions", isWhole, event },
+      };
     },
   });
   const { chat } = testHandler({ DEFAULT_MODEL: "" }, { providers: [provider] });
-  const response = await chat({ ...hello, model: "test-model" });
-  expect((await response.json()).choices[0].message.content).toBe("Hi");
+  const body = { ...hello, model: "test-model" };
+  expect((await (await chat(body)).json()).choices[0].message.content).toBe("Hi");
+  expect(await (await chat({ ...body, stream: true })).text()).toContain('"content":"Hi"');
   expect(({} as Record<string, unknown>).polluted).toBeUndefined();
 });

@@ -59,7 +59,7 @@ const textOf = (body: string, stream: boolean): string =>
         .join("")
     : JSON.parse(body).choices[0].message.content;
 
-test("is remembered as it was", async () => {
+test("a conversation is remembered as it was, whatever became of its requests", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { maxLength: 25 }), async (steps) => {
       let calls = 0;

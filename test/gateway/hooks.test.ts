@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { configureHandler } from "../../adapters/self-configuring.ts";
-import type { RequestRecord } from "../../core/types.ts";
+import type { RequestFacts } from "../../core/types.ts";
+import { fakeClock, settle } from "../fakes/fake-clock.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
@@ -22,6 +23,31 @@ describe("onRequest", () => {
     expect(records[1]).toMatchObject({ route: "none", status: 404, code: "not_found" });
   });
 
+  test("is told how long the upstream took until its last event", async () => {
+    const clock = fakeClock();
+    const wait = (delayMs: number) =>
+      new Promise<void>((resolve) => {
+        clock.schedule(resolve, delayMs);
+      });
+    const provider = scriptedProvider({
+      async *answer() {
+        await wait(50);
+        yield { type: "text-delta", delta: "Hi" };
+        await wait(200);
+        yield { type: "finish", reason: "stop" };
+      },
+    });
+    const { chat, records } = testHandler({ DEFAULT_MODEL: "" }, { providers: [provider], clock });
+    const asked = chat({ ...hello, stream: true });
+    await settle();
+    await clock.advance(50);
+    const text = (await asked).text();
+    await settle();
+    await clock.advance(200);
+    expect(await text).toContain("[DONE]");
+    expect(records).toMatchObject([{ upstreamMs: 250 }]);
+  });
+
   test.each([
     [
       "throws",
@@ -34,7 +60,8 @@ describe("onRequest", () => {
     const { chat, log } = testHandler({}, { onRequest });
     expect((await chat(hello)).status).toBe(200);
     expect(await (await chat({ ...hello, stream: true })).text()).toEndWith("data: [DONE]\n\n");
-    const lines = log.lines.filter(({ event }) => event === "hook_failed");
+    await settle();
+    const lines = log.lines.filter(({ event }) => event === "hook.failed");
     expect(lines.map(({ fields }) => String(fields.error))).toEqual([
       expect.stringContaining("hook"),
       expect.stringContaining("hook"),
@@ -44,8 +71,8 @@ describe("onRequest", () => {
 
 describe("onError", () => {
   test("is told of faults of the gateway itself, with the request's facts, and of nothing else", async () => {
-    const told: [unknown, RequestRecord][] = [];
-    const onError = (error: unknown, record: RequestRecord) => void told.push([error, { ...record }]);
+    const told: [unknown, RequestFacts][] = [];
+    const onError = (error: unknown, record: RequestFacts) => void told.push([error, { ...record }]);
     const { chat } = testHandler({}, { providers: [broken()], onError });
     await chat({ ...hello, model: "no-such-model" });
     expect(told).toEqual([]);
@@ -57,7 +84,7 @@ describe("onError", () => {
 });
 
 test("hooks reach a handler that the environment configures", async () => {
-  const records: RequestRecord[] = [];
+  const records: RequestFacts[] = [];
   const { handler } = await configureHandler({
     environment: { LOG_LEVEL: "silent" },
     preferredStore: "memory",

@@ -108,12 +108,49 @@ describe("an answer", () => {
     const call = { id: "a", type: "function", extra_content, function: { name: "f", arguments: "{}" } };
     const steps = [chunk({ tool_calls: [call] }, "tool_calls"), doneEvent];
     upstream.script({ headers: eventStream, steps }, { headers: eventStream, steps });
-    const [, first] = sseData(await (await chat({ stream: true })).text()) as {
+    const [first] = sseData(await (await chat({ stream: true })).text()) as {
       choices: { delta: object }[];
     }[];
-    expect(first?.choices[0]?.delta).toEqual({ tool_calls: [{ index: 0, ...call }] });
+    expect(first?.choices[0]?.delta).toEqual({ role: "assistant", tool_calls: [{ index: 0, ...call }] });
     expect((await (await chat({})).json()).choices[0].message.tool_calls).toEqual([call]);
   });
+
+  test("keeps its choices apart where they come in another order", async () => {
+    const choices = ["zero", "one"].map((content, index) => ({
+      index,
+      message: { role: "assistant", content },
+      finish_reason: "stop",
+    }));
+    upstream.script(jsonScript(200, { choices: choices.toReversed() }));
+    const whole = await (await chat({ n: 2 })).json();
+    expect(whole.choices.map((choice: (typeof choices)[0]) => choice.message.content)).toEqual([
+      "zero",
+      "one",
+    ]);
+  });
+
+  test.each([true, false])(
+    "has texts where a vendor sends lists of texts and thoughts, stream: %p",
+    async (stream) => {
+      const content = [
+        { type: "thinking", thinking: [{ type: "text", text: "Hm." }] },
+        { type: "text", text: "Yes" },
+      ];
+      upstream.script(
+        stream
+          ? { headers: eventStream, steps: [chunk({ content }, "stop"), doneEvent] }
+          : jsonScript(200, { choices: [{ index: 0, message: { content }, finish_reason: "stop" }] }),
+      );
+      const response = await chat({ stream });
+      const body = stream ? sseData(await response.text())[0] : await response.json();
+      const [choice] = (body as { choices: { delta?: object; message?: object }[] }).choices;
+      expect(choice?.delta ?? choice?.message).toMatchObject({
+        role: "assistant",
+        content: "Yes",
+        reasoning_content: "Hm.",
+      });
+    },
+  );
 
   test("arrives piece by piece", async () => {
     let open = () => {};

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { chunk, cut, eventStream, jsonScript, modelIds, type Script } from "../fakes/openai-upstream.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
+import { nobody } from "../support/nobody.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
 import { sseData } from "../support/test-handler.ts";
 import { until } from "../support/until.ts";
@@ -24,7 +25,7 @@ const gateway = await gatewayBeforeUpstreams({
       streamUsage: false,
     },
     { name: "third", baseUrl: third.baseUrl, models: ["reasoner"], maxConcurrency: 1 },
-    { name: "down", baseUrl: "http://127.0.0.1:1/v1" },
+    { name: "down", baseUrl: `${nobody}/v1` },
   ]),
   SECOND_URL: second.baseUrl,
   SECOND_KEY: "sk-second",
@@ -77,7 +78,7 @@ describe("the list of models", () => {
   test("has no models of an upstream that is down, and the log says which one that is", async () => {
     await gateway.get("/v1/models");
     // Another process writes it, in its own time.
-    await until(async () => /models_unavailable.*down/.test(gateway.output()));
+    await until(async () => /models\.list_failed.*down/.test(gateway.output()));
   });
 });
 

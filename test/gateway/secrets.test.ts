@@ -182,7 +182,7 @@ describe("no secret is shown", () => {
     gateway
       .output()
       .split("\n")
-      .filter((line) => line.includes('"event":"request"'));
+      .filter((line) => line.includes('"event":"request.finished"'));
 
   beforeAll(async () => {
     upstream = await startOpenAiUpstream();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { rateLimit } from "../../core/http/rate-limit.ts";
+import { createRateLimit } from "../../core/http/rate-limit.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
@@ -8,7 +8,7 @@ const authorization = (key: string) => ({ headers: { authorization: `Bearer ${ke
 describe("a rate limit", () => {
   test("lets as many requests through as a minute has, then one for each interval", async () => {
     const clock = fakeClock();
-    const limit = rateLimit(3, clock);
+    const limit = createRateLimit(3, clock);
     const take = () => {
       try {
         return limit.take("key")["x-ratelimit-remaining-requests"];

@@ -72,7 +72,7 @@ describe("the metrics page", () => {
     const found = samples(await (await send("/metrics")).text());
     expect(found.kimi_session_store_seconds_count).toBe(2);
     expect(found['kimi_replayed_answers_total{provider="scripted",model="test-model"}']).toBe(1);
-    expect(found['kimi_upstream_attempts_total{provider="scripted",model="test-model"}']).toBeUndefined();
+    expect(found['kimi_upstream_attempts_total{provider="scripted",model="test-model"}']).toBe(1);
   });
 
   test("is what a parser of Prometheus' text format reads, whatever models are called", async () => {

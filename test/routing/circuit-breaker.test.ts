@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError, type ErrorCode } from "../../core/errors.ts";
-import { circuitBreaker } from "../../core/routing/circuit-breaker.ts";
+import { createCircuitBreaker } from "../../core/routing/circuit-breaker.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 
 const setup = (sharesRateLimit = true) => {
   const clock = fakeClock();
-  const breaker = circuitBreaker({ clock, sharesRateLimit });
+  const breaker = createCircuitBreaker({ clock, sharesRateLimit });
   const fail = (code: ErrorCode, retryAfterMs?: number) =>
     breaker.admit().failed(new ApiError(code, "Because.", { retryAfterMs }));
   const failTimes = (times: number, code: ErrorCode = "upstream_unavailable") => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
-import { type ModelDirectoryOptions, modelDirectory } from "../../core/routing/model-directory.ts";
+import { createModelDirectory, type ModelDirectoryOptions } from "../../core/routing/model-directory.ts";
 import type { Model, Provider } from "../../core/types.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { providerContext } from "../support/chat-request.ts";
@@ -19,7 +19,7 @@ const silent = (name: string): Provider =>
   });
 
 const directory = (providers: readonly Provider[], options: Partial<ModelDirectoryOptions> = {}) => {
-  const models = modelDirectory({ providers, ...options });
+  const models = createModelDirectory({ providers, ...options });
   const find = (asked: string) => models.find(asked, providerContext());
   return {
     list: async () =>

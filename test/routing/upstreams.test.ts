@@ -55,13 +55,12 @@ describe("an upstream with a bound on calls at once", () => {
   });
 
   test("is free again once it is done, even while the answer is still being read", async () => {
-    const base = scriptedProvider({
-      async *answer(_, { upstreamDone }) {
-        upstreamDone();
-        yield* reply("one", "two", "three");
-      },
+    const base = scriptedProvider({ answer: () => reply("one", "two", "three") });
+    const answer: Provider["answer"] = async (...call) => ({
+      ...(await base.answer(...call)),
+      isComplete: true,
     });
-    const { chat } = handlerOf({ ...base, maxConcurrency: 1 });
+    const { chat } = handlerOf({ ...base, answer, maxConcurrency: 1 });
     const slowReader = await chat({ ...hello, stream: true });
     expect((await chat(hello)).status).toBe(200);
     expect(await slowReader.text()).toContain("three");

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
 import { type DenoKv, denoKvStore } from "../../core/stores/deno-kv.ts";
-import { systemClock } from "../../core/util/clock.ts";
+import { systemClock } from "../../core/util/time.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 
 const openMemory = async () => {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { memoryStore } from "../../core/stores/memory.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
@@ -16,6 +16,55 @@ test("drops the least recently used of more than maxEntries", () => {
   ]);
 });
 
+describe("maxBytes", () => {
+  const ttlMs = 1000;
+  const textOfKilobytes = (kilobytes: number) => "x".repeat(kilobytes * 512);
+  /** Room for two values of 10 KiB, and for no third. */
+  const setUp = () => memoryStore({ maxEntries: 100, maxBytes: 25 * 1024, clock: fakeClock() });
+
+  test("drops the least recently used once all values together take more memory", () => {
+    const store = setUp();
+    store.set("a", textOfKilobytes(10), { ttlMs });
+    store.set("b", textOfKilobytes(10), { ttlMs });
+    store.get("a");
+    store.set("c", textOfKilobytes(10), { ttlMs });
+    expect(["a", "b", "c"].filter((key) => store.get(key))).toEqual(["a", "c"]);
+  });
+
+  test("counts a value that is replaced or deleted no more", () => {
+    const store = setUp();
+    for (let write = 0; write < 10; write++) store.set("a", textOfKilobytes(10), { ttlMs });
+    store.set("b", textOfKilobytes(10), { ttlMs });
+    store.delete("b");
+    store.set("c", textOfKilobytes(10), { ttlMs });
+    expect(["a", "b", "c"].filter((key) => store.get(key))).toEqual(["a", "c"]);
+  });
+
+  test("refuses a value that alone takes more, and leaves the one before", () => {
+    const store = setUp();
+    store.set("a", "before", { ttlMs });
+    expect(() => store.set("a", textOfKilobytes(30), { ttlMs })).toThrow(/holds 25600 at most/);
+    expect(store.get("a")).toMatchObject({ value: "before" });
+  });
+
+  test("counts many small values by what they take beside their texts", () => {
+    const store = memoryStore({ maxEntries: 1000, maxBytes: 25 * 1024, clock: fakeClock() });
+    for (let index = 0; index < 1000; index++) store.set(String(index), "", { ttlMs });
+    const held = Array.from({ length: 1000 }, (_, index) => store.get(String(index))).filter(Boolean);
+    expect(held.length).toBeWithin(50, 101);
+  });
+});
+
+test("sets no timer, which would keep a process alive", () => {
+  const timers = spyOn(globalThis, "setTimeout");
+  const store = memoryStore({ maxEntries: 2, clock: { now: Date.now } });
+  for (const key of ["a", "b", "c"]) store.set(key, "1", { ttlMs: 1000 });
+  store.get("c");
+  store.delete("c");
+  expect(timers).not.toHaveBeenCalled();
+  timers.mockRestore();
+});
+
 test("drops the least recently used whatever was written, read, refused, deleted and over before", () => {
   const keys = ["a", "b", "c", "d", "e", "f"];
   const actions = fc.constantFrom("set", "set", "get", "get", "refused", "delete", "later");
@@ -25,7 +74,7 @@ test("drops the least recently used whatever was written, read, refused, deleted
   });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), steps, (maxEntries, taken) => {
-      let nowMs = 0;
+      let nowMs = Date.UTC(2026, 0, 1);
       const store = memoryStore({ maxEntries, clock: { now: () => nowMs } });
       /** The most recently used last. */
       let held: { readonly key: string; readonly value: string; readonly endsAtMs: number }[] = [];

@@ -51,13 +51,13 @@ test("takes the platform's preferred store once it is configured", async () => {
 test("takes memory on a hosted platform without a remote store, and says so", async () => {
   const { opening, warnings } = setUp({ preferred: "redis-rest", hosted: true });
   expect((await opening).name).toBe("memory");
-  expect(warnings.map(([event]) => event)).toEqual(["sessions.memory_only", "sessions.not_shared"]);
+  expect(warnings.map(([event]) => event)).toEqual(["store.not_opened", "store.not_shared"]);
 });
 
 test("takes memory on Deno without KV, with a warning", async () => {
   const { opening, warnings } = setUp({ preferred: "deno-kv" });
   expect((await opening).name).toBe("memory");
-  expect(warnings).toEqual([["sessions.memory_only", { reason: "deno-kv: this platform has no Deno KV" }]]);
+  expect(warnings).toEqual([["store.not_opened", { reason: "deno-kv: this platform has no Deno KV" }]]);
 });
 
 test.each([

@@ -3,7 +3,7 @@ import { storeDrivers } from "../../adapters/store-drivers.ts";
 import { redisStore } from "../../core/stores/redis.ts";
 import { redisRestStore } from "../../core/stores/redis-rest.ts";
 import type { SessionStore } from "../../core/types.ts";
-import { systemClock } from "../../core/util/clock.ts";
+import { systemClock } from "../../core/util/time.ts";
 import { upstashBridge } from "../fakes/upstash-bridge.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
 

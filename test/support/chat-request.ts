@@ -1,12 +1,13 @@
 /** What a provider is asked, for tests that call one directly. */
-import { listParts } from "../../core/chat/collect-answer.ts";
+import { liftMessage } from "../../core/dialects/shared/chat-completions-message.ts";
 import type {
   ChatMessage,
   ChatRequest,
   Logger,
+  ProviderAnswer,
   ProviderContext,
   StreamPart,
-  StreamParts,
+  UpstreamEvent,
 } from "../../core/types.ts";
 
 /** A message as a client writes it. */
@@ -14,10 +15,10 @@ export type MessageBody = Readonly<Record<string, unknown>> & { readonly role: C
 
 const messageOf = (native: MessageBody): ChatMessage => {
   const { role, content } = native;
-  if (!Array.isArray(content)) return { role, text: typeof content === "string" ? content : "", native };
+  if (!Array.isArray(content)) return liftMessage(role, typeof content === "string" ? content : "", native);
   const text = content.map((part) => part.text ?? "").join("");
-  const attachments = content.filter((part) => part.type !== "text").map((part) => part.type as string);
-  return { role, text, ...(attachments.length > 0 && { attachments }), native };
+  const attachments = content.filter((part) => part.type !== "text").map(({ type }) => ({ type }));
+  return liftMessage(role, text, native, attachments);
 };
 
 export interface RequestBody {
@@ -36,6 +37,10 @@ export function chatRequest(from: string | RequestBody, model = "echo"): ChatReq
     stream: body.stream ?? true,
     stop: [],
     choices: typeof body.n === "number" ? body.n : 1,
+    tools: [],
+    toolChoice: "none",
+    parallelToolCalls: true,
+    responseFormat: "text",
     usage: true,
     native: body,
     conversation: { id: "abcdefghi", startedAtMs: 1_700_000_000_000 },
@@ -45,21 +50,38 @@ export function chatRequest(from: string | RequestBody, model = "echo"): ChatReq
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A context of its own for one call. */
-export function providerContext(signal: AbortSignal = new AbortController().signal): ProviderContext {
-  const trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
-  return { signal, requestId: "test-request", log: silent, trace, upstreamDone() {} };
+export const providerContext = (signal: AbortSignal = new AbortController().signal): ProviderContext => ({
+  signal,
+  requestId: "test-request",
+  log: silent,
+});
+
+export interface ReadAnswer {
+  readonly events: readonly UpstreamEvent[];
+  /** All parts of the events. */
+  readonly parts: readonly StreamPart[];
+  /** What was thrown instead of them, or after them. */
+  readonly error?: unknown;
+  /** Undefined where there was no answer. */
+  readonly answer?: ProviderAnswer;
 }
 
-/** All parts, and what was thrown after them. */
-export async function partsOf(
-  parts: AsyncIterable<StreamParts>,
-): Promise<{ parts: StreamPart[]; error?: unknown }> {
-  const collected: StreamPart[] = [];
+/** The events of an answer, from before it has begun. */
+export async function* eventsOf(asking: Promise<ProviderAnswer>): AsyncGenerator<readonly UpstreamEvent[]> {
+  yield* (await asking).events;
+}
+
+/** Reads an answer to its end. */
+export async function readAnswer(asking: Promise<ProviderAnswer>): Promise<ReadAnswer> {
+  const events: UpstreamEvent[] = [];
+  let answer: ProviderAnswer | undefined;
+  const sofar = () => ({ events, parts: events.flatMap(({ parts }) => parts), ...(answer && { answer }) });
   try {
-    for await (const some of parts) collected.push(...listParts(some));
-    return { parts: collected };
+    answer = await asking;
+    for await (const some of answer.events) events.push(...some);
+    return sofar();
   } catch (error) {
-    return { parts: collected, error };
+    return { ...sofar(), error };
   }
 }
 

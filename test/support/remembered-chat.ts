@@ -1,19 +1,25 @@
 /** Conversations over a store that counts and can fail, with a model that replies as it is told. */
-import { addPart, emptyAnswer, listParts } from "../../core/chat/collect-answer.ts";
-import { type ConversationCall, conversations } from "../../core/conversations/conversations.ts";
+import { addEvent, emptyAnswer } from "../../core/chat/collect-answer.ts";
+import {
+  type AnswerSource,
+  type ConversationCall,
+  createConversations,
+} from "../../core/conversations/conversations.ts";
 import { ApiError } from "../../core/errors.ts";
-import { memoryStore } from "../../core/stores/memory.ts";
 import type {
   ChatMessage,
   ChatRequest,
   Clock,
   ConversationRef,
+  JsonObject,
   LogFields,
   Role,
   SessionStore,
   StreamPart,
+  UpstreamEvent,
 } from "../../core/types.ts";
-import { type FakeClock, fakeClock } from "../fakes/fake-clock.ts";
+import { type CountingStore, countingStore } from "../fakes/counting-store.ts";
+import { fakeClock, hurriedClock } from "../fakes/fake-clock.ts";
 
 export const message = (role: Role, text: string): ChatMessage => ({
   role,
@@ -24,25 +30,26 @@ export const user = (text: string) => message("user", text);
 export const assistant = (text: string) => message("assistant", text);
 export const system = (text: string) => message("system", text);
 
+/** An event with fields of the message that parts don't model. */
+export const messageFields = (fields: JsonObject): UpstreamEvent => ({
+  parts: [],
+  native: {
+    format: "chat-completions",
+    isWhole: false,
+    event: { choices: [{ index: 0, delta: fields }] },
+  },
+});
+
 /** Texts with the first letter of their role: "u:Hi". */
 export const asTexts = (messages: readonly ChatMessage[]): string[] =>
   messages.map(({ role, text }) => `${role[0]}:${text}`);
-
-/** A clock that only a test moves, but on which writers that wait for each other do so in no time. */
-export const hurriedClock = (): FakeClock => ({
-  ...fakeClock(),
-  schedule(task) {
-    queueMicrotask(task);
-    return () => {};
-  },
-});
 
 export interface Said {
   /** What the model was told; undefined if it was not asked. */
   readonly told: string[] | undefined;
   readonly reply: string;
   readonly conversation: ConversationRef;
-  readonly source: "provider" | "running" | "store";
+  readonly source: AnswerSource;
   readonly isSaved: boolean;
 }
 
@@ -56,48 +63,7 @@ export interface Request extends Partial<Omit<ConversationCall, "key" | "message
   /** Runs while the model is at work. */
   readonly meanwhile?: () => unknown;
   /** What the model answers; an Error is thrown. */
-  readonly reply?: string | Error | readonly StreamPart[];
-}
-
-export interface CountingStore extends SessionStore {
-  reads: number;
-  writes: number;
-  /** Which operations fail. */
-  failing: "none" | "reads" | "writes" | "all";
-  readonly entries: Map<string, string>;
-}
-
-/** A memory store that counts, can fail, and shows what it holds; one that writes at once never makes anyone wait. */
-export function countingStore(clock: Clock, { writesAtOnce = false } = {}): CountingStore {
-  const inner = memoryStore({ maxEntries: 1000, clock });
-  const fails = (...kinds: CountingStore["failing"][]) => {
-    if (kinds.includes(counting.failing)) throw new Error("the store is broken");
-  };
-  const counting: CountingStore = {
-    name: "counting",
-    shared: false,
-    reads: 0,
-    writes: 0,
-    failing: "none",
-    entries: new Map(),
-    get(key) {
-      counting.reads++;
-      fails("reads", "all");
-      return inner.get(key);
-    },
-    set(key, value, options) {
-      counting.writes++;
-      fails("writes", "all");
-      const version = inner.set(key, value, options) as string | undefined;
-      if (version !== undefined) counting.entries.set(key, value);
-      return writesAtOnce ? version : Promise.resolve(version);
-    },
-    delete(key) {
-      inner.delete(key);
-      counting.entries.delete(key);
-    },
-  };
-  return counting;
+  readonly reply?: string | Error | readonly (StreamPart | UpstreamEvent)[];
 }
 
 export interface RememberedChatOptions {
@@ -115,8 +81,8 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
   const record = (event: string, fields: LogFields = {}) => void log.push({ event, fields });
   const logger = { debug: record, info: record, warn: record, error: record };
   const instances = [
-    conversations({ store, clock, ttlMs, maxBytes, log: logger }),
-    conversations({ store, clock, ttlMs, maxBytes, log: logger }),
+    createConversations({ store, clock, ttlMs, maxBytes, log: logger }),
+    createConversations({ store, clock, ttlMs, maxBytes, log: logger }),
   ] as const;
   /** What the model was asked, in order. */
   const asked: Pick<ChatRequest, "messages" | "conversation">[] = [];
@@ -144,7 +110,7 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       retryCount: request.retryCount ?? 0,
     });
     let told: string[] | undefined;
-    async function* model(signal: AbortSignal): AsyncGenerator<StreamPart> {
+    async function* model(signal: AbortSignal): AsyncGenerator<readonly UpstreamEvent[]> {
       const messages = turn.transcript.messages();
       told = asTexts(messages);
       asked.push({ messages, conversation: turn.conversation });
@@ -152,21 +118,30 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       if (signal.aborted) throw signal.reason;
       const { reply = `reply ${asked.length}` } = request;
       if (reply instanceof Error) throw reply;
-      if (typeof reply !== "string") return yield* reply;
-      yield { type: "text-delta", delta: reply };
-      yield { type: "finish", reason: "stop" };
+      const steps =
+        typeof reply === "string"
+          ? ([
+              { type: "text-delta", delta: reply },
+              { type: "finish", reason: "stop" },
+            ] as const)
+          : reply;
+      for (const step of steps) yield ["parts" in step ? step : { parts: [step] }];
     }
-    const signal = request.signal ?? new AbortController().signal;
-    const reader = turn.answer(model, signal)[Symbol.asyncIterator]();
+    const ask = async (signal: AbortSignal) => {
+      const rest = model(signal);
+      const { value: first = [] } = await rest.next();
+      return { first, rest, close: () => void rest.return(undefined) };
+    };
+    const begun = await turn.answer(ask, request.signal ?? new AbortController().signal);
     try {
       const answer = emptyAnswer();
-      for (let some = await reader.next(); !some.done; some = await reader.next())
-        for (const part of listParts(some.value)) addPart(answer, part);
+      for (const event of begun.first) addEvent(answer, event);
+      for await (const events of begun.rest) for (const event of events) addEvent(answer, event);
       const isSaved = await turn.finish(answer);
-      const { conversation, source } = turn;
-      return { told, reply: answer.replies[0]?.text ?? "", conversation, source, isSaved };
+      const { conversation } = turn;
+      return { told, reply: answer.replies[0]?.text ?? "", conversation, source: begun.source, isSaved };
     } finally {
-      await reader.return?.();
+      begun.close();
     }
   }
 

@@ -1,24 +1,8 @@
 import { type Environment, parseConfig } from "../../core/config/config.ts";
-import type { LogFields, Logger, RequestRecord } from "../../core/types.ts";
+import type { RequestFacts } from "../../core/types.ts";
 import { createHandler, type HandlerOptions } from "../../handler.ts";
+import { recordingLogger } from "../fakes/recording-logger.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
-
-export interface LoggedLine {
-  readonly level: keyof Logger;
-  readonly event: string;
-  readonly fields: LogFields;
-}
-
-/** A logger that remembers. */
-export function recordingLogger(): Logger & { readonly lines: LoggedLine[] } {
-  const lines: LoggedLine[] = [];
-  const at =
-    (level: keyof Logger) =>
-    (event: string, fields: LogFields = {}) => {
-      lines.push({ level, event, fields });
-    };
-  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
-}
 
 /** A handler in this process, with a scripted provider unless the test brings others. */
 export function testHandler(
@@ -27,7 +11,7 @@ export function testHandler(
 ) {
   const { exposed, ...rest } = options;
   const log = recordingLogger();
-  const records: RequestRecord[] = [];
+  const records: RequestFacts[] = [];
   const provider = scriptedProvider();
   const config = parseConfig(env, exposed === undefined ? {} : { exposed });
   const handler = createHandler({

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { isDeeperThan } from "../../core/util/json.ts";
+import { isDeeperThan, isRecord, tryParseJson } from "../../core/util/json.ts";
 
 const depthOf = (value: unknown): number => {
   if (typeof value !== "object" || value === null) return 0;
@@ -24,3 +24,13 @@ test.each([String.raw`["\"[[[[["]`, String.raw`["\\","[[[["]`, String.raw`{"\\\"
     expect(isDeeperThan(1, json)).toBe(false);
   },
 );
+
+test("a record is an object with fields, no list and not null", () => {
+  expect([{}, { a: 1 }, Object.create(null)].map(isRecord)).toEqual([true, true, true]);
+  expect([null, undefined, [], "text", 1, () => {}].filter(isRecord)).toEqual([]);
+});
+
+test("JSON that may fail gives its value, or undefined", () => {
+  expect(tryParseJson('{"a":[1]}')).toEqual({ a: [1] });
+  expect(["", "{", "undefined", "{'a':1}"].map(tryParseJson)).toEqual(Array(4).fill(undefined));
+});

@@ -1,6 +1,7 @@
 /** The chat's one call: a form that is posted to WordPress's admin-ajax.php, and what its answer means. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
 import { cleanErrorText, readRetryAfterMs } from "../shared/upstream-http.ts";
 import { parseCookies } from "./nonce/cookies.ts";
 import { findJson, jsonObjectAt } from "./reply/find-json.ts";
@@ -108,9 +109,6 @@ function withoutSecrets(text: string, { nonce, cookie }: AnswerContext): string 
 const isTrue = (value: unknown): boolean =>
   value === true || value === 1 || value === "true" || value === "1";
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;
-
 function messageOf(data: unknown): string | undefined {
   const message = isRecord(data) ? data.message : data;
   return typeof message === "string" && message !== "" ? message : undefined;
@@ -119,8 +117,9 @@ function messageOf(data: unknown): string | undefined {
 /** The words in what PHP code hands to wp_send_json_error: a text, an object with one, a list of WP_Error's parts. */
 function failureText(data: unknown, depth = 0): string {
   if (typeof data === "string") return data;
-  if (!isRecord(data) || depth > 4) return "";
+  if (depth > 4) return "";
   if (Array.isArray(data)) return failureText(data[0], depth + 1);
+  if (!isRecord(data)) return "";
   const text = [data.message, data.error, data.msg, data.errors]
     .map((value) => failureText(value, depth + 1))
     .find((words) => words !== "");

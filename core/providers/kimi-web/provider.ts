@@ -7,12 +7,11 @@ import type {
   Clock,
   Fetch,
   Provider,
-  ProviderContext,
   SessionStore,
   StreamPart,
+  UpstreamEvent,
 } from "../../types.ts";
-import { systemClock } from "../../util/clock.ts";
-import { InOnePiece } from "../shared/in-one-piece.ts";
+import { sleep, systemClock } from "../../util/time.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, defaultLabels, maxMessages, type PromptLabels } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
@@ -112,58 +111,55 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     createdAt: modelsCreatedAt,
   }));
 
-  /** The whole reply, as parts: the pieces of its text, and its end. */
-  async function answer(request: ChatRequest, context: ProviderContext): Promise<StreamPart[]> {
-    const model = siteNames.get(request.model);
-    if (model === undefined) {
-      throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
-    }
-    refuseUnsupported(request, name);
-    const { trace } = context;
-    const prompt = buildPrompt(request.messages, { maxChars, labels, safeText });
-    trace.droppedMessages = prompt.droppedMessages;
-
-    const { startedAtMs, id } = request.conversation;
-    const startMs = clock.now();
-    let text: string;
-    try {
-      const form = { message: prompt.text, model, sessionId: `session_${startedAtMs}_${id}` };
-      const sent = await sendMessage(form, context);
-      trace.attempts += sent.calls;
-      text = sent.text;
-    } finally {
-      trace.upstreamMs += clock.now() - startMs;
-    }
-    context.upstreamDone();
-
-    const reply = limitReply(text, request);
-    const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
-    const parts: StreamPart[] = [];
-    for (const delta of pieces) if (delta !== "") parts.push({ type: "text-delta", delta });
-    parts.push({ type: "finish", reason: reply.reason });
-    return parts;
-  }
-
-  async function* paced(request: ChatRequest, context: ProviderContext): AsyncGenerator<StreamPart, void> {
-    const parts = await answer(request, context);
+  /** A part at a time, with a pause between two. */
+  async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
     for (const [index, part] of parts.entries()) {
-      if (index > 0) await pause(chunkDelayMs, clock, context.signal);
-      yield part;
+      if (index > 0) await sleep(chunkDelayMs, { clock, signal });
+      yield [{ parts: [part] }];
     }
   }
 
   return {
     name,
     maxConcurrency,
-    maxRemembered: maxMessages({ maxChars, labels }),
+    maxHistoryMessages: maxMessages({ maxChars, labels }),
     // The site knows its callers by their address.
     sharesRateLimit: true,
     models: () => models,
     check: (request) => refuseUnsupported(request, name),
-    stream: (request, context) =>
-      request.stream && chunkDelayMs > 0 ? paced(request, context) : new InOnePiece(answer, request, context),
+
+    async answer(request, context) {
+      const model = siteNames.get(request.model);
+      if (model === undefined) {
+        throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
+      }
+      refuseUnsupported(request, name);
+      const { text: message, droppedMessages } = buildPrompt(request.messages, {
+        maxChars,
+        labels,
+        safeText,
+      });
+      const { startedAtMs, id } = request.conversation;
+      const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
+      const { text, calls } = await sendMessage(form, context);
+
+      const reply = limitReply(text, request);
+      const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
+      const parts: StreamPart[] = [...pieces]
+        .filter((delta) => delta !== "")
+        .map((delta) => ({ type: "text-delta", delta }));
+      parts.push({ type: "finish", reason: reply.reason });
+      const isPaced = request.stream && chunkDelayMs > 0;
+      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      return { events, context: { droppedMessages }, calls, isComplete: true };
+    },
+
     warmUp: credentials.warmUp,
   };
+}
+
+async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
+  yield parts.map((part) => ({ parts: [part] }));
 }
 
 const hasAttachments = ({ attachments }: ChatMessage): boolean =>
@@ -174,7 +170,8 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
   const index = messages.findIndex(hasAttachments);
   if (index >= 0) {
     // The client named them, and at any length.
-    const parts = [...new Set(messages[index]?.attachments)].join(", ").slice(0, 200);
+    const types = messages[index]?.attachments?.map(({ type }) => type);
+    const parts = [...new Set(types)].join(", ").slice(0, 200);
     throw new ApiError(
       "unsupported_content",
       `The models of ${name} take text only; messages[${index}] has ${parts}.`,
@@ -182,28 +179,13 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
     );
   }
   if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
-  if (toolChoice === "required" || toolChoice === "named")
+  if (toolChoice === "required" || typeof toolChoice === "object")
     throw unsupported(name, "tool_choice", "call tools");
-  if (responseFormat === "json_object" || responseFormat === "json_schema") {
-    throw unsupported(name, "response_format", `be held to ${responseFormat}`);
+  if (responseFormat !== "text") {
+    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
+    throw unsupported(name, "response_format", `be held to ${format}`);
   }
 }
 
 const unsupported = (name: string, param: string, what: string): ApiError =>
   new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
-
-/** Waits, unless the client leaves. */
-function pause(delayMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const onAbort = () => {
-      cancelTimer();
-      reject(signal.reason);
-    };
-    const cancelTimer = clock.schedule(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, delayMs);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-}

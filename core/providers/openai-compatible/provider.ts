@@ -4,13 +4,12 @@
  */
 
 import { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, StreamPart } from "../../types.ts";
-import { systemClock } from "../../util/clock.ts";
-import { InOnePiece } from "../shared/in-one-piece.ts";
+import type { ChatRequest, Clock, Fetch, Provider, UpstreamEvent } from "../../types.ts";
+import { systemClock } from "../../util/time.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
-import { type Upstream, UpstreamCall } from "./upstream-call.ts";
+import { createSender, readReply, type UpstreamEndpoint } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
 
 export interface OpenAiCompatibleOptions {
@@ -123,7 +122,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
           : undefined,
     });
 
-  const upstream: Upstream = {
+  const upstream: UpstreamEndpoint = {
     name,
     url: chatUrl,
     headers: new Headers(headers),
@@ -132,55 +131,38 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     maxEventChars,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
-    encodeRequest,
-    fit({ model, messages }) {
-      const maxTokens = named.get(model)?.contextMaxTokens ?? options.contextMaxTokens;
-      return maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
-    },
-    hasAnswered: false,
   };
+  const post = createSender(upstream);
 
-  /** All parts at once: whoever waits for the whole answer has no use for the first ones. */
-  const whole = async (request: ChatRequest, context: ProviderContext): Promise<readonly StreamPart[]> => {
-    const call = new UpstreamCall(upstream, request, context);
-    try {
-      await call.open();
-      while (!call.isOver) await call.read();
-      if (call.failure !== undefined) throw call.failure;
-      context.upstreamDone();
-      return call.parts;
-    } finally {
-      call.release();
-    }
+  /** The messages that the model has room for. */
+  const fit = ({ model, messages }: ChatRequest): ChatRequest["messages"] => {
+    const maxTokens = named.get(model)?.contextMaxTokens ?? options.contextMaxTokens;
+    return maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
   };
-
-  async function* streamed(
-    request: ChatRequest,
-    context: ProviderContext,
-  ): AsyncGenerator<readonly StreamPart[], void> {
-    const call = new UpstreamCall(upstream, request, context);
-    let hasBegun = false;
-    try {
-      await call.open();
-      while (!call.isOver) {
-        await call.read();
-        const { parts, failure } = call;
-        // Until something of the reply is there, a failure can still have its true status, or be mended.
-        hasBegun ||= parts.some((part) => part.type !== "extension" || part.scope !== "answer");
-        if (hasBegun && parts.length > 0) yield parts.splice(0);
-        if (failure !== undefined) throw failure;
-      }
-    } finally {
-      call.release();
-    }
-  }
 
   return {
     name,
     maxConcurrency: options.maxConcurrency ?? 0,
     takesUnlistedModels: models === "*",
     models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
-    stream: (request, context) =>
-      request.stream ? streamed(request, context) : new InOnePiece(whole, request, context),
+
+    async answer(request, { signal }) {
+      const messages = fit(request);
+      const { response, calls } = await post(encodeRequest(request, messages), signal);
+      const context = { droppedMessages: request.messages.length - messages.length };
+      const events = readReply(response, upstream, signal);
+      if (request.stream) return { events, context, calls };
+      // A whole answer is of no use before its end.
+      const all: UpstreamEvent[] = [];
+      for await (const some of events) {
+        // Not spread: a body that arrived at once may have more events than a call may have arguments.
+        for (const event of some) all.push(event);
+      }
+      return { events: inOneBatch(all), context, calls, isComplete: true };
+    },
   };
+}
+
+async function* inOneBatch(events: readonly UpstreamEvent[]) {
+  yield events;
 }

@@ -1,10 +1,10 @@
-/** What an upstream answered, whole or event by event, as parts. Loose: vendors differ in everything but the idea. */
+/** What an upstream answers, whole or event by event. Loose: vendors differ in everything but the idea. */
 import { createParser, type EventSourceParser } from "eventsource-parser";
 import { ApiError } from "../../errors.ts";
-import type { FinishReason, StreamPart, Usage } from "../../types.ts";
-import { isDeeperThan } from "../../util/json.ts";
+import type { FinishReason, JsonObject, StreamPart, UpstreamEvent, Usage } from "../../types.ts";
+import { isDeeperThan, isRecord } from "../../util/json.ts";
 
-type Fields = Record<string, unknown>;
+type Fields = JsonObject;
 
 export interface ReplyReaderOptions {
   /** The upstream's, for messages. */
@@ -14,9 +14,6 @@ export interface ReplyReaderOptions {
   /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
   readonly failure: (body: unknown) => ApiError;
 }
-
-const isRecord = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const finishReasons: ReadonlyMap<string, FinishReason> = new Map([
   ["stop", "stop"],
@@ -71,34 +68,27 @@ interface Choice {
 const shallowChars = 10_000;
 const maxDepth = 1000;
 
-/** So many events are looked at for a frame: where each has something new, as OpenAI's padding, there is none. */
-const maxFramesTried = 8;
-
 /** OpenAI's own limit on `n`. */
 const maxChoices = 128;
 
-/** Reads one reply. The parts are pushed to `parts`, which the caller empties. */
+const hasOnlyMessage = (choice: unknown): boolean =>
+  isRecord(choice) && isRecord(choice.message) && !isRecord(choice.delta);
+
+/** Reads one reply. Its events are pushed to `events`, which the caller empties. */
 export class ReplyReader {
-  readonly #parts: StreamPart[];
+  readonly #events: UpstreamEvent[];
   readonly #options: ReplyReaderOptions;
   readonly #choices: Choice[] = [];
-  #answerFields: Map<string, unknown> | undefined;
   /** Reads the body if it is a stream of events. */
   #parser: EventSourceParser | undefined;
   /** The body, or its beginning until it is clear that it is a stream. */
   #head = "";
   #sawEvent = false;
   #done = false;
-  #usage: Usage | undefined;
-  /** What stands around the text in the last event that was a text alone: most events differ in that text only. */
-  #frame: { readonly before: string; readonly behind: string } | undefined;
-  #framesTried = 0;
-  /** Texts that were joined to the part before them, and the last text of all as it came. */
-  #joined = 0;
-  #lastText = "";
+  #isConcluded = false;
 
-  constructor(parts: StreamPart[], options: ReplyReaderOptions) {
-    this.#parts = parts;
+  constructor(events: UpstreamEvent[], options: ReplyReaderOptions) {
+    this.#events = events;
     this.#options = options;
   }
 
@@ -155,7 +145,7 @@ export class ReplyReader {
 
   #parseJson(text: string): unknown {
     if (text.length > shallowChars && isDeeperThan(maxDepth, text)) {
-      throw this.#invalid("sent JSON that has no bottom");
+      throw this.#invalid("sent JSON nested too deeply");
     }
     return JSON.parse(text);
   }
@@ -165,11 +155,6 @@ export class ReplyReader {
     this.#sawEvent = true;
     if (!data.startsWith("{") && data.trim() === "[DONE]") {
       this.#done = true;
-      return;
-    }
-    const text = type === undefined ? this.#framedText(data) : undefined;
-    if (text !== undefined) {
-      if (text !== "") this.#pushText("text-delta", undefined, text);
       return;
     }
     let body: unknown;
@@ -187,85 +172,37 @@ export class ReplyReader {
       );
     }
     if (type === "error") throw this.#options.failure(body);
-    const before = this.#parts.length + this.#joined;
-    this.#readBody(body);
-    const isAlone = this.#parts.length + this.#joined === before + 1;
-    if (isAlone && this.#framesTried++ < maxFramesTried) this.#findFrame(data, this.#parts.at(-1));
-  }
-
-  /** What has arrived together goes on together: an event for each piece would cost a client and us ten times as much. */
-  #pushText(type: "text-delta" | "reasoning-delta", at: { choice: number } | undefined, delta: string): void {
-    const last = this.#parts.at(-1);
-    if (last?.type === type && last.choice === at?.choice) {
-      this.#parts[this.#parts.length - 1] = { type, ...at, delta: last.delta + delta };
-      this.#joined++;
-    } else {
-      this.#parts.push({ type, ...at, delta });
-    }
-    this.#lastText = delta;
-  }
-
-  #findFrame(data: string, part: StreamPart | undefined): void {
-    if (part?.type !== "text-delta" || part.choice !== undefined) return;
-    for (const key of ['"content":"', '"content": "']) {
-      const field = `${key}${this.#lastText}"`;
-      const at = data.indexOf(field);
-      if (at < 0 || data.indexOf(field, at + 1) >= 0) continue;
-      this.#frame = { before: data.slice(0, at + key.length), behind: data.slice(at + field.length - 1) };
-    }
-  }
-
-  /** The text of an event in the frame; undefined where the event must be parsed. */
-  #framedText(data: string): string | undefined {
-    if (this.#frame === undefined) return undefined;
-    const { before, behind } = this.#frame;
-    const end = data.length - behind.length;
-    if (end < before.length || !data.startsWith(before) || !data.endsWith(behind)) return undefined;
-    const text = data.slice(before.length, end);
-    return text.includes('"') || text.includes("\\") ? undefined : text;
+    this.#readBody(body, false);
   }
 
   /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. */
-  #readBody(body: unknown): void {
+  #readBody(body: unknown, isWhole: boolean): void {
     // Gemini puts its errors into a list.
     if (Array.isArray(body) && isRecord(body[0]) && body[0].error) throw this.#options.failure(body);
     if (!isRecord(body)) throw this.#invalid("sent JSON that is no reply");
     if (body.error || body.object === "error" || body.type === "error") throw this.#options.failure(body);
-    if (isRecord(body.usage)) this.#usage = readUsage(body.usage);
-    if (!Array.isArray(body.choices)) return;
-    let extra: Fields | undefined;
-    for (const name in body) {
-      switch (name) {
-        case "id":
-        case "object":
-        case "created":
-        case "model":
-        case "choices":
-        case "usage":
-        // Random padding of OpenAI's that hides lengths; it means nothing once the text has been cut anew.
-        case "obfuscation":
-          break;
-        default:
-          if (this.#isNews(name, body[name])) extra = { ...extra, [name]: body[name] };
-      }
+    const counts: StreamPart[] = isRecord(body.usage)
+      ? [{ type: "usage", usage: readUsage(body.usage) }]
+      : [];
+    if (!Array.isArray(body.choices)) {
+      if (counts.length > 0) this.#events.push({ parts: counts });
+      return;
     }
-    if (extra !== undefined) this.#parts.push({ type: "extension", scope: "answer", fields: extra });
-    for (let position = 0; position < body.choices.length; position++) {
-      if (isRecord(body.choices[position])) this.#readChoice(body.choices[position], position);
-    }
+    const parts: StreamPart[] = [];
+    // Some send a whole answer as the one event of a stream.
+    const source: readonly unknown[] = body.choices;
+    const field = isWhole || source.some(hasOnlyMessage) ? "message" : "delta";
+    const choices = source.flatMap((choice, position) =>
+      isRecord(choice) ? [this.#readChoice(choice, position, field, parts)] : [],
+    );
+    const isMended = choices.length < source.length || choices.some((choice, at) => choice !== source[at]);
+    const event = isMended ? { ...body, choices } : body;
+    const native = { format: "chat-completions", isWhole: field === "message", event } as const;
+    this.#events.push({ parts: [...parts, ...counts], native });
   }
 
-  /** Fields beside the choices are repeated in every event; each value is passed on once. */
-  #isNews(name: string, value: unknown): boolean {
-    if (value === null) return false;
-    const known = typeof value === "object" ? JSON.stringify(value) : value;
-    this.#answerFields ??= new Map();
-    if (this.#answerFields.get(name) === known) return false;
-    this.#answerFields.set(name, known);
-    return true;
-  }
-
-  #readChoice(fields: Fields, position: number): void {
+  /** Returns the choice with its index, and its calls' indexes and ids, as clients need them. */
+  #readChoice(fields: Fields, position: number, field: "delta" | "message", parts: StreamPart[]): Fields {
     if (fields.error) throw this.#options.failure(fields);
     const index =
       Number.isInteger(fields.index) && (fields.index as number) >= 0 ? (fields.index as number) : position;
@@ -274,84 +211,61 @@ export class ReplyReader {
     const choice = this.#choices[index];
     // An absent index means 0, which is nearly always: no property then.
     const at = index === 0 ? undefined : { choice: index };
-    const message = fields.delta ?? fields.message;
-    if (isRecord(message)) this.#readMessage(message, choice, at);
-
-    let extra: Fields | undefined;
-    for (const name in fields) {
-      const value = fields[name];
-      switch (name) {
-        case "index":
-        case "delta":
-        case "message":
-        case "finish_reason":
-          break;
-        case "usage":
-          // Moonshot's place for it.
-          if (isRecord(value)) this.#usage = readUsage(value);
-          break;
-        default:
-          if (value !== null) extra = { ...extra, [name]: value };
-      }
-    }
-    if (extra !== undefined) this.#parts.push({ type: "extension", ...at, scope: "choice", fields: extra });
-
+    const message = fields[field];
+    const mended = isRecord(message) ? this.#readMessage(message, choice, at, parts) : message;
     const reason = fields.finish_reason;
-    if (typeof reason !== "string" || reason === "" || choice.finished) return;
-    if (failureReasons.has(reason)) throw this.#options.failure(undefined);
-    choice.finished = true;
-    this.#parts.push({ type: "finish", ...at, reason: finishReasons.get(reason.toLowerCase()) ?? "stop" });
+    if (typeof reason === "string" && reason !== "" && !choice.finished) {
+      if (failureReasons.has(reason)) throw this.#options.failure(undefined);
+      choice.finished = true;
+      parts.push({ type: "finish", ...at, reason: finishReasons.get(reason.toLowerCase()) ?? "stop" });
+    }
+    // Moonshot's place for it.
+    if (isRecord(fields.usage)) parts.push({ type: "usage", usage: readUsage(fields.usage) });
+    return mended === message && index === fields.index ? fields : { ...fields, index, [field]: mended };
   }
 
-  #readMessage(message: Fields, choice: Choice, at: { choice: number } | undefined): void {
+  #readMessage(
+    message: Fields,
+    choice: Choice,
+    at: { choice: number } | undefined,
+    parts: StreamPart[],
+  ): Fields {
     // `reasoning` is OpenRouter's and Ollama's name; some send both with the same text.
     const reasoning = message.reasoning_content ?? message.reasoning ?? readText(message.content, "thinking");
     if (typeof reasoning === "string" && reasoning !== "") {
-      this.#pushText("reasoning-delta", at, reasoning);
+      parts.push({ type: "reasoning-delta", ...at, delta: reasoning });
     }
     const text = readText(message.content, "text");
-    if (text !== "") this.#pushText("text-delta", at, text);
-    let extra: Fields | undefined;
-    for (const name in message) {
-      const value = message[name];
-      switch (name) {
-        case "role":
-        case "content":
-        case "reasoning_content":
-          break;
-        case "refusal":
-          if (typeof value === "string" && value !== "") {
-            this.#parts.push({ type: "refusal-delta", ...at, delta: value });
-          }
-          break;
-        case "tool_calls":
-          if (!Array.isArray(value)) break;
-          for (const call of value) if (isRecord(call)) this.#readToolCall(call, choice, at);
-          break;
-        default:
-          if (name === "reasoning" && typeof value === "string") break;
-          if (value === null || (Array.isArray(value) && value.length === 0)) break;
-          extra = { ...extra, [name]: value };
-      }
+    if (text !== "") parts.push({ type: "text-delta", ...at, delta: text });
+    if (typeof message.refusal === "string" && message.refusal !== "") {
+      parts.push({ type: "refusal-delta", ...at, delta: message.refusal });
     }
-    if (extra !== undefined) this.#parts.push({ type: "extension", ...at, scope: "message", fields: extra });
+    if (!Array.isArray(message.tool_calls)) return message;
+    const calls = message.tool_calls.map((call) =>
+      isRecord(call) && isRecord(call.function)
+        ? this.#readToolCall(call, call.function, choice, at, parts)
+        : call,
+    );
+    return { ...message, tool_calls: calls };
   }
 
   /**
    * Calls are counted in order of appearance: whole replies have no index, and some vendors give every call of a
-   * stream the same one. A call begins with its name; what has none continues one.
+   * stream the same one. A call begins with its name; what has none continues one. Returns the call with that index,
+   * with an id, by which clients answer it, and with its arguments as text.
    */
-  #readToolCall(call: Fields, choice: Choice, at: { choice: number } | undefined): void {
-    if (!isRecord(call.function)) {
-      // A custom tool's call, which is not modelled.
-      this.#parts.push({ type: "extension", ...at, scope: "message", fields: { tool_calls: [call] } });
-      return;
-    }
+  #readToolCall(
+    call: Fields,
+    called: Fields,
+    choice: Choice,
+    at: { choice: number } | undefined,
+    parts: StreamPart[],
+  ): Fields {
     const { toolCalls } = choice;
     const id = typeof call.id === "string" ? call.id : "";
     const upstreamIndex = typeof call.index === "number" ? call.index : undefined;
-    const name = typeof call.function.name === "string" ? call.function.name : "";
-    const text = call.function.arguments;
+    const name = typeof called.name === "string" ? called.name : "";
+    const text = called.arguments;
     const delta = typeof text === "string" ? text : text == null ? "" : JSON.stringify(text);
 
     let index = id === "" ? -1 : toolCalls.findLastIndex((known) => known.id === id);
@@ -361,36 +275,37 @@ export class ReplyReader {
       );
     }
     const { id: _id, index: _index, type: _type, function: _function, ...more } = call;
-    const extra = Object.keys(more).length > 0 ? { fields: more } : undefined;
+    const fields = Object.keys(more).length > 0 ? { fields: more } : undefined;
     if (index >= 0) {
-      if (delta !== "" || extra) this.#parts.push({ type: "tool-call-delta", ...at, index, delta, ...extra });
-      return;
+      if (delta !== "" || fields) parts.push({ type: "tool-call-delta", ...at, index, delta, ...fields });
+      return { ...call, index, function: { ...called, arguments: delta } };
     }
-    // Clients need an id to answer by.
     const ownId = id === "" ? `call_${crypto.randomUUID().replaceAll("-", "")}` : id;
+    index = toolCalls.length;
     toolCalls.push({ id: ownId, index: upstreamIndex });
-    this.#parts.push({
-      type: "tool-call-delta",
-      ...at,
-      index: toolCalls.length - 1,
+    parts.push({ type: "tool-call-delta", ...at, index, id: ownId, name, delta, ...fields });
+    return {
+      type: "function",
+      ...call,
+      index,
       id: ownId,
-      name,
-      delta,
-      ...extra,
-    });
+      function: { ...called, name, arguments: delta },
+    };
   }
 
-  /** Closes what the upstream has left open, and ends with the last token counts that it gave. */
+  /** Ends the choices that the upstream has left open. */
   #conclude(): void {
+    if (this.#isConcluded) return;
+    this.#isConcluded = true;
     if (this.#choices.length === 0) throw this.#invalid("answered without a reply");
+    const parts: StreamPart[] = [];
     for (const [index, choice] of this.#choices.entries()) {
       if (choice === undefined || choice.finished) continue;
       choice.finished = true;
       const reason = choice.toolCalls.length > 0 ? "tool_calls" : "stop";
-      this.#parts.push({ type: "finish", ...(index > 0 && { choice: index }), reason });
+      parts.push({ type: "finish", ...(index > 0 && { choice: index }), reason });
     }
-    if (this.#usage !== undefined) this.#parts.push({ type: "usage", usage: this.#usage });
-    this.#usage = undefined;
+    if (parts.length > 0) this.#events.push({ parts });
   }
 
   #endEvents(events: EventSourceParser): void {
@@ -415,6 +330,6 @@ export class ReplyReader {
       const what = this.#head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
       throw new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`, { cause });
     }
-    this.#readBody(body);
+    this.#readBody(body, true);
   }
 }

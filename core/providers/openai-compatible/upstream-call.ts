@@ -1,11 +1,11 @@
 /** One request at an OpenAI-compatible upstream, from its first byte to the end of its connection. */
 import type { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, ProviderContext, StreamPart } from "../../types.ts";
+import type { Clock, Fetch, UpstreamEvent } from "../../types.ts";
 import { BodyReader, failConnection, isClosedConnection } from "../shared/upstream-http.ts";
 import { ReplyReader } from "./reply.ts";
 
-/** What all calls to one upstream have in common. */
-export interface Upstream {
+/** What all requests at one upstream have in common. */
+export interface UpstreamEndpoint {
   readonly name: string;
   readonly url: string;
   readonly headers: Headers;
@@ -15,14 +15,8 @@ export interface Upstream {
   readonly maxEventChars: number;
   /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
   readonly failure: (body: unknown) => ApiError;
-  /** Makes an ApiError of an answer that is none. */
+  /** Makes an ApiError of a response that is no answer. */
   readonly readFailure: (response: Response, body: BodyReader, signal: AbortSignal) => Promise<ApiError>;
-  /** The messages that the model has room for. */
-  readonly fit: (request: ChatRequest) => ChatRequest["messages"];
-  /** The client's whole request, but for what the gateway decides. */
-  readonly encodeRequest: (request: ChatRequest, messages: ChatRequest["messages"]) => string;
-  /** Whether there can be a connection that was kept. */
-  hasAnswered: boolean;
 }
 
 /** How long a connection may take to end after the last event; it is closed then, and not used again. */
@@ -30,119 +24,82 @@ const lingerMs = 1000;
 /** A kept connection that turns out to be closed does so at once; after this long, the upstream had begun to work. */
 const staleConnectionMs = 1000;
 
-/** A client's request at the upstream, with the calls that it takes and the answer as far as it has been read. */
-export class UpstreamCall {
-  /** What has been read and not yet been taken. */
-  readonly parts: StreamPart[] = [];
-  /** What has put an end to the answer after these parts. */
-  failure: unknown;
-  readonly #upstream: Upstream;
-  readonly #request: ChatRequest;
-  readonly #context: ProviderContext;
-  readonly #reply: ReplyReader;
-  readonly #startedMs: number;
-  readonly #earlierMs: number;
-  #body: BodyReader | undefined;
-  #isOver = false;
+/** Makes a function that posts a body, once more where a kept connection was closed before the request could get through. */
+export function createSender({ name, url, headers, send, clock }: UpstreamEndpoint) {
+  /** Whether there can be a connection that was kept. */
+  let hasAnswered = false;
 
-  constructor(upstream: Upstream, request: ChatRequest, context: ProviderContext) {
-    this.#upstream = upstream;
-    this.#startedMs = upstream.clock.now();
-    this.#request = request;
-    this.#context = context;
-    this.#earlierMs = context.trace.upstreamMs;
-    this.#reply = new ReplyReader(this.parts, upstream);
-  }
-
-  /** Whether the answer has been read to its end. */
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  /** Sends the request and waits for the head of its answer. */
-  async open(): Promise<void> {
-    const { maxEventChars, readFailure } = this.#upstream;
-    const response = await this.#send();
-    this.#upstream.hasAnswered = true;
-    this.#stopWatch();
-    const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-    this.#body = new BodyReader(response, isStream ? 0 : maxEventChars);
-    if (!response.ok) throw await readFailure(response, this.#body, this.#context.signal);
-  }
-
-  /** Reads the next piece of the answer into `parts`. */
-  async read(): Promise<void> {
-    const { signal, upstreamDone } = this.#context;
-    let text: string | undefined;
-    try {
-      text = await this.#body?.next();
-    } catch (error) {
-      // What was complete before the connection broke is an answer.
-      if (!this.#reply.complete) this.#fail(error);
-    }
+  return async (body: string, signal: AbortSignal): Promise<{ response: Response; calls: number }> => {
     signal.throwIfAborted();
-    try {
-      if (text === undefined) this.#reply.end();
-      else this.#reply.feed(text);
-    } catch (error) {
-      this.failure = error;
+    // No answer can make the gateway call another host.
+    const init: RequestInit = { method: "POST", headers, body, redirect: "manual", signal };
+    const startedMs = clock.now();
+    for (let calls = 1; ; calls++) {
+      try {
+        const response = await send(url, init);
+        hasAnswered = true;
+        return { response, calls };
+      } catch (error) {
+        const isStale = hasAnswered && clock.now() - startedMs < staleConnectionMs;
+        if (calls > 1 || !isStale || !isClosedConnection(error) || signal.aborted) {
+          failConnection(name, error, signal);
+        }
+      }
     }
-    this.#isOver = text === undefined || this.#reply.done || this.failure !== undefined;
-    // Whoever has all parts then looks at the time at once, and `release` may be later.
-    if (this.#isOver) this.#stopWatch();
-    if (this.#reply.done) upstreamDone();
-  }
+  };
+}
 
-  release(): void {
-    this.#stopWatch();
-    if (this.#body !== undefined && this.#reply.done) this.#linger(this.#body);
-    else this.#body?.release();
-  }
+/** The connection can be used again once its response has ended, which is nearly always at once. */
+function linger(body: BodyReader, clock: Clock): void {
+  if (body.isOver) return;
+  const cancelTimer = clock.schedule(() => body.release(), lingerMs);
+  const end = () => {
+    cancelTimer();
+    body.release();
+  };
+  body.next().then(end, end);
+}
 
-  #send(): Promise<Response> {
-    const { send, url, headers, encodeRequest, fit } = this.#upstream;
-    const { signal, trace } = this.#context;
-    signal.throwIfAborted();
-    const messages = fit(this.#request);
-    trace.droppedMessages = this.#request.messages.length - messages.length;
-    trace.attempts += 1;
-    const init: RequestInit = {
-      method: "POST",
-      headers,
-      body: encodeRequest(this.#request, messages),
-      // No answer can make the gateway call another host.
-      redirect: "manual",
-      signal,
-    };
-    return send(url, init).catch((error) => this.#sendAgain(init, error));
-  }
+/** Whether an event says something of the reply: until then a failure can still have its true status, or be mended. */
+const isTelling = ({ parts }: UpstreamEvent): boolean => parts.length > 0;
 
-  #stopWatch(): void {
-    this.#context.trace.upstreamMs = this.#earlierMs + this.#upstream.clock.now() - this.#startedMs;
-  }
-
-  /** The connection can be used again once its response has ended, which is nearly always at once. */
-  #linger(body: BodyReader): void {
-    if (body.isOver) return;
-    const cancelTimer = this.#upstream.clock.schedule(() => body.release(), lingerMs);
-    const end = () => {
-      cancelTimer();
-      body.release();
-    };
-    body.next().then(end, end);
-  }
-
-  /** Once, where a kept connection was closed before the request could get through. */
-  #sendAgain(init: RequestInit, error: unknown): Promise<Response> {
-    const { send, url, clock, hasAnswered } = this.#upstream;
-    const { signal, trace } = this.#context;
-    const isStale = hasAnswered && clock.now() - this.#startedMs < staleConnectionMs;
-    if (!isStale || !isClosedConnection(error) || signal.aborted) return this.#fail(error);
-    trace.attempts += 1;
-    return send(url, init).catch((again) => this.#fail(again));
-  }
-
-  #fail(error: unknown): never {
-    return failConnection(this.#upstream.name, error, this.#context.signal);
+/** The events of a response as they arrive. Returning the iterator early ends the call. */
+export async function* readReply(
+  response: Response,
+  endpoint: UpstreamEndpoint,
+  signal: AbortSignal,
+): AsyncGenerator<readonly UpstreamEvent[], undefined> {
+  const { name, clock, maxEventChars, readFailure } = endpoint;
+  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+  const body = new BodyReader(response, isStream ? 0 : maxEventChars);
+  const events: UpstreamEvent[] = [];
+  const reply = new ReplyReader(events, endpoint);
+  let hasBegun = false;
+  try {
+    if (!response.ok) throw await readFailure(response, body, signal);
+    for (let isOver = false; !isOver; ) {
+      let text: string | undefined;
+      try {
+        text = await body.next();
+      } catch (error) {
+        // What was complete before the connection broke is an answer.
+        if (!reply.complete) failConnection(name, error, signal);
+      }
+      signal.throwIfAborted();
+      let failure: unknown;
+      try {
+        if (text === undefined) reply.end();
+        else reply.feed(text);
+      } catch (error) {
+        failure = error;
+      }
+      isOver = text === undefined || reply.done || failure !== undefined;
+      hasBegun ||= events.some(isTelling);
+      if (hasBegun && events.length > 0) yield events.splice(0);
+      if (failure !== undefined) throw failure;
+    }
+  } finally {
+    if (reply.done) linger(body, clock);
+    else body.release();
   }
 }

@@ -70,7 +70,7 @@ describe("a refused nonce", () => {
     "plain words of a 403": ["Nonce verification failed", 403],
   };
   for (const [name, [text, status]] of Object.entries(answers)) {
-    test(name, () => expect(read(text, status).kind).toBe("refused-nonce"));
+    test(`told by ${name}`, () => expect(read(text, status).kind).toBe("refused-nonce"));
   }
 });
 
@@ -80,7 +80,7 @@ test("a refusal without a known reason is unclear", () => {
   }
 });
 
-test("so are the plain words of a refusal", () => {
+test("the plain words of a refusal are unclear too", () => {
   for (const [text, status] of [
     ["Unauthorized", 403],
     ["Zugriff verweigert.", 401],
@@ -149,7 +149,7 @@ describe("a page by which a firewall refuses a message, once the nonce has been 
   });
 });
 
-describe("a failure", () => {
+describe("a failure of the site", () => {
   const firewall = (name: string) => () => {
     const { status, headers, body } = (firewallAnswers[name] as () => SiteReply)();
     return read(body, status, Object.fromEntries(new Headers(headers)));
@@ -281,7 +281,7 @@ describe("a failure", () => {
     ],
   };
   for (const [name, [run, code, words]] of Object.entries(faults)) {
-    test(name, () => {
+    test(`told by ${name}`, () => {
       const fault = faultOf(run);
       expect(fault.code).toBe(code as typeof fault.code);
       if (typeof words === "string") expect(fault.message).toBe(words);

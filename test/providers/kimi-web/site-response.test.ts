@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { ApiError } from "../../../core/errors.ts";
 import { callSite } from "../../../core/providers/kimi-web/site-response.ts";
+import { nobody } from "../../support/nobody.ts";
 
 /** Answers whatever it is asked with the bytes that the path names. */
 const answers: Record<string, (socket: Socket) => void> = {
@@ -58,16 +59,16 @@ const faultOf = async (promise: Promise<unknown>): Promise<ApiError> => {
   return fault;
 };
 
-test("reads a text, without its byte order mark", async () => {
+test("a call of the site reads a text, without its byte order mark", async () => {
   expect(await call(`${origin}/fine`)).toMatchObject({ status: 200, text: "good", isCut: false });
 });
 
-test("follows no redirect", async () => {
+test("a call of the site follows no redirect", async () => {
   const { status, headers } = await call(`${origin}/redirect`);
   expect([status, headers.get("location"), headers.getSetCookie()]).toEqual([302, "/fine", ["a=b"]]);
 });
 
-test("reads no further than the limit, compressed or not", async () => {
+test("a call of the site reads no further than the limit, compressed or not", async () => {
   const { text, isCut } = await call(`${origin}/bomb`);
   expect([text.length, isCut]).toEqual([1_000_000, true]);
   expect(await call(`${origin}/fine`, { maxChars: 3 })).toMatchObject({ text: "goo", isCut: true });
@@ -92,7 +93,7 @@ describe("a connection that fails is upstream_unreachable", () => {
   }
 
   test("refused", async () => {
-    const fault = await faultOf(call("http://127.0.0.1:9/"));
+    const fault = await faultOf(call(nobody));
     expect([fault.code, fault.message]).toEqual([
       "upstream_unreachable",
       "The chat site can't be reached: no connection was accepted.",
@@ -110,7 +111,7 @@ describe("a connection that fails is upstream_unreachable", () => {
   });
 });
 
-test("is told apart in the words of Bun, Deno and Node", async () => {
+test("a connection that fails is told apart in the words of Bun, Deno and Node", async () => {
   const chain = (...causes: Array<[message: string, code?: string]>) =>
     causes.reduceRight<Error | undefined>(
       (cause, [message, code]) => Object.assign(new TypeError(message, { cause }), code && { code }),

@@ -5,13 +5,13 @@ import {
   type OpenAiCompatibleOptions,
   openAiCompatible,
 } from "../../../core/providers/openai-compatible/provider.ts";
-import type { StreamPart } from "../../../core/types.ts";
+import type { StreamPart, UpstreamEvent } from "../../../core/types.ts";
 import { eventStream, type Script, type Step } from "../../fakes/openai-upstream.ts";
 import {
   chatRequest,
-  partsOf,
   providerContext,
   type RequestBody,
+  readAnswer,
   textOf,
 } from "../../support/chat-request.ts";
 import { testUpstream } from "../../support/gateway-before-upstreams.ts";
@@ -25,6 +25,11 @@ export const asError = (error: unknown): ApiError => {
 
 export const kinds = (parts: readonly StreamPart[]) => parts.map((part) => part.type);
 
+/** The events as the upstream sent them, where they are told so. */
+export const nativeEvents = (read: readonly UpstreamEvent[]) =>
+  // biome-ignore lint/suspicious/noExplicitAny: what came is for tests to look at
+  read.flatMap(({ native }): any[] => (native === undefined ? [] : [native.event]));
+
 /** An upstream that ends with the test file, and a provider before it; for the top of a suite. */
 export async function askedUpstream() {
   const upstream = await testUpstream();
@@ -34,9 +39,8 @@ export async function askedUpstream() {
 
   /** Asks and waits for everything. */
   const ask = async (from: string | RequestBody, options: Partial<OpenAiCompatibleOptions> = {}) => {
-    const context = providerContext();
-    const { parts, error } = await partsOf(provider(options).stream(chatRequest(from), context));
-    return { parts, error, text: textOf(parts), trace: context.trace, sent: upstream.calls.at(-1)?.body };
+    const read = await readAnswer(provider(options).answer(chatRequest(from), providerContext()));
+    return { ...read, text: textOf(read.parts), sent: upstream.calls.at(-1)?.body };
   };
 
   return { upstream, provider, ask };

@@ -7,7 +7,7 @@ providerContract("openai-compatible", async () => {
   return {
     provider: openAiCompatible({ name: "stand-in", baseUrl: upstream.baseUrl }),
     hangNext(when) {
-      const first = when === "after the first part" ? [chunk({ content: "Hi" })] : [];
+      const first = when === "after the first event" ? [chunk({ content: "Hi" })] : [];
       upstream.script({ headers: eventStream, steps: [...first, forever] });
       const reached = upstream.nextCall();
       return { reached, released: reached.then(({ over }) => over) };

@@ -2,13 +2,14 @@ import { describe, expect, test } from "bun:test";
 import type { ApiError } from "../../../core/errors.ts";
 import { fakeClock, settle } from "../../fakes/fake-clock.ts";
 import { chunk, cut, doneEvent, eventStream, jsonScript, type Script } from "../../fakes/openai-upstream.ts";
-import { chatRequest, partsOf, providerContext } from "../../support/chat-request.ts";
+import { chatRequest, providerContext, readAnswer } from "../../support/chat-request.ts";
+import { nobody } from "../../support/nobody.ts";
 import { asError, askedUpstream, events } from "./asked-upstream.ts";
 
 const { upstream, provider, ask } = await askedUpstream();
 
-describe("sizes", () => {
-  test("of one event are bounded", async () => {
+describe("of what an upstream sends", () => {
+  test("the size of one event is bounded", async () => {
     upstream.script(events(chunk({ content: "Hi" }), `data: ${"x".repeat(600)}`, settle, "x".repeat(600)));
     const { text, error } = await ask("Hello", { maxEventChars: 1000 });
     expect(text).toBe("Hi");
@@ -16,7 +17,7 @@ describe("sizes", () => {
     await upstream.calls.at(-1)?.over;
   });
 
-  test("of a whole reply are bounded, whether its length is known or not, or hidden by compression", async () => {
+  test("the size of a whole reply is bounded, whether it is known or not, or hidden by compression", async () => {
     const reply = JSON.stringify({
       choices: [{ message: { content: "x".repeat(5000) }, finish_reason: "stop" }],
     });
@@ -34,13 +35,13 @@ describe("sizes", () => {
     }
   });
 
-  test("of the index of a choice are bounded", async () => {
+  test("the index of a choice is bounded", async () => {
     upstream.script(events(`data: {"choices":[{"index":1000000000,"delta":{"content":"Hi"}}]}\n\n`));
     expect(asError((await ask("Hello")).error).code).toBe("upstream_invalid_response");
   });
 });
 
-describe("errors", () => {
+describe("an upstream's errors", () => {
   const openAi = (message: string, code: string | null = null, type = "invalid_request_error") => ({
     error: { message, type, param: null, code },
   });
@@ -175,7 +176,7 @@ describe("errors", () => {
     ],
     ["a stream of nothing", events(doneEvent), { code: "upstream_invalid_response" }],
     ["a stream of comments", events(": processing\n\n"), { code: "upstream_unreachable" }],
-  ])("%s", async (_, script, expected) => {
+  ])("are told with their code and status: %s", async (_, script, expected) => {
     for (const stream of [true, false]) {
       upstream.script(script);
       const { parts, error } = await ask({ stream });
@@ -184,28 +185,31 @@ describe("errors", () => {
     }
   });
 
-  test.each([401, 403])("%p to our own key is 502 and never shows any of it", async (status) => {
-    const apiKey = "sk-live-0123456789abcdef";
-    for (const message of [
-      `Incorrect API key provided: ${apiKey}`,
-      "Incorrect key: ****cdef",
-      "sk-live***",
-    ]) {
-      upstream.script(jsonScript(status, openAi(message, "invalid_api_key")));
-      const error = asError((await ask("Hello", { apiKey })).error);
-      expect(error).toMatchObject({
-        code: "upstream_auth_failed",
-        status: 502,
-        wireCode: "upstream_auth_failed",
-        shouldRetry: false,
-      });
-      expect(error.message).toBe(`stand-in refused the gateway's own key (answered ${status}).`);
-    }
-    upstream.script(jsonScript(status, openAi("Country not supported")));
-    expect(asError((await ask("Hello", { apiKey })).error).message).toEndWith(
-      "It says: Country not supported",
-    );
-  });
+  test.each([401, 403])(
+    "are 502 and never show any of our own key where it is refused with %p",
+    async (status) => {
+      const apiKey = "sk-live-0123456789abcdef";
+      for (const message of [
+        `Incorrect API key provided: ${apiKey}`,
+        "Incorrect key: ****cdef",
+        "sk-live***",
+      ]) {
+        upstream.script(jsonScript(status, openAi(message, "invalid_api_key")));
+        const error = asError((await ask("Hello", { apiKey })).error);
+        expect(error).toMatchObject({
+          code: "upstream_auth_failed",
+          status: 502,
+          wireCode: "upstream_auth_failed",
+          shouldRetry: false,
+        });
+        expect(error.message).toBe(`stand-in refused the gateway's own key (answered ${status}).`);
+      }
+      upstream.script(jsonScript(status, openAi("Country not supported")));
+      expect(asError((await ask("Hello", { apiKey })).error).message).toEndWith(
+        "It says: Country not supported",
+      );
+    },
+  );
 
   test("never show a key that came in a header either", async () => {
     upstream.script(jsonScript(400, openAi("Bad request with key azure-key-123456", "azure-key-123456")));
@@ -235,7 +239,7 @@ describe("errors", () => {
   });
 
   test("tell an unreachable upstream", async () => {
-    const { error } = await ask("Hello", { baseUrl: "http://127.0.0.1:1/v1" });
+    const { error } = await ask("Hello", { baseUrl: `${nobody}/v1` });
     expect(asError(error)).toMatchObject({
       code: "upstream_unreachable",
       message: "The connection to stand-in failed (ECONNREFUSED).",
@@ -246,29 +250,34 @@ describe("errors", () => {
 
   test("tell of a closed connection after one more try where it can have been a kept one that was old", async () => {
     const clock = fakeClock();
-    let answer = async (): Promise<Response> => {
+    const cutOff = async (): Promise<Response> => {
       throw Object.assign(new Error("socket closed"), { code: "ECONNRESET" });
     };
-    const asked = provider({ fetch: () => answer(), clock });
-    const attempts = async () => {
-      const context = providerContext();
-      const { error } = await partsOf(asked.stream(chatRequest("Hello"), context));
-      expect(asError(error).code).toBe("upstream_unreachable");
-      return context.trace.attempts;
+    const answer = async () => new Response(chunk({ content: "Hi" }, "stop"), { headers: eventStream });
+    let responses: (() => Promise<Response>)[] = [];
+    let calls = 0;
+    const fetch = () => (responses[calls++] ?? cutOff)();
+    const asked = provider({ fetch, clock });
+    /** Asks an upstream that responds to the calls like this, and then no more. */
+    const askBefore = async (...next: typeof responses) => {
+      responses = next;
+      calls = 0;
+      return readAnswer(asked.answer(chatRequest("Hello"), providerContext()));
     };
-    expect(await attempts()).toBe(1);
+    const expectFailure = async (expectedCalls: number, ...next: typeof responses) => {
+      expect(asError((await askBefore(...next)).error).code).toBe("upstream_unreachable");
+      expect(calls).toBe(expectedCalls);
+    };
+    await expectFailure(1);
 
-    const cutOff = answer;
-    answer = async () => new Response(chunk({ content: "Hi" }, "stop"), { headers: eventStream });
-    await partsOf(asked.stream(chatRequest("Hello"), providerContext()));
-    answer = cutOff;
-    expect(await attempts()).toBe(2);
+    expect((await askBefore(answer)).answer?.calls).toBe(1);
+    await expectFailure(2);
+    expect((await askBefore(cutOff, answer)).answer?.calls).toBe(2);
 
-    answer = async () => {
+    await expectFailure(1, async () => {
       await clock.advance(1000);
       return cutOff();
-    };
-    expect(await attempts()).toBe(1);
+    });
   });
 
   test("tell a connection that timed out", async () => {

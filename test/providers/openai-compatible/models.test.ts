@@ -7,7 +7,7 @@ import { asError, askedUpstream } from "./asked-upstream.ts";
 
 const { upstream, provider } = await askedUpstream();
 
-describe("models", () => {
+describe("the models of an upstream", () => {
   const list = (options: Partial<OpenAiCompatibleOptions>, signal = new AbortController().signal) => {
     const asked = provider(options);
     return () => Promise.resolve(asked.models({ signal, log: providerContext().log }));

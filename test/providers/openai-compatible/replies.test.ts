@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { textOf } from "../../support/chat-request.ts";
-import { askedUpstream } from "./asked-upstream.ts";
+import { askedUpstream, nativeEvents } from "./asked-upstream.ts";
 
 const { ask } = await askedUpstream();
 
-describe.each([true, false])("replies, stream: %p", (stream) => {
+describe.each([true, false])("an upstream's replies, stream: %p,", (stream) => {
   test("are text, a finish and the upstream's own usage", async () => {
-    const { parts, text, trace, error } = await ask({ stream });
+    const { parts, text, answer, error } = await ask({ stream });
     expect(error).toBeUndefined();
     expect(text).toBe("Echo: Hello");
     expect(parts.filter(({ type }) => type === "finish")).toEqual([{ type: "finish", reason: "stop" }]);
@@ -22,21 +22,21 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
         },
       },
     });
-    expect(trace).toEqual({ attempts: 1, upstreamMs: expect.any(Number), droppedMessages: 0 });
+    expect(answer?.calls ?? 1).toBe(1);
+    expect(answer?.context?.droppedMessages ?? 0).toBe(0);
+    expect(answer?.isComplete ?? false).toBe(!stream);
   });
 
-  test("keep fields beside the choices, once each", async () => {
-    const { parts } = await ask({ stream });
-    expect(parts.filter((part) => part.type === "extension")).toEqual([
-      {
-        type: "extension",
-        scope: "answer",
-        fields: { system_fingerprint: "fp_stand_in", service_tier: "default" },
-      },
-    ]);
+  test("keep fields beside the choices, in every event", async () => {
+    const { events } = await ask({ stream });
+    const sent = nativeEvents(events);
+    expect(sent.length).toBe(events.length);
+    for (const event of sent)
+      expect(event).toMatchObject({ system_fingerprint: "fp_stand_in", service_tier: "default" });
+    expect(events.map(({ native }) => native?.isWhole)).toEqual(events.map(() => !stream));
   });
 
-  test("reason apart from the text", async () => {
+  test("keep their reasoning apart from their text", async () => {
     const { parts, text } = await ask({ stream, model: "reasoner" });
     const reasoning = parts.map((part) => (part.type === "reasoning-delta" ? part.delta : "")).join("");
     expect(reasoning).toBe("First I think about it.");
@@ -51,7 +51,7 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
     expect(text).toBe("");
   });
 
-  test("call tools", async () => {
+  test("may call tools", async () => {
     const parameters = { type: "object", properties: { city: { type: "string" } } };
     const tools = ["weather", "time"].map((name) => ({ type: "function", function: { name, parameters } }));
     const { parts } = await ask({ stream, tools });
@@ -69,8 +69,8 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
     expect(parts).toContainEqual({ type: "finish", reason: "tool_calls" });
   });
 
-  test("may be several, with log probabilities", async () => {
-    const { parts } = await ask({ stream, n: 2, logprobs: true });
+  test("may be several choices (n: 2), each with its log probabilities", async () => {
+    const { events, parts } = await ask({ stream, n: 2, logprobs: true });
     expect(textOf(parts, 0)).toBe("Echo: Hello");
     expect(textOf(parts, 1)).toBe("Echo 1: Hello");
     expect(parts.filter(({ type }) => type === "finish")).toEqual([
@@ -78,15 +78,14 @@ describe.each([true, false])("replies, stream: %p", (stream) => {
       { type: "finish", choice: 1, reason: "stop" },
     ]);
     let tokens = "";
-    for (const part of parts) {
-      if (part.type !== "extension" || part.scope !== "choice" || part.choice !== 1) continue;
-      const { content } = part.fields.logprobs as { content: { token: string }[] };
-      tokens += content.map(({ token }) => token).join("");
+    for (const { index, logprobs } of nativeEvents(events).flatMap(({ choices }) => choices)) {
+      if (index !== 1 || logprobs === null) continue;
+      for (const { token } of logprobs.content) tokens += token;
     }
     expect(tokens).toBe("Echo 1: Hello");
   });
 
-  test("end for the upstream's reason", async () => {
+  test("end with the upstream's own finish_reason", async () => {
     const { parts } = await ask({ stream, max_tokens: 1 });
     expect(textOf(parts)).toBe("Echo: ");
     expect(parts).toContainEqual({ type: "finish", reason: "length" });

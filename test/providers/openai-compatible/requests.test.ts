@@ -3,7 +3,7 @@ import { asError, askedUpstream } from "./asked-upstream.ts";
 
 const { upstream, ask } = await askedUpstream();
 
-describe("requests", () => {
+describe("requests to an upstream", () => {
   test("are sent on whole, but for model, messages, stream and stream_options", async () => {
     const body = {
       model: "fast",
@@ -70,7 +70,7 @@ describe("requests", () => {
   });
 });
 
-describe("the history budget", () => {
+describe("an upstream's history budget", () => {
   const messages = [
     { role: "system", content: "Stay kind." },
     { role: "assistant", content: "Welcome! ".repeat(20) },
@@ -88,15 +88,15 @@ describe("the history budget", () => {
   ] as const;
 
   test("is off by default", async () => {
-    const { sent, trace } = await ask({ messages });
+    const { sent, answer } = await ask({ messages });
     expect(sent.messages).toEqual(messages);
-    expect(trace.droppedMessages).toBe(0);
+    expect(answer?.context?.droppedMessages ?? 0).toBe(0);
   });
 
   test("drops the oldest turns whole, and keeps system texts", async () => {
-    const { sent, trace } = await ask({ messages }, { contextMaxTokens: 60 });
+    const { sent, answer } = await ask({ messages }, { contextMaxTokens: 60 });
     expect(sent.messages).toEqual([messages[0], ...messages.slice(6)]);
-    expect(trace.droppedMessages).toBe(5);
+    expect(answer?.context?.droppedMessages ?? 0).toBe(5);
   });
 
   test("is a model's own where that is set, and never drops the newest turn", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ApiError } from "../../../core/errors.ts";
-import type { StreamPart } from "../../../core/types.ts";
+import type { StreamPart, UpstreamEvent } from "../../../core/types.ts";
 import { fakeClock, settle } from "../../fakes/fake-clock.ts";
 import {
   chunk,
@@ -11,24 +11,14 @@ import {
   type Script,
   type Step,
 } from "../../fakes/openai-upstream.ts";
-import { chatRequest, partsOf, providerContext } from "../../support/chat-request.ts";
+import { chatRequest, eventsOf, providerContext, readAnswer } from "../../support/chat-request.ts";
 import { asError, askedUpstream, events, kinds } from "./asked-upstream.ts";
 
 const { upstream, provider, ask } = await askedUpstream();
 
-/** Texts are joined where they happen to arrive together. */
-const withTextsJoined = (parts: readonly StreamPart[]): StreamPart[] => {
-  const joined: StreamPart[] = [];
-  for (const part of parts) {
-    const last = joined.at(-1);
-    if (part.type === "text-delta" && last?.type === "text-delta" && last.choice === part.choice) {
-      joined[joined.length - 1] = { ...last, delta: last.delta + part.delta };
-    } else joined.push(part);
-  }
-  return joined;
-};
+const meanings = (read: readonly UpstreamEvent[] | undefined) => read?.map(({ parts }) => parts);
 
-describe("streams", () => {
+describe("an upstream's streams", () => {
   const text = 'Grüße 👩‍👩‍👧 \u2028 "quoted"\r\n';
   const stream = [
     "\uFEFF: connected\r\n\r\n",
@@ -46,7 +36,8 @@ describe("streams", () => {
     doneEvent,
   ].join("");
   const expected: StreamPart[] = [
-    { type: "text-delta", delta: text },
+    { type: "text-delta", delta: text.slice(0, 7) },
+    { type: "text-delta", delta: text.slice(7) },
     { type: "reasoning-delta", delta: "hm" },
     { type: "tool-call-delta", index: 0, id: "call_1", name: "f", delta: "" },
     { type: "tool-call-delta", index: 0, delta: '{"ü":1}' },
@@ -72,30 +63,43 @@ describe("streams", () => {
       const fetch = piecewise([bytes.subarray(0, at), bytes.subarray(at)]);
       const { parts, error } = await ask("Hello", { fetch });
       expect(error).toBeUndefined();
-      expect(withTextsJoined(parts)).toEqual(expected);
+      expect(parts).toEqual(expected);
     }
   });
 
   test("are the same byte by byte, and over HTTP", async () => {
     const single = Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
-    expect(withTextsJoined((await ask("Hello", { fetch: piecewise(single) })).parts)).toEqual(expected);
+    expect((await ask("Hello", { fetch: piecewise(single) })).parts).toEqual(expected);
     upstream.script(events(...single.flatMap((byte) => [byte, settle])));
-    expect(withTextsJoined((await ask("Hello")).parts)).toEqual(expected);
+    expect((await ask("Hello")).parts).toEqual(expected);
   });
 
-  test("that arrive together go on with their texts joined, and those of other kinds and choices apart", async () => {
+  test("go on event by event, those that arrive together at once", async () => {
     const other = (content: string) => chunk({ content }).replace('"index":0', '"index":1');
-    const pieces = ["Once", " upon", " a", " time"].map((content) => chunk({ content }));
+    const pieces = [chunk({ content: "Once" }), chunk({ content: " upon" }), other("Twice")];
     const reasons = ["hm", ", yes"].map((reasoning) => chunk({ reasoning }));
-    const whole = [...pieces, other("Twice"), other("!"), ...reasons, chunk({ content: "End" }), doneEvent];
-    const fetch = piecewise([new TextEncoder().encode(whole.join(""))]);
-    expect((await ask("Hello", { fetch })).parts).toEqual([
-      { type: "text-delta", delta: "Once upon a time" },
-      { type: "text-delta", choice: 1, delta: "Twice!" },
-      { type: "reasoning-delta", delta: "hm, yes" },
-      { type: "text-delta", delta: "End" },
-      { type: "finish", reason: "stop" },
-      { type: "finish", choice: 1, reason: "stop" },
+    const fetch = piecewise([
+      new TextEncoder().encode([...pieces, ...reasons].join("")),
+      new TextEncoder().encode(chunk({ content: "End" }) + doneEvent),
+    ]);
+    const batches: unknown[] = [];
+    for await (const some of eventsOf(provider({ fetch }).answer(chatRequest("Hello"), providerContext())))
+      batches.push(meanings(some));
+    expect(batches).toEqual([
+      [
+        [{ type: "text-delta", delta: "Once" }],
+        [{ type: "text-delta", delta: " upon" }],
+        [{ type: "text-delta", choice: 1, delta: "Twice" }],
+        [{ type: "reasoning-delta", delta: "hm" }],
+        [{ type: "reasoning-delta", delta: ", yes" }],
+      ],
+      [
+        [{ type: "text-delta", delta: "End" }],
+        [
+          { type: "finish", reason: "stop" },
+          { type: "finish", choice: 1, reason: "stop" },
+        ],
+      ],
     ]);
   });
 
@@ -114,20 +118,21 @@ describe("streams", () => {
     expect(asError(error)).toMatchObject({ code: "upstream_rate_limited", status: 429 });
   });
 
-  test("pass every part on as it arrives", async () => {
+  test("pass every event on as it arrives", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     upstream.script(
       events(chunk({ content: "one" }), () => promise, chunk({ content: "two" }, "stop"), doneEvent),
     );
-    const parts = provider().stream(chatRequest("Hello"), providerContext());
-    const iterator = parts[Symbol.asyncIterator]();
-    expect((await iterator.next()).value).toEqual([{ type: "text-delta", delta: "one" }]);
+    const iterator = eventsOf(provider().answer(chatRequest("Hello"), providerContext()));
+    expect(meanings((await iterator.next()).value)).toEqual([[{ type: "text-delta", delta: "one" }]]);
     resolve();
-    expect((await iterator.next()).value).toEqual([
-      { type: "text-delta", delta: "two" },
-      { type: "finish", reason: "stop" },
+    expect(meanings((await iterator.next()).value)).toEqual([
+      [
+        { type: "text-delta", delta: "two" },
+        { type: "finish", reason: "stop" },
+      ],
     ]);
-    await iterator.return?.();
+    await iterator.return(undefined);
   });
 
   test("need no [DONE], and no line after their last event", async () => {
@@ -155,23 +160,6 @@ describe("streams", () => {
     expect(clock.pending).toBe(0);
   });
 
-  test("have taken the time until their last event by the time that it is handed on", async () => {
-    const clock = fakeClock();
-    const context = providerContext();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    upstream.script(
-      events(chunk({ content: "Hi" }, "stop"), () => promise, chunk(null, null, { usage: {} }), doneEvent),
-    );
-    const parts = provider({ clock }).stream(chatRequest("Hello"), context)[Symbol.asyncIterator]();
-    await parts.next();
-    await clock.advance(200);
-    resolve();
-    expect(kinds((await parts.next()).value)).toEqual(["usage"]);
-    // Whoever has all parts asks for no more, and looks now.
-    expect(context.trace.upstreamMs).toBe(200);
-    await parts.return?.();
-  });
-
   test.each<[string, Step[]]>([
     ["without a finish", [chunk({ content: "Hi" })]],
     ["in the middle of an event", [chunk({ content: "Hi" }), chunk({ content: "there" }).slice(0, 40)]],
@@ -189,22 +177,24 @@ describe("streams", () => {
   test("whose connection breaks were cut", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     upstream.script(events(chunk({ content: "Hi" }), () => promise, cut));
-    const parts = provider().stream(chatRequest("Hello"), providerContext())[Symbol.asyncIterator]();
-    expect((await parts.next()).value).toEqual([{ type: "text-delta", delta: "Hi" }]);
+    const iterator = eventsOf(provider().answer(chatRequest("Hello"), providerContext()));
+    expect(meanings((await iterator.next()).value)).toEqual([[{ type: "text-delta", delta: "Hi" }]]);
     resolve();
-    expect(asError(await parts.next().catch((error) => error)).code).toBe("upstream_unreachable");
+    expect(asError(await iterator.next().catch((error) => error)).code).toBe("upstream_unreachable");
   });
 
   test("that were complete before their connection broke are complete", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     upstream.script(events(chunk({ content: "Hi" }, "stop"), () => promise, cut));
-    const parts = provider().stream(chatRequest("Hello"), providerContext())[Symbol.asyncIterator]();
-    expect((await parts.next()).value).toEqual([
-      { type: "text-delta", delta: "Hi" },
-      { type: "finish", reason: "stop" },
+    const iterator = eventsOf(provider().answer(chatRequest("Hello"), providerContext()));
+    expect(meanings((await iterator.next()).value)).toEqual([
+      [
+        { type: "text-delta", delta: "Hi" },
+        { type: "finish", reason: "stop" },
+      ],
     ]);
     resolve();
-    expect((await parts.next()).done).toBe(true);
+    expect((await iterator.next()).done).toBe(true);
   });
 
   test.each<[string, string, Partial<ApiError>]>([
@@ -239,22 +229,21 @@ describe("streams", () => {
   });
 });
 
-describe("leaving", () => {
+describe("leaving an upstream's answer", () => {
   const reason = new ApiError("client_closed_request", "left");
 
   test.each<[string, Script]>([
     ["before the headers", { steps: [forever] }],
-    ["before the first part", events(": processing\n\n", forever)],
-    ["after the first part", events(chunk({ content: "Hi" }), forever)],
+    ["before the first event", events(": processing\n\n", forever)],
+    ["after the first event", events(chunk({ content: "Hi" }), forever)],
   ])("by the signal %s ends the upstream's call with the signal's reason", async (when, script) => {
     const controller = new AbortController();
     upstream.script(script);
     const reached = upstream.nextCall();
-    const iterator = provider()
-      .stream(chatRequest("Hello"), providerContext(controller.signal))
-      [Symbol.asyncIterator]();
+    const context = providerContext(controller.signal);
+    const iterator = eventsOf(provider().answer(chatRequest("Hello"), context));
     let next = iterator.next();
-    if (when === "after the first part") {
+    if (when === "after the first event") {
       await next;
       next = iterator.next();
     }
@@ -266,15 +255,15 @@ describe("leaving", () => {
 
   test("before the call makes none", async () => {
     const before = upstream.calls.length;
-    const parts = provider().stream(chatRequest("Hello"), providerContext(AbortSignal.abort(reason)));
-    expect((await partsOf(parts)).error).toBe(reason);
+    const context = providerContext(AbortSignal.abort(reason));
+    expect((await readAnswer(provider().answer(chatRequest("Hello"), context))).error).toBe(reason);
     expect(upstream.calls.length).toBe(before);
   });
 
-  test("the iterator early ends the upstream's call", async () => {
+  test("by its iterator ends the upstream's call", async () => {
     upstream.script(events(chunk({ content: "Hi" }), forever));
-    for await (const part of provider().stream(chatRequest("Hello"), providerContext())) {
-      expect(part).toEqual([{ type: "text-delta", delta: "Hi" }]);
+    for await (const some of eventsOf(provider().answer(chatRequest("Hello"), providerContext()))) {
+      expect(meanings(some)).toEqual([[{ type: "text-delta", delta: "Hi" }]]);
       break;
     }
     await upstream.calls.at(-1)?.over;

@@ -1,11 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import type { StreamPart } from "../../../core/types.ts";
 import { settle } from "../../fakes/fake-clock.ts";
 import { chunk, doneEvent, eventStream } from "../../fakes/openai-upstream.ts";
-import { askedUpstream, events, kinds } from "./asked-upstream.ts";
+import { textOf } from "../../support/chat-request.ts";
+import { askedUpstream, events, kinds, nativeEvents } from "./asked-upstream.ts";
 
 const { upstream, ask } = await askedUpstream();
 
-describe("a stream as vendors write it", () => {
+describe("an upstream's streams, as vendors differ,", () => {
   test("may be a whole reply, under either Content-Type", async () => {
     const reply = { choices: [{ message: { content: "Hi" }, finish_reason: "stop" }] };
     for (const headers of [eventStream, { "content-type": "application/json" }]) {
@@ -28,11 +30,20 @@ describe("a stream as vendors write it", () => {
         doneEvent,
       ),
     );
-    expect((await ask("Hello")).parts).toEqual([
-      { type: "extension", scope: "answer", fields: { citations } },
-      { type: "text-delta", delta: "ab" },
-      { type: "finish", reason: "stop" },
-      { type: "usage", usage: { promptTokens: 1, completionTokens: 2, totalTokens: 3 } },
+    const read = await ask("Hello");
+    const counted = (completionTokens: number) => ({
+      type: "usage",
+      usage: { promptTokens: 1, completionTokens, totalTokens: 1 + completionTokens },
+    });
+    expect(read.events.map(({ parts }) => parts)).toEqual([
+      [{ type: "text-delta", delta: "a" }, counted(1)],
+      [{ type: "text-delta", delta: "b" }, { type: "finish", reason: "stop" }, counted(2)],
+      [counted(2)],
+    ] as StreamPart[][]);
+    expect(nativeEvents(read.events).map((event) => event.citations)).toEqual([
+      citations,
+      citations,
+      citations,
     ]);
   });
 
@@ -53,12 +64,13 @@ describe("a stream as vendors write it", () => {
           doneEvent,
         ),
       );
-      const { parts, text } = await ask("Hello");
+      const { events: read, parts, text } = await ask("Hello");
       expect(text).toBe(`${texts.join("")}echofgh`);
-      expect(kinds(parts).filter((kind) => kind !== "text-delta")).toEqual([
-        "extension",
-        "reasoning-delta",
-        "finish",
+      expect(kinds(parts).filter((kind) => kind !== "text-delta")).toEqual(["reasoning-delta", "finish"]);
+      const withSeen = nativeEvents(read).filter((event) => "seen" in event);
+      expect(withSeen.map((event) => [event.choices[0].delta.content, event.seen])).toEqual([
+        ["echo", seen],
+        ["f", seen],
       ]);
       expect(parts.at(-1)).toEqual({ type: "finish", reason: "length" });
     }
@@ -87,27 +99,29 @@ describe("a stream as vendors write it", () => {
 
   test("pass on what is not modelled", async () => {
     const annotations = [{ type: "url_citation", url_citation: { url: "https://example.com" } }];
-    upstream.script(
-      events(
-        chunk({
-          annotations,
-          audio: { id: "audio_1" },
-          function_call: { name: "f" },
-          made_up: 1,
-          nothing: null,
-        }),
-        `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop", stop_reason: 7 }] })}\n\n`,
-        doneEvent,
-      ),
-    );
-    const { parts } = await ask("Hello");
-    expect(parts.filter((part) => part.type === "extension")).toEqual([
-      {
-        type: "extension",
-        scope: "message",
-        fields: { annotations, audio: { id: "audio_1" }, function_call: { name: "f" }, made_up: 1 },
-      },
-      { type: "extension", scope: "choice", fields: { stop_reason: 7 } },
+    const audio = { id: "audio_1" };
+    const delta = { annotations, audio, function_call: { name: "f" }, made_up: 1, nothing: null };
+    const end = { choices: [{ index: 0, delta: {}, finish_reason: "stop", stop_reason: 7 }], made_up: 2 };
+    upstream.script(events(chunk(delta), `data: ${JSON.stringify(end)}\n\n`, doneEvent));
+    const { events: read, parts } = await ask("Hello");
+    expect(parts).toEqual([{ type: "finish", reason: "stop" }]);
+    const [first, last] = nativeEvents(read);
+    expect(first.choices).toEqual([{ index: 0, delta, finish_reason: null }]);
+    expect(last).toEqual(end);
+  });
+
+  test.each<[string, unknown]>([
+    ["is absent", undefined],
+    ["is negative", -1],
+    ["is no number", "0"],
+  ])("count choices whose index %s, and leave out what is no choice", async (_, index) => {
+    const choices = ["a", "b"].map((content) => ({ index, delta: { content }, finish_reason: "stop" }));
+    upstream.script(events(`data: ${JSON.stringify({ choices: [...choices, null] })}\n\n`, doneEvent));
+    const { events: read, parts, error } = await ask("Hello");
+    expect(error).toBeUndefined();
+    expect([textOf(parts, 0), textOf(parts, 1)]).toEqual(["a", "b"]);
+    expect(nativeEvents(read).map((event) => event.choices)).toEqual([
+      choices.map((choice, position) => ({ ...choice, index: position })),
     ]);
   });
 
@@ -127,18 +141,36 @@ describe("a stream as vendors write it", () => {
         doneEvent,
       ),
     );
-    const { parts } = await ask("Hello");
+    const { events: read, parts } = await ask("Hello");
     expect(parts.filter((part) => part.type === "tool-call-delta")).toEqual([
       { type: "tool-call-delta", index: 0, id: "a", name: "f", delta: '{"x":1}' },
       { type: "tool-call-delta", index: 1, id: "b", name: "f", delta: '{"x":1}' },
     ]);
+    const called = { name: "f", arguments: '{"x":1}' };
+    expect(nativeEvents(read).flatMap(({ choices: [choice] }) => choice.delta.tool_calls ?? [])).toEqual([
+      { index: 0, id: "a", type: "function", function: called },
+      { index: 1, id: "b", type: "function", function: called },
+    ]);
+  });
+
+  test("give a tool call's arguments as text, though they come as an object, or as null first", async () => {
+    const call = (fields: object, args: unknown) =>
+      chunk({ tool_calls: [{ index: 0, ...fields, function: { ...fields, arguments: args } }] });
+    upstream.script(
+      events(call({ id: "a", name: "f" }, null), call({}, { x: 1 }), chunk({}, "tool_calls"), doneEvent),
+    );
+    const { events: read, parts } = await ask("Hello");
+    expect(parts).toMatchObject([{ delta: "" }, { delta: '{"x":1}' }, { type: "finish" }]);
+    const calls = nativeEvents(read).flatMap(({ choices: [choice] }) => choice.delta.tool_calls ?? []);
+    expect(calls).toMatchObject([{ function: { arguments: "" } }, { function: { arguments: '{"x":1}' } }]);
   });
 
   test("keep what vendors add to a tool call", async () => {
     const extra_content = { google: { thought_signature: "c2lnbmF0dXJl" } };
     const call = { id: "a", type: "function", extra_content, function: { name: "f", arguments: "{}" } };
     upstream.script(events(chunk({ tool_calls: [call] }), chunk({}, "tool_calls"), doneEvent));
-    const { parts } = await ask("Hello");
+    const { events: read, parts } = await ask("Hello");
+    expect(nativeEvents(read)[0].choices[0].delta.tool_calls).toEqual([{ index: 0, ...call }]);
     expect(parts[0]).toEqual({
       type: "tool-call-delta",
       index: 0,
@@ -152,13 +184,9 @@ describe("a stream as vendors write it", () => {
   test("give a tool call an id that has none", async () => {
     const tool_calls = [{ index: 0, function: { name: "f", arguments: "{}" } }];
     upstream.script(events(chunk({ tool_calls }), chunk({}, "tool_calls"), doneEvent));
-    const { parts } = await ask("Hello");
-    expect(parts[0]).toEqual({
-      type: "tool-call-delta",
-      index: 0,
-      id: expect.stringMatching(/^call_\w{32}$/),
-      name: "f",
-      delta: "{}",
-    });
+    const { events: read, parts } = await ask("Hello");
+    const [{ id }] = nativeEvents(read)[0].choices[0].delta.tool_calls;
+    expect(id).toMatch(/^call_\w{32}$/);
+    expect(parts[0]).toEqual({ type: "tool-call-delta", index: 0, id, name: "f", delta: "{}" });
   });
 });

@@ -1,6 +1,8 @@
 /** A nonce and its cookies, shared by all instances of the gateway through the session store. */
 import type { Clock, Logger, SessionStore } from "../../../types.ts";
 import { sha256Hex } from "../../../util/hash.ts";
+import { isRecord, tryParseJson } from "../../../util/json.ts";
+import { withTimeout } from "../../../util/time.ts";
 import { isUsableNonce } from "./page.ts";
 
 /** What instances tell each other. */
@@ -36,21 +38,18 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
     log: Logger | undefined,
     run: (key: string) => Result | Promise<Result>,
   ): Promise<Result | undefined> => {
-    let cancelTimer = () => {};
-    const tooSlow = new Promise<never>((_, reject) => {
-      cancelTimer = clock.schedule(() => reject(new StoreFault("timed out")), patienceMs);
-    });
     try {
       key ??= sha256Hex(pageUrl).then((hash) => `kimi-web:${hash}`);
-      const result = await Promise.race([key.then(run), tooSlow]);
+      const result = await withTimeout(key.then(run), patienceMs, {
+        clock,
+        error: () => new StoreFault("timed out"),
+      });
       hasFailed = false;
       return result;
     } catch (error) {
       hasFailed = true;
       log?.warn("nonce.not_shared", { operation, store: store.name, reason: reasonOf(error) });
       return undefined;
-    } finally {
-      cancelTimer();
     }
   };
 
@@ -83,8 +82,8 @@ const claimKey = (key: string): string => `${key}:claim`;
 
 /** Reads what may have been written by anybody. Throws an error that says nothing of it. */
 function readRecord(text: string, nowMs: number): StoredCredentials {
-  const record = parseJson(text) as Partial<Record<keyof StoredCredentials, unknown>> | null | undefined;
-  const { nonce, cookie, fetchedAtMs } = record ?? {};
+  const record = tryParseJson(text);
+  const { nonce, cookie, fetchedAtMs } = isRecord(record) ? record : {};
   const isSound =
     typeof nonce === "string" &&
     isUsableNonce(nonce) &&
@@ -94,14 +93,6 @@ function readRecord(text: string, nowMs: number): StoredCredentials {
     fetchedAtMs <= nowMs + maxClockSkewMs;
   if (!isSound) throw new StoreFault("the stored record can't be used");
   return { nonce, cookie, fetchedAtMs };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A failure in our own words. */

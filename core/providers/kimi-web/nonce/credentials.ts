@@ -1,6 +1,7 @@
 /** The nonce and the cookies that a message needs: fetched once for all, kept for hours, renewed when refused. */
 import { ApiError } from "../../../errors.ts";
 import type { Clock, Fetch, Logger, SessionStore } from "../../../types.ts";
+import { sleep } from "../../../util/time.ts";
 import { type SharedTask, sharedTask } from "../../shared/shared-task.ts";
 import { fetchChatPage } from "./chat-page.ts";
 import { cookieHeader, parseCookies } from "./cookies.ts";
@@ -128,7 +129,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
         if (stored !== undefined && !(refused && isSame(stored, refused))) return stored;
         signal.throwIfAborted();
         if (clock.now() >= untilMs || (await store.claim(claimMs, log))) break;
-        await new Promise<void>((resolve) => clock.schedule(resolve, lookMs));
+        await sleep(lookMs, { clock });
       }
       const fetched = await fetchFromPage(refusal, signal, log).catch((error) => {
         void store?.release(log);

@@ -1,17 +1,13 @@
+import { isRecord, tryParseJson } from "../../../util/json.ts";
+
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** More beginnings than these are not tried, which keeps the search linear. */
 const maxCandidates = 8;
 
 const parseObject = (text: string): JsonObject | undefined => {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as JsonObject)
-      : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = tryParseJson(text);
+  return isRecord(value) ? value : undefined;
 };
 
 /**

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { settle } from "../../../fakes/fake-clock.ts";
 import { begin, context, faultOf, fetched, hourMs, html, page, pageUrl, setUp } from "./asked-page.ts";
 
-describe("the first ones", () => {
+describe("the first credentials", () => {
   test("are fetched once for all who ask at the same time", async () => {
     const { source, calls, clock, last } = setUp();
     const all = Promise.all(Array.from({ length: 20 }, () => source.get(context())));
@@ -109,7 +109,7 @@ describe("the first ones", () => {
   });
 });
 
-describe("the page", () => {
+describe("the page that credentials come from", () => {
   const failure = async (response: Response) => {
     const { source, last } = setUp();
     const [failing] = await begin(source.get(context()));
@@ -199,7 +199,7 @@ describe("cookies that the operator has set", () => {
   });
 });
 
-describe("a renewal", () => {
+describe("a renewal of credentials", () => {
   test("passes page caches, as a new visitor", async () => {
     const set = setUp({ cookie: "own=1" });
     const used = await fetched(set, page("nonce1", "kimi_sess=1"));

@@ -24,7 +24,7 @@ function storeOf(entries: Record<string, string> = {}) {
   return { store, values, ttls };
 }
 
-describe("a shared store", () => {
+describe("a shared store of credentials", () => {
   test("spares other instances the page", async () => {
     const { store, values, ttls } = storeOf();
     const clock = fakeClock();

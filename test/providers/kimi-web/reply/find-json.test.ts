@@ -22,7 +22,7 @@ describe("finds the answer", () => {
   }
 });
 
-test("finds nothing where nothing is", () => {
+test("findJson finds nothing where nothing is", () => {
   for (const text of [
     "",
     "0",
@@ -41,11 +41,11 @@ test("finds nothing where nothing is", () => {
   expect(findJson("<script>var a = {};</script>", "success")).toBeUndefined();
 });
 
-test("looks for the key among the object's own", () => {
+test("findJson looks for the key among the object's own", () => {
   expect(findJson('{"a":1}', "constructor")).toBeUndefined();
 });
 
-test("takes time in proportion to the text's length, whatever it says", () => {
+test("findJson takes time in proportion to the text's length, whatever it says", () => {
   const size = 500_000;
   const texts = ['{"', '{"a":', "{", '{"\\', "\\", '{ "a":"\\"', "{\n".repeat(3), '{"a":{"a":"'];
   for (const piece of texts) {

@@ -76,7 +76,7 @@ describe("the token limit", () => {
   });
 });
 
-test("limits hostile replies", () => {
+test("stop texts and the token limit are done with hostile replies", () => {
   for (const unit of ["a", " ", "😀", "🇩🇪", "\u0301", "\ud83d", "中"]) {
     const text = unit.repeat(1_000_000 / unit.length);
     const reply = limitReply(text, { stop: ["b", `${unit}b`], maxTokens: 100 });

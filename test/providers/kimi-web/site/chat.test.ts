@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ApiError, type ErrorCode } from "../../../../core/errors.ts";
 import { fakeClock, settle } from "../../../fakes/fake-clock.ts";
 import { replyTexts } from "../../../fakes/faults.ts";
+import { eventsOf } from "../../../support/chat-request.ts";
 import { type Asking, chatWithSite, message } from "./site-chat.ts";
 
 const { site, chat, seen, expectTraffic } = await chatWithSite();
@@ -13,7 +14,7 @@ describe("a chat with the site", () => {
     expect(first.text).toStartWith("You said: Hello\n[chars=5 lines=1 turns=0 ");
     expect(first.text).toEndWith("model=Kimi-K2-Instruct-0905]");
     expect(first.reasons).toEqual(["stop"]);
-    expect(first.trace).toMatchObject({ attempts: 1, droppedMessages: 0 });
+    expect(first).toMatchObject({ calls: 1, droppedMessages: 0 });
     await ask("Hello again");
     await expectTraffic({ messages: 2, fetches: 1 });
   });
@@ -100,17 +101,17 @@ describe("a chat with the site", () => {
   test("waits chunkDelayMs between chunks, and no longer once the client has left", async () => {
     const clock = fakeClock();
     const leaving = new AbortController();
-    const { stream } = chat({ clock, chunkChars: 8, chunkDelayMs: 20 });
-    const parts = stream("Hello", { signal: leaving.signal })[Symbol.asyncIterator]();
-    expect((await parts.next()).value).toMatchObject({ type: "text-delta" });
+    const { answer } = chat({ clock, chunkChars: 8, chunkDelayMs: 20 });
+    const events = eventsOf(answer("Hello", { signal: leaving.signal }));
+    expect((await events.next()).value).toMatchObject([{ parts: [{ type: "text-delta" }] }]);
 
-    const second = parts.next();
+    const second = events.next();
     await settle();
     expect(clock.pending).toBe(1);
     await clock.advance(20);
-    expect((await second).value).toMatchObject({ type: "text-delta" });
+    expect((await second).value).toMatchObject([{ parts: [{ type: "text-delta" }] }]);
 
-    const third = parts.next();
+    const third = events.next();
     await settle();
     const reason = new ApiError("client_closed_request", "gone");
     leaving.abort(reason);
@@ -159,7 +160,7 @@ describe("a chat with the site", () => {
   });
 });
 
-describe("a client who leaves", () => {
+describe("a client who leaves a chat with the site", () => {
   test("ends the call in the middle, and the message is not sent again", async () => {
     const { ask } = chat();
     await ask("Hello");
@@ -183,13 +184,13 @@ describe("a client who leaves", () => {
   });
 });
 
-describe("what the site can't do", () => {
+describe("of what the site can't do,", () => {
   test.each<[string, Asking, code: ErrorCode, param: string]>([
     ["several replies", { choices: 2 }, "unsupported_parameter", "n"],
     ["a tool that must be called", { toolChoice: "required" }, "unsupported_parameter", "tool_choice"],
-    ["a named tool", { toolChoice: "named" }, "unsupported_parameter", "tool_choice"],
+    ["a named tool", { toolChoice: { tool: "look" } }, "unsupported_parameter", "tool_choice"],
     ["JSON on demand", { responseFormat: "json_object" }, "unsupported_parameter", "response_format"],
-    ["a JSON schema", { responseFormat: "json_schema" }, "unsupported_parameter", "response_format"],
+    ["a JSON schema", { responseFormat: { schema: true } }, "unsupported_parameter", "response_format"],
   ])("%s is refused before anything is sent", async (_, asking, code, param) => {
     expect(await chat().failure("Hello", asking)).toMatchObject({ code, status: 400, param });
     await expectTraffic({ messages: 0, fetches: 0 });
@@ -198,7 +199,10 @@ describe("what the site can't do", () => {
   test("parts of a message that are no text are refused by place and name, each once", async () => {
     const error = await chat().failure([
       message("user", "Look"),
-      { ...message("user", "What is this?"), attachments: ["image_url", "input_audio", "image_url"] },
+      {
+        ...message("user", "What is this?"),
+        attachments: ["image_url", "input_audio", "image_url"].map((type) => ({ type })),
+      },
     ]);
     expect(error).toMatchObject({ code: "unsupported_content", status: 400, param: "messages" });
     expect(error.message).toContain("messages[1] has image_url, input_audio");
@@ -207,7 +211,7 @@ describe("what the site can't do", () => {
   test.each(["image_url", "input_audio", "file"])(
     "a part of the type %s is refused by name",
     async (type) => {
-      const error = await chat().failure([{ ...message("user", "What is this?"), attachments: [type] }]);
+      const error = await chat().failure([{ ...message("user", "What is this?"), attachments: [{ type }] }]);
       expect(error).toMatchObject({ code: "unsupported_content", status: 400 });
       expect(error.message).toContain(type);
       await expectTraffic({ messages: 0, fetches: 0 });

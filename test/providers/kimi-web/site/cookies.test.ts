@@ -49,7 +49,7 @@ describe("cookies of the site", () => {
       await site.queue({ ajax: ["large_header"] });
       const answer = await ask("Again");
       expect(answer.text).toStartWith("You said: Again");
-      expect(answer.trace.attempts).toBe(2);
+      expect(answer.calls).toBe(2);
       await expectTraffic({ messages: 3, fetches: 2 });
       await ask("And on");
       const { ajax } = await seen();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ErrorCode } from "../../../../core/errors.ts";
 import { startForbiddenHost } from "../../../fakes/forbidden-host.ts";
+import { nobody } from "../../../support/nobody.ts";
 import { chatWithSite, hourMs, minuteMs } from "./site-chat.ts";
 
 const { site, chat, seen, expectTraffic } = await chatWithSite();
@@ -28,7 +29,7 @@ const standInFaults: Record<string, Fault> = {
   "error_json=The model is asleep": { code: "upstream_error", says: "The model is asleep" },
 };
 
-describe("a fault of the call", () => {
+describe("a fault of a call to the site", () => {
   const inAnHour = new Date(Math.ceil((Date.now() + hourMs) / 1000) * 1000);
 
   const faults: Record<string, Fault> = {
@@ -184,7 +185,7 @@ const standInPageFaults: Record<string, Fault> = {
   notfound: { code: "upstream_nonce_unavailable", shouldRetry: false },
 };
 
-describe("a fault of the page", () => {
+describe("a fault of the site's page", () => {
   const faults: Record<string, Fault> = {
     challenge: { code: "upstream_challenge", shouldRetry: false },
     challenge503: { code: "upstream_challenge", shouldRetry: false },
@@ -257,14 +258,12 @@ describe("a fault of the page", () => {
 });
 
 describe("a site that is not there", () => {
-  const nobody = "http://127.0.0.1:9/";
-
   test("is told as unreachable when the page can't be had", async () => {
-    expect((await chat({ pageUrl: `${nobody}chat/` }).failure("Hello")).code).toBe("upstream_unreachable");
+    expect((await chat({ pageUrl: `${nobody}/chat/` }).failure("Hello")).code).toBe("upstream_unreachable");
   });
 
   test("is told as unreachable when the call can't be made", async () => {
-    const { failure } = chat({ ajaxUrl: `${nobody}wp-admin/admin-ajax.php` });
+    const { failure } = chat({ ajaxUrl: `${nobody}/wp-admin/admin-ajax.php` });
     expect((await failure("Hello")).code).toBe("upstream_unreachable");
   });
 });

@@ -10,7 +10,7 @@ import { chatWithSite, hourMs, minuteMs } from "./site-chat.ts";
 
 const { site, chat, seen, expectTraffic } = await chatWithSite();
 
-describe("the nonce", () => {
+describe("the site's nonce", () => {
   test.each([...sharedPageVariants])("is found in the page's shape %s", async (page) => {
     await site.set({ page });
     expect((await chat().ask("Hello")).text).toStartWith("You said: Hello");
@@ -75,7 +75,7 @@ describe("the nonce", () => {
       await site.rotate();
       const answer = await ask("Again");
       expect(answer.text).toStartWith("You said: Again");
-      expect(answer.trace.attempts).toBe(2);
+      expect(answer.calls).toBe(2);
       await expectTraffic({ messages: 3, fetches: 2 });
     },
   );
@@ -88,7 +88,7 @@ describe("the nonce", () => {
       await site.queue({ ajax: ["rest_nonce"] });
       const answer = await ask("Again");
       expect(answer.text).toStartWith("You said: Again");
-      expect(answer.trace.attempts).toBe(2);
+      expect(answer.calls).toBe(2);
       await expectTraffic({ messages: 3, fetches: 2 });
     });
   }
@@ -204,7 +204,7 @@ describe("the nonce", () => {
   });
 });
 
-describe("a refusal of unknown text", () => {
+describe("a refusal by the site in unknown words", () => {
   test("is the site's error while the nonce is proven: a message was accepted with it within 60 s", async () => {
     const { ask, failure, clock } = chat();
     await clock.advance(hourMs);
@@ -232,7 +232,7 @@ describe("a refusal of unknown text", () => {
       await site.purge();
       const answer = await ask("Hello");
       expect(answer.text).toStartWith("You said: Hello");
-      expect(answer.trace.attempts).toBe(2);
+      expect(answer.calls).toBe(2);
       await expectTraffic({ messages: 2, fetches: 2 });
     },
   );

@@ -5,11 +5,11 @@ import { chatWithSite, message } from "./site-chat.ts";
 
 const { site, chat, seen, expectTraffic } = await chatWithSite();
 
-describe("the prompt", () => {
+describe("the prompt that reaches the site", () => {
   async function sent(messages: readonly ChatMessage[], options?: Partial<KimiWebOptions>) {
-    const { trace } = await chat(options).ask(messages);
+    const { droppedMessages } = await chat(options).ask(messages);
     const text = (await seen()).ajax.at(-1)?.seen;
-    return { text, dropped: trace.droppedMessages };
+    return { text, dropped: droppedMessages };
   }
 
   test("is a lone user message as it is", async () => {

@@ -3,7 +3,6 @@
  * real WordPress. What reached the site is read from the site's own log.
  */
 import { afterAll, beforeEach, expect } from "bun:test";
-import { listParts } from "../../../../core/chat/collect-answer.ts";
 import { ApiError } from "../../../../core/errors.ts";
 import { type KimiWebOptions, kimiWeb } from "../../../../core/providers/kimi-web/provider.ts";
 import type {
@@ -11,14 +10,13 @@ import type {
   ChatRequest,
   LogFields,
   Model,
+  ProviderAnswer,
   ProviderContext,
   Role,
-  StreamParts,
-  Trace,
 } from "../../../../core/types.ts";
 import { type FakeClock, fakeClock } from "../../../fakes/fake-clock.ts";
 import { siteUnderTest } from "../../../fakes/site-under-test.ts";
-import { providerContext } from "../../../support/chat-request.ts";
+import { providerContext, readAnswer } from "../../../support/chat-request.ts";
 
 export const minuteMs = 60_000;
 export const hourMs = 60 * minuteMs;
@@ -31,7 +29,8 @@ export interface Answered {
   readonly text: string;
   readonly deltas: readonly string[];
   readonly reasons: readonly string[];
-  readonly trace: Trace;
+  readonly calls: number;
+  readonly droppedMessages: number;
 }
 
 export interface Chat {
@@ -40,7 +39,7 @@ export interface Chat {
   readonly clock: FakeClock;
   warmUp(): Promise<void>;
   models(): Promise<readonly Model[]>;
-  stream(messages: string | readonly ChatMessage[], asking?: Asking): AsyncIterable<StreamParts>;
+  answer(messages: string | readonly ChatMessage[], asking?: Asking): Promise<ProviderAnswer>;
   /** Sends one user message, or a whole list. */
   ask(messages: string | readonly ChatMessage[], asking?: Asking): Promise<Answered>;
   /** The error that asking ends in. */
@@ -78,7 +77,7 @@ export async function chatWithSite() {
     const log: string[] = [];
     let calls = 0;
 
-    function stream(messages: string | readonly ChatMessage[], asking: Asking = {}, traced?: Trace) {
+    function answer(messages: string | readonly ChatMessage[], asking: Asking = {}) {
       const { signal, ...rest } = asking;
       const write = (event: string, fields?: LogFields) => {
         log.push(JSON.stringify({ event, ...fields }));
@@ -86,38 +85,43 @@ export async function chatWithSite() {
       const context: ProviderContext = {
         ...providerContext(signal),
         log: { debug: write, info: write, warn: write, error: write },
-        ...(traced && { trace: traced }),
       };
       const request: ChatRequest = {
         messages: typeof messages === "string" ? [message("user", messages)] : messages,
         stream: true,
         stop: [],
         choices: 1,
+        tools: [],
+        toolChoice: "none",
+        parallelToolCalls: true,
+        responseFormat: "text",
         usage: false,
         native: {},
         model: "kimi-k2-instruct-0905",
         conversation: { id: `abcdefg${String(calls++).padStart(2, "0")}`, startedAtMs: clock.now() },
         ...rest,
       };
-      return provider.stream(request, context);
+      return provider.answer(request, context);
     }
 
     async function ask(messages: string | readonly ChatMessage[], asking?: Asking): Promise<Answered> {
-      const trace: Trace = { attempts: 0, upstreamMs: 0, droppedMessages: 0 };
-      const deltas: string[] = [];
-      const reasons: string[] = [];
-      for await (const some of stream(messages, asking, trace)) {
-        for (const part of listParts(some)) {
-          if (part.type === "text-delta") deltas.push(part.delta);
-          if (part.type === "finish") reasons.push(part.reason);
-        }
-      }
-      return { text: deltas.join(""), deltas, reasons, trace };
+      const { parts, error, answer: begun } = await readAnswer(answer(messages, asking));
+      if (error !== undefined) throw error;
+      const deltas = parts.flatMap((part) => (part.type === "text-delta" ? [part.delta] : []));
+      const reasons = parts.flatMap((part) => (part.type === "finish" ? [part.reason] : []));
+      const { calls = 1, context } = begun ?? {};
+      return {
+        text: deltas.join(""),
+        deltas,
+        reasons,
+        calls,
+        droppedMessages: context?.droppedMessages ?? 0,
+      };
     }
 
     return {
       clock,
-      stream,
+      answer,
       models: async () => provider.models(providerContext()),
       logged: () => log.join("\n"),
       ask,

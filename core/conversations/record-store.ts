@@ -1,0 +1,97 @@
+/** Conversation records in a session store: read, written with compare-and-set, and deleted for good. */
+import { LRUCache } from "lru-cache";
+import { ApiError } from "../errors.ts";
+import type { Clock, Logger, SessionStore, StoredValue } from "../types.ts";
+import { type ConversationRecord, decodeRecord, emptyRecord, encodeRecord } from "./record.ts";
+import type { KeptTurn } from "./turn-plan.ts";
+
+/** What is stored under a conversation's key. */
+export interface StoredRecord {
+  /** Undefined where there is none, or none that counts. */
+  readonly record: ConversationRecord | undefined;
+  /** What a conditional write must name. */
+  readonly version: string | null;
+  /** Changes with each deletion. */
+  readonly generation: string | undefined;
+}
+
+export interface RecordStore {
+  /** Throws ApiError session_store_unavailable. */
+  read(storeKey: string): Promise<StoredRecord>;
+  /** Resolves to the new version, or undefined if another write was faster. */
+  write(storeKey: string, turn: KeptTurn, ifVersion: string | null): Promise<string | undefined>;
+  /** Leaves a mark, so that a turn under way does not bring the conversation back. Throws ApiError session_store_unavailable. */
+  forget(storeKey: string): Promise<void>;
+}
+
+/** How long a deletion leaves a mark: longer than any platform lets a request run. */
+const deletionTtlMs = 60 * 60_000;
+/** For a client, before it tries a broken store again. */
+const storeRetryAfterMs = 2_000;
+/** How many bytes of records are kept parsed, so that a turn parses only what another instance has written meanwhile. */
+const maxParsedBytes = 8 * 1024 * 1024;
+
+export function createRecordStore(store: SessionStore, clock: Clock, log: Logger): RecordStore {
+  const parsed = new LRUCache<string, { readonly version: string; readonly record: ConversationRecord }>({
+    maxSize: maxParsedBytes,
+  });
+
+  const unavailable = (cause: unknown): ApiError => {
+    log.error("store.failed", { store: store.name, error: (cause as Error).message });
+    const message = "The store of the conversations can't be reached. Please try again.";
+    return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
+  };
+
+  const decode = (storeKey: string, { value, version }: StoredValue): ConversationRecord | undefined => {
+    const known = parsed.get(storeKey);
+    if (known?.version === version) return known.record;
+    const record = decodeRecord(value);
+    if (record === undefined) log.warn("session.not_read", { store: store.name });
+    else parsed.set(storeKey, { version, record }, { size: value.length });
+    return record;
+  };
+
+  return {
+    async read(storeKey) {
+      let stored: StoredValue | undefined;
+      try {
+        stored = await store.get(storeKey);
+      } catch (cause) {
+        throw unavailable(cause);
+      }
+      if (stored === undefined) return { record: undefined, version: null, generation: undefined };
+      const { version } = stored;
+      const record = decode(storeKey, stored);
+      // The store's own expiry may be late.
+      if (record === undefined || record.head.expiresAtMs <= clock.now())
+        return { record: undefined, version, generation: undefined };
+      const { isDeleted, generation } = record.head;
+      return { record: isDeleted ? undefined : record, version, generation };
+    },
+
+    async write(storeKey, { record, text, ttlMs }, ifVersion) {
+      const version = await store.set(storeKey, text, { ttlMs, ifVersion });
+      if (version !== undefined) parsed.set(storeKey, { version, record }, { size: text.length });
+      return version;
+    },
+
+    async forget(storeKey) {
+      const nowMs = clock.now();
+      const mark = emptyRecord({
+        id: "",
+        startedAtMs: nowMs,
+        finishedAtMs: nowMs,
+        expiresAtMs: nowMs + deletionTtlMs,
+        droppedMessages: 0,
+        generation: crypto.randomUUID(),
+        isDeleted: true,
+      });
+      parsed.delete(storeKey);
+      try {
+        await store.set(storeKey, encodeRecord(mark).text, { ttlMs: deletionTtlMs });
+      } catch (cause) {
+        throw unavailable(cause);
+      }
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/** Waiting, with a clock that tests can hand in. Each wait takes its timer and its listeners with it when it ends. */
+import type { Clock } from "../types.ts";
+
+export const systemClock: Clock = {
+  now: Date.now,
+  schedule(task, delayMs) {
+    const timer = setTimeout(task, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+type Timer = Pick<Clock, "schedule">;
+
+/** Resolves after `ms`. Rejects with the signal's reason as soon as that aborts. */
+export function sleep(
+  ms: number,
+  { clock, signal }: { readonly clock: Timer; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = () => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = clock.schedule(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** Settles as `task` does, or rejects after `ms`. The task itself goes on; what becomes of it then is ignored. */
+export function withTimeout<T>(
+  task: Promise<T>,
+  ms: number,
+  { clock, error }: { readonly clock: Timer; readonly error?: () => unknown },
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.schedule(() => reject(error?.() ?? new Error(`No reply within ${ms} ms`)), ms);
+    task.then(resolve, reject).finally(cancel);
+  });
+}
+
+/** Settles as `task` does. Rejects with the signal's reason as soon as that aborts; the task itself goes on. */
+export function abortable<T>(task: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    task.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
+
+/** The values as they come. Throws the signal's reason as soon as that aborts, whatever the source of the values does. */
+export async function* abortableValues<T>(
+  values: AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T, undefined> {
+  const iterator = values[Symbol.asyncIterator]();
+  let rejectNext: (reason: unknown) => void = () => {};
+  const onAbort = () => rejectNext(signal.reason);
+  // One listener for all values: one for each costs as much as the rest of a streamed event.
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    while (true) {
+      signal.throwIfAborted();
+      const { done, value } = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        rejectNext = reject;
+        iterator.next().then(resolve, reject);
+      });
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // Not awaited: a source that hangs must not hold up its reader.
+    iterator.return?.().then(undefined, () => {});
+  }
+}
+
+/** Resolves to whether `task` has settled within `ms`; never rejects. */
+export function settlesWithin(task: Promise<unknown>, ms: number, clock: Timer): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = clock.schedule(() => resolve(false), ms);
+    const settled = () => {
+      cancel();
+      resolve(true);
+    };
+    task.then(settled, settled);
+  });
+}
+
+export interface Deadline {
+  /** Aborts when the time is over, with the reason given; or when the parent does, with the parent's reason. */
+  readonly signal: AbortSignal;
+  /** Takes the time limit away. The signal still follows the parent. */
+  stopTimer(): void;
+  /** Ends both: the signal aborts no more. To be called when the work is over. */
+  release(): void;
+}
+
+export interface DeadlineOptions {
+  readonly clock: Timer;
+  readonly parent: AbortSignal;
+  /** Made when the time is over. */
+  readonly reason: () => unknown;
+}
+
+/** A signal for work that may take `ms`. */
+export function createDeadline(ms: number, { clock, parent, reason }: DeadlineOptions): Deadline {
+  const controller = new AbortController();
+  const follow = () => controller.abort(parent.reason);
+  const stopTimer = clock.schedule(() => controller.abort(reason()), ms);
+  if (parent.aborted) follow();
+  else parent.addEventListener("abort", follow, { once: true });
+  return {
+    signal: controller.signal,
+    stopTimer,
+    release() {
+      stopTimer();
+      parent.removeEventListener("abort", follow);
+    },
+  };
+}
