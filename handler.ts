@@ -1,12 +1,39 @@
 /**
- * The product in one import: `createHandler(options)`, and a default export that configures itself from the
- * environment on its first request, so that `bun handler.ts`, `deno serve -A handler.ts` and a Worker run it.
+ * The public face of the gateway, all of it: `createHandler`, what it can be made of, and the types of every seam. The
+ * default export configures itself from the environment on its first request, so that `bun handler.ts`,
+ * `deno serve -A handler.ts` and a Worker run it. docs/embedding.md shows it inside other applications.
  */
 import { findEnvironment, findOpenKv, isWorkerContext } from "./adapters/runtime.ts";
 import { selfConfiguring } from "./adapters/self-configuring.ts";
 import type { DenoKv } from "./core/stores/deno-kv.ts";
 
+export {
+  type Config,
+  ConfigError,
+  type ConfigOptions,
+  type Environment,
+  parseConfig,
+} from "./core/config/config.ts";
+export { openAiChat } from "./core/dialects/openai-chat.ts";
+export { ApiError, type ApiErrorOptions, type ErrorCode } from "./core/errors.ts";
 export { createHandler, type Handler, type HandlerOptions } from "./core/gateway.ts";
+export type { FetchContext } from "./core/http/keep-work-alive.ts";
+export type { Access, NamedKey } from "./core/http/settings.ts";
+export { createLogger, type LoggerOptions, type LogLevel } from "./core/operations/log.ts";
+export { type KimiWebOptions, kimiWeb } from "./core/providers/kimi-web/provider.ts";
+export type { PromptLabels, SiteModel, SiteSettings } from "./core/providers/kimi-web/settings.ts";
+export type { NamedModel } from "./core/providers/openai-compatible/listed-models.ts";
+export {
+  type OpenAiCompatibleOptions,
+  openAiCompatible,
+} from "./core/providers/openai-compatible/provider.ts";
+export type { UpstreamSettings } from "./core/providers/openai-compatible/settings.ts";
+export { type DenoKv, type DenoKvStoreOptions, denoKvStore } from "./core/stores/deno-kv.ts";
+export { type MemoryStoreOptions, memoryStore } from "./core/stores/memory.ts";
+export { type RedisConnection, type RedisStoreOptions, redisStore } from "./core/stores/redis.ts";
+export { type RedisRestStoreOptions, redisRestStore } from "./core/stores/redis-rest.ts";
+export type { StoreName, StoreSettings } from "./core/stores/settings.ts";
+export type * from "./core/types.ts";
 
 /** For `bun handler.ts`, `deno serve -A handler.ts` and Workers, all of which can be reached from outside. */
 export default {

@@ -1,7 +1,54 @@
 #!/usr/bin/env node
-/** `npx kimi-ai-2api` and `bunx kimi-ai-2api`: the server of whichever runtime runs this, or with `doctor` a look at all it needs. */
+/** `npx kimi-ai-2api` and `bunx kimi-ai-2api`: the server of whichever runtime runs this, or its doctor. */
 import process from "node:process";
+import { parseArgs } from "node:util";
+import { version } from "../core/config/version.ts";
 
-if (process.argv[2] === "doctor") await import("./doctor/doctor.ts");
-else if ("Bun" in globalThis) await import("./bun.ts");
-else await import("./node.ts");
+const usage = `Usage: kimi-ai-2api [doctor] [options]
+
+Starts the gateway; \`doctor\` tries everything that it needs instead, and says what is wrong.
+
+  -p, --port PORT   the port to listen on, as the setting PORT
+      --host HOST   the address to listen on, as the setting HOST
+  -h, --help        this text
+  -v, --version     the version
+
+All other settings come from the environment or from a .env file: API_MASTER_KEY is the API key
+that callers need, and .env.example lists the rest.`;
+
+const options = {
+  port: { type: "string", short: "p" },
+  host: { type: "string" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "v" },
+} as const;
+
+const readArguments = (args: string[]) => {
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const unknown = positionals.find((word, index) => index > 0 || word !== "doctor");
+  if (unknown !== undefined) throw new Error(`There is no command '${unknown}'.`);
+  return { ...values, wantsDoctor: positionals.length > 0 };
+};
+
+async function run(args: string[]): Promise<void> {
+  let given: ReturnType<typeof readArguments>;
+  try {
+    given = readArguments(args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exitCode = 2;
+    return;
+  }
+  if (given.help) return console.log(usage);
+  if (given.version) return console.log(version);
+
+  // What is set outside wins over a .env file, and so do these over both.
+  if (given.port !== undefined) process.env.PORT = given.port;
+  if (given.host !== undefined) process.env.HOST = given.host;
+  if (given.wantsDoctor) await import("./doctor/doctor.ts");
+  else if ("Bun" in globalThis) await import("./bun.ts");
+  else if ("Deno" in globalThis) await import("./deno.ts");
+  else await import("./node.ts");
+}
+
+await run(process.argv.slice(2));

@@ -1,8 +1,8 @@
 /** What the servers of Bun, Deno and Node have in common: settings, a word on the terminal, and a good end. */
 import process from "node:process";
-import { type Config, ConfigError, type Environment } from "../core/config/config.ts";
+import { type Config, ConfigError, type Environment, firstModel } from "../core/config/config.ts";
 import type { Handler } from "../core/gateway.ts";
-import type { StoreName } from "../core/stores/open-store.ts";
+import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
 import { endOnSignal } from "./end-on-signal.ts";
 import { logOutput } from "./log-output.ts";
@@ -69,9 +69,9 @@ const accessLine: Readonly<Record<Config["access"], string>> = {
     "NOT SET: the API answers 503 until API_MASTER_KEY is set (API_MASTER_KEY=1 opens it to everyone)",
 };
 
-const providerLines = ({ site, providers }: Config): string[] => [
+const upstreamLines = ({ site, upstreams }: Config): string[] => [
   ...(site ? [`kimi-web at ${site.pageUrl}: ${site.models.map(({ id }) => id).join(", ")}`] : []),
-  ...providers.map(({ name, baseUrl, models }) => {
+  ...upstreams.map(({ name, baseUrl, models }) => {
     const ids = models === "*" ? "all that it lists" : models.join(", ");
     return `${name} at ${new URL(baseUrl).origin}: ${ids}`;
   }),
@@ -82,11 +82,11 @@ function announce(config: Config, { store }: Pick<Handler, "store">, href: strin
   const url = href.replace(/\/$/, "");
   const key = config.access === "keys" ? ' -H "Authorization: Bearer $API_MASTER_KEY"' : "";
   const body = JSON.stringify({
-    model: config.defaultModel ?? "MODEL",
+    model: config.defaultModel ?? firstModel(config) ?? "MODEL",
     messages: [{ role: "user", content: "Hello!" }],
   });
   console.log(`${config.app.name} ${config.app.version} listens on ${url}
-  models    ${providerLines(config).join("\n            ")}
+  models    ${upstreamLines(config).join("\n            ")}
   sessions  ${store.name}${store.shared ? "" : " (this process only)"}
   API key   ${accessLine[config.access]}
 

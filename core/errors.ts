@@ -310,7 +310,24 @@ export interface ApiErrorOptions {
 /** SDKs sleep for as long as Retry-After says; a longer sleep would look as if they hung. */
 const longestRetryAfterMs = 30_000;
 
-/** A failure as the client sees it, message and all: no secrets and no texts of messages in it. */
+/**
+ * A failure that a client is told of: its code sets the HTTP status and whether a retry helps, as docs/errors.md lists
+ * them, and `retryAfterMs` milliseconds become Retry-After. Its message is shown to the client: no secrets, no texts of
+ * messages.
+ *
+ * @example
+ * ```ts
+ * import { ApiError, type Provider } from "kimi-ai-2api";
+ *
+ * const closed: Provider = {
+ *   name: "closed",
+ *   models: () => [{ id: "sleeper", createdAt: 1_735_689_600 }],
+ *   async answer() {
+ *     throw new ApiError("upstream_unavailable", "We are closed until Monday.", { retryAfterMs: 60_000 });
+ *   },
+ * };
+ * ```
+ */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: ErrorCode;

@@ -1,6 +1,6 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
 import { createExchange } from "./chat/exchange.ts";
-import type { Config } from "./config/config.ts";
+import { type Config, firstModel, parseConfig } from "./config/config.ts";
 import { createConversations } from "./conversations/conversations.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
 import { toApiError } from "./errors.ts";
@@ -20,71 +20,114 @@ import { memoryStore } from "./stores/memory.ts";
 import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
 import { systemClock } from "./util/time.ts";
 
+/** Everything that a handler is made of; whatever is left out has a default. */
 export interface HandlerOptions {
-  readonly config: Config;
-  /** Who answers; by default the chat of the site that `config` names. Of two with one model the first is asked. */
+  /**
+   * The settings, as `parseConfig` makes them; by default `parseConfig({})`: the chat of kimi-ai.chat, and no key for
+   * callers on this machine, which are the only ones let in.
+   */
+  readonly config?: Config;
+  /**
+   * Who answers; by default the site and the upstreams that `config` names. Where two have a model of the same name, the
+   * first is asked.
+   */
   readonly providers?: readonly Provider[];
-  /** What clients may speak; by default OpenAI's Chat Completions. */
+  /** What clients may speak; by default `[openAiChat]`. */
   readonly dialects?: readonly Dialect[];
-  /** Where conversations are kept; by default in memory. */
+  /** Where conversations are kept; by default in memory, within the bounds of `config.sessions`. */
   readonly store?: SessionStore;
-  /** Whether it runs as many short-lived instances, so that conversations in memory are easily lost. */
+  /**
+   * Whether many short-lived instances run, so that conversations in memory are easily lost: clients are then told so by
+   * `x-session-shared: false`. Default false.
+   */
   readonly hosted?: boolean;
+  /** What calls upstreams; by default the platform's `fetch`. */
   readonly fetch?: Fetch;
+  /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
+  /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
   readonly log?: Logger;
-  /** Told of each request when its answer is over. */
+  /** Called with the facts of each request when its answer is over. May fail without harm to the answer. */
   readonly onRequest?: (facts: RequestFacts) => void;
-  /** Told of each failure of the gateway itself. */
+  /** Called with each failure of the gateway itself, such as a bug; never for an `ApiError` of another code. */
   readonly onError?: (error: unknown, facts: RequestFacts) => void;
 }
 
+/** A gateway, to be served by any server that speaks the Fetch API. */
 export interface Handler {
   readonly providers: readonly Provider[];
   readonly store: SessionStore;
+  /**
+   * Answers one request, whatever its path: routes are served with and without `/v1`. Never rejects. `context` is a
+   * Worker's, whose `waitUntil` keeps work alive that other requests wait for.
+   */
   fetch(request: Request, context?: FetchContext): Promise<Response>;
-  /** Does ahead of time what the first request would wait for. */
+  /** Does ahead of time what the first request would wait for. Never rejects. */
   warmUp(): Promise<void>;
   /** Lets go of the store. Answers that still run are not waited for. */
   close(): Promise<void>;
 }
 
-export function createHandler(options: HandlerOptions): Handler {
-  const { config, dialects = [openAiChat], clock = systemClock } = options;
-  const log = options.log ?? createLogger({ level: config.logLevel, write: console.log, clock });
-  const store = options.store ?? memoryStore({ maxEntries: config.sessions.maxEntries, clock });
-  const shared = { clock, fetch: options.fetch ?? ((url, init) => fetch(url, init)) };
-  const site =
-    config.site &&
-    kimiWeb({ ...config.site, ...shared, store, ...(!config.circuitBreaker && { holdOffMs: 0 }) });
-  const providers = options.providers ?? [
-    ...(site ? [site] : []),
-    ...config.providers.map((settings) => openAiCompatible({ ...settings, ...shared })),
-  ];
+/**
+ * Makes a gateway: one function from `Request` to `Response`, to be served as it is or inside another application.
+ * Without options it answers as the chat of kimi-ai.chat, and only for callers on this machine.
+ *
+ * Nothing is thrown here and nothing is called before the first request; `parseConfig` is what refuses bad settings.
+ *
+ * @example
+ * ```ts
+ * import { createHandler } from "kimi-ai-2api";
+ *
+ * const { fetch } = createHandler();
+ * export default { port: 8088, fetch: (request: Request) => fetch(request) }; // bun run this-file.ts
+ * ```
+ *
+ * @example
+ * ```ts
+ * import { createHandler, openAiCompatible, parseConfig, redisRestStore } from "kimi-ai-2api";
+ *
+ * const handler = createHandler({
+ *   config: parseConfig({ API_MASTER_KEY: "sk-of-this-app", API_REQUEST_TIMEOUT: "60" }),
+ *   providers: [openAiCompatible({ name: "local", baseUrl: "http://127.0.0.1:11434/v1" })],
+ *   store: redisRestStore({ url: "https://eu1.upstash.io", token: "…" }),
+ *   onRequest: ({ model, status, ms }) => console.log(model, status, ms),
+ * });
+ * ```
+ */
+export function createHandler(options: HandlerOptions = {}): Handler {
+  const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
+  const log = options.log ?? createLogger({ level: config.logLevel, clock });
+  const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
+  const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
+  const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
+  for (const reason of config.warnings) log.warn("settings.questioned", { reason });
 
-  const { modelAliases, modelFallbacks, defaultModel, maxBodyBytes, requestTimeoutMs, stream } = config;
+  // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
+  const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
-  const upstreams = createUpstreams({ circuitBreaker: config.circuitBreaker, clock });
-  const { ttlMs, maxBytes } = config.sessions;
+  const upstreams = createUpstreams({ circuitBreaker, clock });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
   const chat = createExchange({
     models,
     upstreams,
     conversations,
-    isMemoryUnshared: options.hosted === true && !store.shared,
-    defaultModel,
-    maxBodyBytes,
-    requestTimeoutMs,
-    stream,
+    isMemoryUnshared: hosted && !store.shared,
+    // Known without a look at the list, which may wait for an upstream.
+    defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
+    maxBodyBytes: config.maxBodyBytes,
+    requestTimeoutMs: config.requestTimeoutMs,
+    stream: config.stream,
     clock,
     log,
   });
+
+  // What stands around it: routes, keys, cross-origin rules, limits, and the facts of each request.
+  const { app, access, apiKeys, corsOrigins } = config;
   const metrics = createMetrics();
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
-  const { app, access, apiKeys, corsOrigins } = config;
-  const crossOrigin = cors(corsOrigins, access);
-
+  const crossOrigin = cors({ corsOrigins, access });
   const handle = createRouter({
     routes: [
       ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
@@ -119,6 +162,18 @@ export function createHandler(options: HandlerOptions): Handler {
       await store.close?.();
     },
   };
+}
+
+/** The site, if it is on, then the upstreams. */
+function configuredProviders(
+  { site, upstreams: others, circuitBreaker }: Config,
+  shared: { readonly fetch: Fetch; readonly clock: Clock; readonly store: SessionStore },
+): Provider[] {
+  const { fetch, clock, store } = shared;
+  const openAiKind = others.map((settings) => openAiCompatible({ ...settings, fetch, clock }));
+  if (site === undefined) return openAiKind;
+  const holdOff = circuitBreaker ? {} : { holdOffMs: 0 };
+  return [kimiWeb({ ...site, ...holdOff, fetch, clock, store }), ...openAiKind];
 }
 
 /** A hook that may fail, at once or later, without harm to the answer. */

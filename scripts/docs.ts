@@ -60,21 +60,6 @@ function table(head: readonly string[], body: readonly (readonly string[])[]): s
 
 const code = (text: string) => (text === "" ? "" : `\`${text}\``);
 
-function settingsTables(): string {
-  const settings = documentedSettings();
-  return [...new Set(settings.map(({ group }) => group))]
-    .map((group) => {
-      const members = settings.filter((setting) => setting.group === group);
-      const rows = members.map(({ name, defaultValue, meaning }) => [
-        code(name),
-        code(defaultValue),
-        meaning,
-      ]);
-      return `**${group}**\n\n${table(["setting", "default", "what it is"], rows)}`;
-    })
-    .join("\n\n");
-}
-
 const retryWords = { undefined: "", false: "false", "with-retry-after": "false without Retry-After" };
 
 const errorRows = Object.entries(errorTable).map(([name, row]) => ({
@@ -123,7 +108,6 @@ const faultTable = (what: string, faults: readonly FaultRow[]): string =>
   );
 
 const blocks: Readonly<Record<string, () => string>> = {
-  settings: settingsTables,
   errors: errorsTable,
   "error-guide": errorGuideTable,
   night: nightTable,

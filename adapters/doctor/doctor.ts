@@ -16,18 +16,27 @@ import type { Fetch } from "../../core/types.ts";
 import { proxyFetch } from "../proxy-fetch.ts";
 import { findEnvironment, findFetch } from "../runtime.ts";
 import { examineAddress } from "./address.ts";
-import { bad, type Finding, good } from "./finding.ts";
+import { bad, type Finding, good, warning } from "./finding.ts";
 import { examineNames } from "./names.ts";
 import { hideSecrets } from "./secrets.ts";
 import { examineSite } from "./site.ts";
 import { examineStore } from "./store.ts";
 import { examineUpstream } from "./upstream.ts";
 
+const doubtfulSetting = {
+  means: "a server starts all the same, and says so in its log",
+  change: "that one, unless it is meant; STRICT_SETTINGS=on makes a misspelt name stop the start",
+};
+
 function readSettings(environment: Environment): { config?: Config; findings: Finding[] } {
   try {
     const config = parseConfig(environment);
     const set = settingNames.filter((name) => environment[name]?.trim());
-    return { config, findings: [good("settings", set.length > 0 ? set.join(", ") : "all by default")] };
+    const findings = [
+      good("settings", set.length > 0 ? set.join(", ") : "all by default"),
+      ...config.warnings.map((facts) => warning("settings", facts, doubtfulSetting)),
+    ];
+    return { config, findings };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const advice = {
@@ -39,7 +48,7 @@ function readSettings(environment: Environment): { config?: Config; findings: Fi
 }
 
 async function* examine(config: Config, environment: Environment, fetch: Fetch): AsyncGenerator<Finding> {
-  const { site, providers, defaultModel, requestTimeoutMs: timeoutMs } = config;
+  const { site, upstreams, defaultModel, requestTimeoutMs: timeoutMs } = config;
   yield* examineAddress(config);
   yield* examineStore(config.sessions, "Deno" in globalThis ? "deno-kv" : "memory", fetch);
   if (site !== undefined) {
@@ -47,7 +56,7 @@ async function* examine(config: Config, environment: Environment, fetch: Fetch):
     const model = ids.find((id) => id === defaultModel) ?? (ids[0] as string);
     yield* examineSite({ site, model, timeoutMs, environment, fetch });
   }
-  for (const settings of providers) {
+  for (const settings of upstreams) {
     yield* examineUpstream({ settings, defaultModel, timeoutMs, environment, fetch });
   }
   yield* examineNames(config, fetch);

@@ -19,11 +19,11 @@ const passwordOf = (url: string | undefined): string[] => {
 };
 
 export function hideSecrets(config: Config): (text: string) => string {
-  const { apiKeys, site, providers, sessions } = config;
-  const headers = [site?.headers, ...providers.map((provider) => provider.headers)];
+  const { apiKeys, site, upstreams, sessions } = config;
+  const headers = [site?.headers, ...upstreams.map((upstream) => upstream.headers)];
   const secrets = [
     ...apiKeys.map(({ key }) => key),
-    ...providers.map(({ apiKey }) => apiKey),
+    ...upstreams.map(({ apiKey }) => apiKey),
     // A scheme, a cookie's name and the like may stand before what is secret.
     ...headers.flatMap((each) =>
       Object.values(each ?? {}).flatMap((value) => [value, ...value.split(/[\s;,=]+/)]),

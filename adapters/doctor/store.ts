@@ -2,7 +2,8 @@
 
 import type { Config } from "../../core/config/config.ts";
 import { silentLogger } from "../../core/operations/log.ts";
-import { openStore, type StoreName } from "../../core/stores/open-store.ts";
+import { openStore } from "../../core/stores/open-store.ts";
+import type { StoreName } from "../../core/stores/settings.ts";
 import type { Fetch, LogFields, SessionStore } from "../../core/types.ts";
 import { systemClock } from "../../core/util/time.ts";
 import { storeDrivers } from "../store-drivers.ts";

@@ -9,7 +9,7 @@ import { bad, describe, type Finding, good, skipped, warning } from "./finding.t
 import { examineHost } from "./hosts.ts";
 
 export interface UpstreamOptions {
-  readonly settings: Config["providers"][number];
+  readonly settings: Config["upstreams"][number];
   /** The model of requests that name none, for whoever has it. */
   readonly defaultModel: string | undefined;
   readonly timeoutMs: number;

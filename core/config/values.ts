@@ -1,4 +1,7 @@
-/** What settings are made of: schemas for one environment variable each, whose messages say what is allowed. */
+/**
+ * What settings are made of: schemas for one environment variable each, whose messages say what is allowed. Each plug-in
+ * has the schemas of its own variables, by name, in its `settings.ts`; config.ts puts them together.
+ */
 import * as v from "valibot";
 
 export const text = (fallback: string) => v.optional(v.string(), fallback);
@@ -82,3 +85,29 @@ export const stringRecord = (what: string) => (value: string) => {
   if (!isStringRecord(record)) throw new Error(`must be a JSON object of ${what}`);
   return record;
 };
+
+/** The values that a plug-in's entries read. */
+export type Values<Entries extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<Entries, undefined>>;
+
+export const fitsHeaders = (headers: Readonly<Record<string, string>>): boolean => {
+  try {
+    new Headers(headers);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** A JSON object of header names and values, the names in lower case. */
+export const readHeaders = (value: string): Readonly<Record<string, string>> => {
+  const headers = stringRecord("header names and values")(value);
+  if (!fitsHeaders(headers)) throw new Error("contains an invalid header name or value");
+  return Object.fromEntries(new Headers(headers));
+};
+
+/** Whether a text has quotes around it. */
+export const isQuoted = (text: string): boolean => /^(["']).*\1$/s.test(text);
+
+/** A shell and most readers of `.env` files take quotes away; `docker --env-file` doesn't. */
+export const keptQuotes = (what = "its value") =>
+  `has quotes around ${what}, which count as a part of it: write it without (docker --env-file keeps them)`;

@@ -28,13 +28,20 @@ export interface RecordStore {
 const deletionTtlMs = 60 * 60_000;
 /** For a client, before it tries a broken store again. */
 const storeRetryAfterMs = 2_000;
-/** How many bytes of records are kept parsed, so that a turn parses only what another instance has written meanwhile. */
-const maxParsedBytes = 8 * 1024 * 1024;
+/** Up to this length, in characters, a record is parsed faster than it is kept. */
+const maxShortLength = 4096;
+/** How many characters of long records are kept parsed, so that a turn parses only what another instance has written. */
+const maxParsedLength = 1024 * 1024;
 
 export function createRecordStore(store: SessionStore, clock: Clock, log: Logger): RecordStore {
   const parsed = new LRUCache<string, { readonly version: string; readonly record: ConversationRecord }>({
-    maxSize: maxParsedBytes,
+    maxSize: maxParsedLength,
   });
+
+  const keepParsed = (storeKey: string, version: string, record: ConversationRecord, length: number) => {
+    if (length > maxShortLength) parsed.set(storeKey, { version, record }, { size: length });
+    else parsed.delete(storeKey);
+  };
 
   const unavailable = (cause: unknown): ApiError => {
     log.error("store.failed", { store: store.name, error: (cause as Error).message });
@@ -47,7 +54,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
     if (known?.version === version) return known.record;
     const record = decodeRecord(value);
     if (record === undefined) log.warn("session.not_read", { store: store.name });
-    else parsed.set(storeKey, { version, record }, { size: value.length });
+    else keepParsed(storeKey, version, record, value.length);
     return record;
   };
 
@@ -71,7 +78,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
 
     async write(storeKey, { record, text, ttlMs }, ifVersion) {
       const version = await store.set(storeKey, text, { ttlMs, ifVersion });
-      if (version !== undefined) parsed.set(storeKey, { version, record }, { size: text.length });
+      if (version !== undefined) keepParsed(storeKey, version, record, text.length);
       return version;
     },
 

@@ -44,6 +44,15 @@ export interface ConversationRecord {
   readonly head: RecordHead;
   readonly system: readonly ChatMessage[];
   readonly turns: readonly ChatMessage[];
+  /** The first turns as they are written, so that a new turn costs no writing and counting of the old ones. */
+  readonly written?: WrittenTurns;
+}
+
+interface WrittenTurns {
+  /** A line for each message. */
+  readonly lines: readonly string[];
+  /** In UTF-8, each line with the separator before it. */
+  readonly bytes: number;
 }
 
 interface StoredHead extends RecordHead {
@@ -136,59 +145,25 @@ export function decodeRecord(text: string): ConversationRecord | undefined {
 const encoder = new TextEncoder();
 const byteLength = (text: string): number => encoder.encode(text).length;
 
-interface Line {
-  readonly text: string;
-  /** With the separator before it. */
-  readonly bytes: number;
-}
+const bytesOf = (lines: readonly string[]): number =>
+  lines.reduce((bytes, line) => bytes + byteLength(line) + separator.length, 0);
 
-/** A message is written and counted once, however many turns come after it. */
-const lines = new WeakMap<ChatMessage, Line>();
-
-function lineOf(message: ChatMessage): Line {
-  let line = lines.get(message);
-  if (line === undefined) {
-    const text = encodeMessage(message);
-    line = { text, bytes: byteLength(text) + separator.length };
-    lines.set(message, line);
+/** How many of the first messages go so that `excess` bytes are free: a user's turn goes together with its reply. */
+function countDropped(turns: readonly ChatMessage[], lines: readonly string[], excess: number): number {
+  let freed = 0;
+  let previous: Role | undefined;
+  for (const [index, { role }] of turns.entries()) {
+    if (role === "user" && previous !== "user" && freed >= excess) return index;
+    previous = role;
+    freed += bytesOf(lines.slice(index, index + 1));
   }
-  return line;
+  return turns.length;
 }
-
-const bytesOf = (messages: readonly ChatMessage[]): number =>
-  messages.reduce((sum, message) => sum + lineOf(message).bytes, 0);
-
-const encodeHead = ({ head, system, turns }: ConversationRecord): string => {
-  const stored: StoredHead = {
-    ...head,
-    v: formatVersion,
-    systemMessages: system.length,
-    turnBytes: bytesOf(turns),
-  };
-  return JSON.stringify(stored);
-};
 
 /** A record with its text. */
 export interface EncodedRecord {
   readonly record: ConversationRecord;
   readonly text: string;
-}
-
-const encode = (record: ConversationRecord): EncodedRecord => {
-  const messages = [...record.system, ...record.turns].map((message) => lineOf(message).text);
-  return { record, text: `[${[encodeHead(record), ...messages].join(separator)}]` };
-};
-
-/** How many of the first messages go so that `excess` bytes are free: a user's turn goes together with its reply. */
-function countDropped(turns: readonly ChatMessage[], excess: number): number {
-  let freed = 0;
-  let previous: Role | undefined;
-  for (const [index, message] of turns.entries()) {
-    if (message.role === "user" && previous !== "user" && freed >= excess) return index;
-    previous = message.role;
-    freed += lineOf(message).bytes;
-  }
-  return turns.length;
 }
 
 /** Some room for the digits by which a head grows when turns are dropped. */
@@ -199,15 +174,34 @@ const headSlackBytes = 16;
  * and if need be all of them and the system texts too.
  */
 export function encodeRecord(record: ConversationRecord, maxBytes = Number.POSITIVE_INFINITY): EncodedRecord {
-  const sizeOf = (other: ConversationRecord): number =>
-    byteLength(encodeHead(other)) + bytesOf(other.system) + bytesOf(other.turns) + "[]".length;
-  const excess = sizeOf(record) - maxBytes;
-  if (excess <= 0) return encode(record);
-  const dropped = countDropped(record.turns, excess + headSlackBytes);
-  const turns = record.turns.slice(dropped);
-  const head = { ...record.head, droppedMessages: record.head.droppedMessages + dropped };
-  if (turns.length > 0) return encode({ ...record, head, turns });
-  // Without its reply there is nothing to give a retry.
-  const onlySystem = { head: { ...head, last: undefined }, system: record.system, turns };
-  return encode(sizeOf(onlySystem) <= maxBytes ? onlySystem : emptyRecord(onlySystem.head));
+  const { system, turns, written: before = { lines: [], bytes: 0 } } = record;
+  const newLines = turns.slice(before.lines.length).map(encodeMessage);
+  const written = { lines: before.lines.concat(newLines), bytes: before.bytes + bytesOf(newLines) };
+  const systemLines = system.map(encodeMessage);
+  const headText = encodeHead(record, written.bytes);
+  const excess = byteLength(headText) + bytesOf(systemLines) + written.bytes + "[]".length - maxBytes;
+  if (excess > 0 && system.length + turns.length > 0)
+    return encodeRecord(withoutOldest({ ...record, written }, excess), maxBytes);
+  const text = `[${[headText, ...systemLines].concat(written.lines).join(separator)}]`;
+  return { record: { ...record, written }, text };
 }
+
+/** The record without at least `excess` bytes of its oldest turns; where there are none, without its system texts. */
+function withoutOldest(
+  { head, system, turns, written }: Required<ConversationRecord>,
+  excess: number,
+): ConversationRecord {
+  if (turns.length === 0) return emptyRecord(head);
+  const dropped = countDropped(turns, written.lines, excess + headSlackBytes);
+  const shorter = { ...head, droppedMessages: head.droppedMessages + dropped };
+  // Without its reply there is nothing to give a retry.
+  if (dropped === turns.length) return { head: { ...shorter, last: undefined }, system, turns: [] };
+  const lines = written.lines.slice(dropped);
+  const bytes = written.bytes - bytesOf(written.lines.slice(0, dropped));
+  return { head: shorter, system, turns: turns.slice(dropped), written: { lines, bytes } };
+}
+
+const encodeHead = ({ head, system }: ConversationRecord, turnBytes: number): string => {
+  const stored: StoredHead = { ...head, v: formatVersion, systemMessages: system.length, turnBytes };
+  return JSON.stringify(stored);
+};

@@ -167,6 +167,7 @@ export function planTurn(
         head,
         system: keptSystem,
         turns: [...before, ...kept, ...(reply ? [reply] : [])],
+        ...(goesOnFrom?.written && { written: goesOnFrom.written }),
       };
       const { record: left, text } = encodeRecord(record, maxBytes);
       return { record: left, text, ttlMs: lifeMs, isWhole: isMarker || left.turns.length > 0 };

@@ -15,6 +15,7 @@ import type {
   Dialect,
   DialectCall,
   DialectInput,
+  FinishReason,
   JsonObject,
   JsonSchema,
   Reply,
@@ -299,6 +300,11 @@ function encodeDelta(part: StreamPart): JsonObject | undefined {
   }
 }
 
+const finishReasonOf = (parts: readonly StreamPart[], index: number): FinishReason | null => {
+  for (const part of parts) if (part.type === "finish" && (part.choice ?? 0) === index) return part.reason;
+  return null;
+};
+
 /** A whole answer's message as the one delta of a stream: calls have an index there. */
 function messageDelta(message: JsonObject): JsonObject {
   const { tool_calls: calls } = message;
@@ -419,8 +425,7 @@ class ChatEncoder implements AnswerEncoder {
   /** The choice as it is where it needs nothing, as most do. */
   #mend(choice: JsonObject, position: number, parts: readonly StreamPart[]): JsonObject {
     const index = Number.isInteger(choice.index) ? (choice.index as number) : position;
-    const finish = parts.find((part) => part.type === "finish" && (part.choice ?? 0) === index);
-    const reason = finish?.type === "finish" ? finish.reason : null;
+    const reason = finishReasonOf(parts, index);
     const delta = this.#withRole(index, isRecord(choice.delta) ? mendDelta(choice.delta, parts, index) : {});
     const isAsItShouldBe =
       delta === choice.delta &&
@@ -449,6 +454,17 @@ const chunkFields: ReadonlySet<string> = new Set([
   "obfuscation",
 ]);
 
+/**
+ * OpenAI's Chat Completions, `POST /v1/chat/completions`: the dialect of a handler that is given none.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, type Dialect, openAiChat } from "kimi-ai-2api";
+ *
+ * declare const mine: Dialect;
+ * const handler = createHandler({ dialects: [openAiChat, mine] });
+ * ```
+ */
 export const openAiChat: Dialect = {
   name: "openai-chat",
   routes: ({ chat }) => [

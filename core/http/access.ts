@@ -1,14 +1,11 @@
 /** Who may call: API keys, and for a server without keys the check that only this machine calls. */
 
-import type { Access, NamedKey } from "../config/config.ts";
 import { ApiError } from "../errors.ts";
 import type { Caller } from "../types.ts";
 import { type Cors, hostOfOrigin, isLoopbackHost } from "./cors.ts";
+import type { HttpSettings } from "./settings.ts";
 
-export interface AccessOptions {
-  readonly access: Access;
-  readonly apiKeys: readonly NamedKey[];
-  readonly corsOrigins: "*" | readonly string[] | undefined;
+export interface AccessOptions extends Pick<HttpSettings, "access" | "apiKeys" | "corsOrigins"> {
   readonly cors: Pick<Cors, "allows">;
 }
 

@@ -2,7 +2,7 @@
  * Cross-origin rules. itty-router's `cors` would serve, but its 6.0.0 answers every status as 200; and one set of
  * headers made when a response is made costs less than a copy of the response.
  */
-import type { Access } from "../config/config.ts";
+import type { HttpSettings } from "./settings.ts";
 
 /** Every header of ours that a page may read. */
 export const exposedHeaders = [
@@ -41,7 +41,7 @@ export const hostOfOrigin = (origin: string): string => origin.slice(origin.inde
 /** `Access-Control-Request-Headers`: names, commas, blanks. */
 const headerNames = /^[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*$/;
 
-export function cors(corsOrigins: "*" | readonly string[] | undefined, access: Access): Cors {
+export function cors({ corsOrigins, access }: Pick<HttpSettings, "corsOrigins" | "access">): Cors {
   const vary = { vary: "Origin" };
   const exposed = { ...vary, "access-control-expose-headers": exposedHeaders.join(", ") };
   const everyone = { "access-control-allow-origin": "*", ...exposed };

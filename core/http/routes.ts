@@ -1,5 +1,4 @@
 /** The gateway's own routes; those of chats are their dialects'. */
-import type { Access } from "../config/config.ts";
 import type { Conversations, RememberedConversation } from "../conversations/conversations.ts";
 import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError } from "../errors.ts";
@@ -7,6 +6,7 @@ import type { Gauge, Metrics } from "../operations/metrics.ts";
 import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts";
 import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
 import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
+import type { Access } from "./settings.ts";
 
 export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };

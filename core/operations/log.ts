@@ -1,13 +1,17 @@
 /** Structured log lines: JSON, and a short form of it for a terminal. */
 import type { Clock, LogFields, Logger } from "../types.ts";
+import { systemClock } from "../util/time.ts";
 
-const ranks = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
+/** The least level first; `silent` is above all that is ever logged. */
+export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 export interface LoggerOptions {
-  readonly level: keyof typeof ranks;
-  /** Takes one line of JSON, without a line break. */
-  readonly write: (line: string) => void;
-  readonly clock: Pick<Clock, "now">;
+  /** The least level that is written; default "info". */
+  readonly level?: LogLevel;
+  /** Takes one line of JSON, without a line break; by default the console. */
+  readonly write?: (line: string) => void;
+  readonly clock?: Pick<Clock, "now">;
 }
 
 /** A terminal obeys control characters, and clients choose the names of models. */
@@ -24,10 +28,25 @@ export function prettyLine(line: string): string {
   return `${time.slice(11, 23)} ${level.padEnd(5)} ${event} ${text}`;
 }
 
-/** A logger that writes events of `level` and above. */
-export function createLogger({ level, write, clock }: LoggerOptions): Logger {
+/**
+ * A logger that writes lines of JSON with `time` (ISO 8601), `level`, `event` and the event's fields, and drops what is
+ * below `level`. Throws what `write` throws.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, createLogger } from "kimi-ai-2api";
+ *
+ * const log = createLogger({ level: "warn", write: (line) => process.stderr.write(`${line}\n`) });
+ * const handler = createHandler({ log });
+ * ```
+ */
+export function createLogger({
+  level = "info",
+  write = console.log,
+  clock = systemClock,
+}: LoggerOptions = {}): Logger {
   const at = (name: "debug" | "info" | "warn" | "error") =>
-    ranks[name] < ranks[level]
+    logLevels.indexOf(name) < logLevels.indexOf(level)
       ? () => {}
       : (event: string, fields: LogFields = {}) => {
           const time = new Date(clock.now()).toISOString();

@@ -1,5 +1,6 @@
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
-import { sleep, withTimeout } from "../util/time.ts";
+import { sleep, systemClock, withTimeout } from "../util/time.ts";
+import { defaultPrefix } from "./settings.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
 type Key = readonly (string | number)[];
@@ -26,11 +27,12 @@ export interface DenoKv {
 
 export interface DenoKvStoreOptions {
   readonly kv: DenoKv;
-  /** The first part of every key. */
-  readonly prefix: string;
-  readonly clock: Clock;
+  /** The first part of every key; default "kimi-ai-2api:". */
+  readonly prefix?: string;
+  readonly clock?: Clock;
   /** Whether the database outlives this process or is somewhere else; true unless said otherwise. */
   readonly shared?: boolean;
+  /** How long an operation may take, in milliseconds; default 2,000. */
   readonly timeoutMs?: number;
 }
 
@@ -80,13 +82,26 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /**
- * Keeps values in Deno KV. All chunks of a value are written, replaced and deleted in one atomic operation, and one
- * range read sees them as of one moment. The time of its end stands before each value, as Deno KV deletes late.
+ * A store in a Deno KV database, which `Deno.openKv` opens, or `openKv` of the package `@deno/kv`. An operation that fails,
+ * or takes longer than `timeoutMs`, rejects: chats then fail with 503 `session_store_unavailable`.
+ *
+ * All chunks of a value are written, replaced and deleted in one atomic operation, and one range read sees them as of one
+ * moment. The time of its end stands before each value, as Deno KV deletes late.
+ *
+ * @example
+ * ```ts
+ * import { serialize, deserialize } from "node:v8";
+ * import { openKv } from "@deno/kv";
+ * import { createHandler, denoKvStore } from "kimi-ai-2api";
+ *
+ * const kv = await openKv("conversations.sqlite", { encodeV8: serialize, decodeV8: deserialize });
+ * const handler = createHandler({ store: denoKvStore({ kv }) });
+ * ```
  */
 export function denoKvStore({
   kv,
-  prefix,
-  clock,
+  prefix = defaultPrefix,
+  clock = systemClock,
   shared = true,
   timeoutMs = storeTimeoutMs,
 }: DenoKvStoreOptions): SessionStore {

@@ -1,15 +1,15 @@
 import { LRUCache } from "lru-cache";
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
+import { systemClock } from "../util/time.ts";
+import { defaultCacheBytes, defaultMaxEntries } from "./settings.ts";
 
 export interface MemoryStoreOptions {
-  /** The most values held; the least recently used go first. */
-  readonly maxEntries: number;
+  /** The most values held; the least recently used go first. 1,024 by default. */
+  readonly maxEntries?: number;
   /** The most memory that all values take together, in bytes; the least recently used go first. 256 MiB by default. */
-  readonly maxBytes?: number | undefined;
-  readonly clock: Pick<Clock, "now">;
+  readonly maxBytes?: number;
+  readonly clock?: Pick<Clock, "now">;
 }
-
-const defaultMaxBytes = 256 * 1024 * 1024;
 
 /** About what an entry takes beside its texts: its place in the map and in the lists of the cache, and two objects. */
 const entryBytes = 256;
@@ -17,12 +17,22 @@ const entryBytes = 256;
 /** Engines hold a text with one or two bytes for each unit of its length; two is never too little. */
 const bytesOf = (key: string, value: string): number => entryBytes + 2 * (key.length + value.length);
 
-/** Keeps values in this process, as long as it lives. No timer runs: a value past its time goes when it is next met. */
+/**
+ * A store in this process: what it holds lives as long as the process does, and no other instance sees it. Fails only for
+ * a value that alone takes more than `maxBytes`. No timer runs: a value past its time goes when it is next met.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, memoryStore } from "kimi-ai-2api";
+ *
+ * const handler = createHandler({ store: memoryStore({ maxEntries: 100, maxBytes: 16 * 1024 * 1024 }) });
+ * ```
+ */
 export function memoryStore({
-  maxEntries,
-  maxBytes = defaultMaxBytes,
-  clock,
-}: MemoryStoreOptions): SessionStore {
+  maxEntries = defaultMaxEntries,
+  maxBytes = defaultCacheBytes,
+  clock = systemClock,
+}: MemoryStoreOptions = {}): SessionStore {
   const entries = new LRUCache<string, StoredValue>({
     // Not `max`: that would allocate room for all of maxEntries at once.
     maxSize: maxBytes,

@@ -3,26 +3,7 @@ import { type DenoKv, denoKvStore, onceUnlocked } from "./deno-kv.ts";
 import { memoryStore } from "./memory.ts";
 import { type RedisConnection, redisStore } from "./redis.ts";
 import { redisRestStore } from "./redis-rest.ts";
-
-export const storeNames = ["memory", "deno-kv", "redis-rest", "redis"] as const;
-export type StoreName = (typeof storeNames)[number];
-
-export interface StoreSettings {
-  /** SESSION_STORE; without it the platform's preference is taken where it is configured, else memory. */
-  readonly store?: StoreName | undefined;
-  /** SESSION_CACHE_MAX */
-  readonly maxEntries: number;
-  /** SESSION_CACHE_BYTES; without it the memory store's own default. */
-  readonly cacheBytes?: number | undefined;
-  /** SESSION_PREFIX */
-  readonly prefix: string;
-  /** REDIS_URL */
-  readonly redisUrl?: string | undefined;
-  /** UPSTASH_REDIS_REST_URL or KV_REST_API_URL, and the token that belongs to it. */
-  readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
-  /** DENO_KV_PATH: a file, ":memory:" or a remote database's URL; without it Deno's own default. */
-  readonly denoKvPath?: string | undefined;
-}
+import type { StoreName, StoreSettings } from "./settings.ts";
 
 export type ConnectRedis = (url: string) => Promise<RedisConnection>;
 

@@ -1,6 +1,7 @@
 import type { Clock, SessionStore } from "../types.ts";
-import { withTimeout } from "../util/time.ts";
+import { systemClock, withTimeout } from "../util/time.ts";
 import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
+import { defaultPrefix } from "./settings.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
 /** An open connection; Bun's own client has this form, others are wrapped. */
@@ -12,17 +13,38 @@ export interface RedisConnection {
 export interface RedisStoreOptions {
   /** Opens a connection. Called again when the last one is lost, so a connection need not reconnect by itself. */
   readonly connect: () => Promise<RedisConnection>;
-  /** Stands before every key. */
-  readonly prefix: string;
-  readonly clock: Clock;
+  /** Stands before every key; default "kimi-ai-2api:". */
+  readonly prefix?: string;
+  readonly clock?: Clock;
+  /** How long a command may take, in milliseconds; default 2,000. */
   readonly timeoutMs?: number;
 }
 
-/** Keeps values in Redis or Valkey, over TCP. */
+/**
+ * A store in Redis or Valkey, over TCP, through a client of your choice; Bun's own fits as it is. A command that can't
+ * be sent, or takes longer than `timeoutMs`, rejects: chats then fail with 503 `session_store_unavailable`.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, redisStore } from "kimi-ai-2api";
+ * import { createClient } from "redis";
+ *
+ * const connect = async () => {
+ *   const client = createClient({ url: "redis://127.0.0.1:6379", socket: { reconnectStrategy: false } });
+ *   client.on("error", console.error);
+ *   await client.connect();
+ *   return {
+ *     send: (command: string, args: string[]) => client.sendCommand([command, ...args]),
+ *     close: () => client.destroy(),
+ *   };
+ * };
+ * const handler = createHandler({ store: redisStore({ connect }) });
+ * ```
+ */
 export function redisStore({
   connect,
-  prefix,
-  clock,
+  prefix = defaultPrefix,
+  clock = systemClock,
   timeoutMs = storeTimeoutMs,
 }: RedisStoreOptions): SessionStore {
   let connection: Promise<RedisConnection> | undefined;

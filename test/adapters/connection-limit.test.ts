@@ -11,7 +11,7 @@ test(
 
 test("`npm start` has it from the start, so that the server need not replace itself, unless it is set", () => {
   const look = manifest.scripts.start.replace(
-    "adapters/bun.ts",
+    "adapters/cli.ts",
     "-p process.env.BUN_CONFIG_MAX_HTTP_REQUESTS",
   );
   const limitWith = (env: Record<string, string>) => {

@@ -138,6 +138,14 @@ describe("the doctor and settings", () => {
     expect(code).toBe(1);
   });
 
+  test("warns of those that are probably not meant, and goes on", async () => {
+    const { code, step, marks } = await doctor({ ...siteEnv, API_KEY: "sk-planted-key" });
+    expect(step("settings")).toContain("! settings  API_KEY is no setting. Did you mean API_MASTER_KEY?");
+    expect(step("settings")).not.toContain("planted");
+    expect(marks.at(-1)).toBe("✓ message");
+    expect(code).toBe(0);
+  });
+
   test("objects to a server that is open to the world without a key", async () => {
     const { code, step } = await doctor({ ...siteEnv, HOST: "0.0.0.0" });
     expect(step("access")).toStartWith("✗");

@@ -12,8 +12,8 @@ const examples = [...page.matchAll(/```ini\n(.*?)```/gs)].map(([, example = ""])
 describe("docs/upstreams.md", () => {
   test.each(examples)("shows settings that a gateway takes: %s", (example) => {
     const config = parseConfig(parseEnv(example.replaceAll("…", "0123")));
-    expect(JSON.stringify(config.providers)).not.toContain("$");
-    const names = ["kimi-web", ...config.providers.map(({ name }) => name)];
+    expect(JSON.stringify(config.upstreams)).not.toContain("$");
+    const names = ["kimi-web", ...config.upstreams.map(({ name }) => name)];
     const targets = [...Object.values(config.modelFallbacks).flat(), ...Object.values(config.modelAliases)];
     for (const target of targets) {
       if (target.includes("/")) expect(names).toContain(target.slice(0, target.indexOf("/")));
@@ -52,7 +52,7 @@ describe("docs/upstreams.md", () => {
       maxConcurrency: 1,
     };
     expect(Object.keys(upstream)).toEqual(known);
-    const [parsed] = parseConfig({ PROVIDERS: JSON.stringify([upstream]) }).providers;
+    const [parsed] = parseConfig({ PROVIDERS: JSON.stringify([upstream]) }).upstreams;
     expect(parsed).toEqual(upstream as never);
   });
 });

@@ -6,11 +6,13 @@ import { type OpenStoreOptions, openStore } from "../../core/stores/open-store.t
 import type { LogFields } from "../../core/types.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 
+const base = { maxEntries: 10, cacheBytes: 1_000_000, prefix: "p:" };
+
 const setUp = (options: Partial<OpenStoreOptions>) => {
   const warnings: [string, LogFields | undefined][] = [];
   const warn = (event: string, fields?: LogFields) => void warnings.push([event, fields]);
   const log = { debug() {}, info() {}, warn, error() {} };
-  const settings = { maxEntries: 10, prefix: "p:", ...options.settings };
+  const settings = { ...base, ...options.settings };
   const opening = openStore({
     drivers: {},
     preferred: "memory",
@@ -24,7 +26,6 @@ const setUp = (options: Partial<OpenStoreOptions>) => {
   return { opening, warnings };
 };
 
-const base = { maxEntries: 10, prefix: "p:" };
 const redisRest = { url: "https://redis.test", token: "t" };
 
 test("opens memory where nothing is set", async () => {

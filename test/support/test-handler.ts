@@ -13,9 +13,8 @@ export function testHandler(
   const log = recordingLogger();
   const records: RequestFacts[] = [];
   const provider = scriptedProvider();
-  const config = parseConfig(env, exposed === undefined ? {} : { exposed });
   const handler = createHandler({
-    config: { ...config, defaultModel: rest.providers ? config.defaultModel : "test-model" },
+    config: parseConfig(env, exposed === undefined ? {} : { exposed }),
     providers: [provider],
     log,
     onRequest: (record) => records.push(record),

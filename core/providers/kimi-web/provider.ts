@@ -13,43 +13,22 @@ import type {
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { credentialSource } from "./nonce/credentials.ts";
-import { buildPrompt, defaultLabels, maxMessages, type PromptLabels } from "./prompt/prompt.ts";
+import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
 import { createMessageSender } from "./send-message.ts";
+import { defaultSite, type SiteSettings } from "./settings.ts";
 
-export interface KimiWebModel {
-  readonly id: string;
-  /** What the site calls it; the model may be asked for by that name too. */
-  readonly siteName: string;
-  readonly aliases?: readonly string[];
-}
-
-export interface KimiWebOptions {
+/** What is left out is as in the settings when nothing is set. */
+export interface KimiWebOptions extends Partial<SiteSettings> {
   /** Default "kimi-web". */
   readonly name?: string;
-  readonly pageUrl: string;
-  readonly ajaxUrl: string;
-  /** Further headers for the site; a cookie is merged with the site's own. */
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly models: readonly KimiWebModel[];
-  /** The most code points that the site takes. */
-  readonly maxChars: number;
-  /** Whether text that WordPress would delete is written with look-alikes. */
-  readonly safeText: boolean;
-  readonly labels?: PromptLabels;
-  /** How many characters a piece of a streamed reply has, about. */
-  readonly chunkChars: number;
-  /** The pause between two pieces; 0 for none. */
-  readonly chunkDelayMs: number;
   readonly fetch?: Fetch;
   readonly clock?: Clock;
   /** Shares the nonce with other instances. */
   readonly store?: SessionStore | undefined;
-  /** How long the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
+  /** How many milliseconds the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
   readonly holdOffMs?: number;
-  /** The most calls to the site at once; 0, the default, for no limit. */
-  readonly maxConcurrency?: number;
 }
 
 /** 2025-09-05, when Kimi K2 0905 came out. */
@@ -61,18 +40,24 @@ const browserHeaders = {
   "accept-language": "en-US,en;q=0.9",
 };
 
-/** A provider that answers through the chat page of a WordPress site. */
-export function kimiWeb(options: KimiWebOptions): Provider {
-  const { name = "kimi-web", pageUrl, ajaxUrl, maxChars, safeText, chunkChars, chunkDelayMs } = options;
-  const {
-    labels = defaultLabels,
-    clock = systemClock,
-    store,
-    holdOffMs = 30_000,
-    maxConcurrency = 0,
-  } = options;
+/**
+ * A provider that answers through the chat page of a WordPress site, by default kimi-ai.chat. Its `maxChars` are code
+ * points, its times milliseconds. Requests fail with ApiError: docs/errors.md lists what becomes of the site's faults.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, kimiWeb } from "kimi-ai-2api";
+ *
+ * const patient = kimiWeb({ maxConcurrency: 2, labels: { system: "", user: "Q: ", assistant: "A: ", tool: "" } });
+ * const handler = createHandler({ providers: [patient] });
+ * ```
+ */
+export function kimiWeb(options: KimiWebOptions = {}): Provider {
+  const site: SiteSettings = { ...defaultSite(), ...options };
+  const { pageUrl, ajaxUrl, maxChars, safeText, labels, chunkChars, chunkDelayMs, maxConcurrency } = site;
+  const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
-  const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(options.headers));
+  const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
 
   const credentials = credentialSource({
     fetch,
@@ -104,8 +89,8 @@ export function kimiWeb(options: KimiWebOptions): Provider {
     credentials,
   });
 
-  const siteNames = new Map(options.models.map(({ id, siteName }) => [id, siteName]));
-  const models = options.models.map(({ id, siteName, aliases = [] }) => ({
+  const siteNames = new Map(site.models.map(({ id, siteName }) => [id, siteName]));
+  const models = site.models.map(({ id, siteName, aliases = [] }) => ({
     id,
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,

@@ -9,28 +9,15 @@ import { systemClock } from "../../util/time.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
+import { shortestSecret, type UpstreamSettings } from "./settings.ts";
 import { createSender, readReply, type UpstreamEndpoint } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
 
-export interface OpenAiCompatibleOptions {
-  /** Short and unique, of a-z, 0-9, "-" and "_". */
-  readonly name: string;
-  /** Such as `https://api.moonshot.ai/v1`; a query, as Azure's `?api-version=…`, is kept. */
-  readonly baseUrl: string;
-  /** Sent as a bearer token. */
-  readonly apiKey?: string | undefined;
+export interface OpenAiCompatibleOptions extends Omit<UpstreamSettings, "models"> {
   /** The models on offer; "*", the default, asks the upstream's `/models`. */
   readonly models?: readonly (string | NamedModel)[] | "*" | undefined;
-  /** Further request headers; they replace ours of the same name. */
-  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly fetch?: Fetch | undefined;
   readonly clock?: Clock | undefined;
-  /** About how many tokens a prompt may have before its oldest turns are left out; by default none ever is. */
-  readonly contextMaxTokens?: number | undefined;
-  /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
-  readonly streamUsage?: boolean | undefined;
-  /** The most calls at once; no limit by default. */
-  readonly maxConcurrency?: number | undefined;
   /** The most characters that one event, or a reply that is not a stream, may have; 16 Mi by default. */
   readonly maxEventChars?: number | undefined;
 }
@@ -53,7 +40,24 @@ const parseJson = (text: string): unknown => {
   }
 };
 
-/** A provider over one OpenAI-compatible upstream. */
+/**
+ * A provider over one OpenAI-compatible upstream. `contextMaxTokens` counts tokens by an estimate, `maxEventChars`
+ * UTF-16 code units. Throws TypeError for a `baseUrl` that is no URL; requests fail with ApiError, most of them with the
+ * upstream's own status and message.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, openAiCompatible } from "kimi-ai-2api";
+ *
+ * const moonshot = openAiCompatible({
+ *   name: "moonshot",
+ *   baseUrl: "https://api.moonshot.ai/v1",
+ *   apiKey: process.env.MOONSHOT_KEY,
+ *   models: ["kimi-k2-0905-preview", { id: "fast", upstreamId: "kimi-k2-turbo-preview" }],
+ * });
+ * const handler = createHandler({ providers: [moonshot] });
+ * ```
+ */
 export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const { name, apiKey, models = "*", clock = systemClock, streamUsage = true } = options;
   const { maxEventChars = 16 * 1024 * 1024 } = options;
@@ -63,11 +67,13 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
 
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (apiKey) headers.authorization = `Bearer ${apiKey}`;
-  const secrets = apiKey ? [apiKey] : [];
+  const credentials = apiKey ? [apiKey] : [];
   for (const [header, value] of Object.entries(options.headers ?? {})) {
     headers[header.toLowerCase()] = value;
-    if (/auth|cookie|key|secret|token/i.test(header)) secrets.push(value.replace(/^\w+ /, ""));
+    if (/auth|cookie|key|secret|token/i.test(header)) credentials.push(value.replace(/^\w+ /, ""));
   }
+
+  const secrets = credentials.filter(({ length }) => length >= shortestSecret);
 
   const named = new Map<string, NamedModel>();
   for (const model of models === "*" ? [] : models) {

@@ -181,24 +181,28 @@ export class ReplyReader {
     if (Array.isArray(body) && isRecord(body[0]) && body[0].error) throw this.#options.failure(body);
     if (!isRecord(body)) throw this.#invalid("sent JSON that is no reply");
     if (body.error || body.object === "error" || body.type === "error") throw this.#options.failure(body);
-    const counts: StreamPart[] = isRecord(body.usage)
-      ? [{ type: "usage", usage: readUsage(body.usage) }]
-      : [];
+    const parts: StreamPart[] = [];
     if (!Array.isArray(body.choices)) {
-      if (counts.length > 0) this.#events.push({ parts: counts });
+      if (isRecord(body.usage))
+        this.#events.push({ parts: [{ type: "usage", usage: readUsage(body.usage) }] });
       return;
     }
-    const parts: StreamPart[] = [];
     // Some send a whole answer as the one event of a stream.
-    const source: readonly unknown[] = body.choices;
-    const field = isWhole || source.some(hasOnlyMessage) ? "message" : "delta";
-    const choices = source.flatMap((choice, position) =>
-      isRecord(choice) ? [this.#readChoice(choice, position, field, parts)] : [],
-    );
-    const isMended = choices.length < source.length || choices.some((choice, at) => choice !== source[at]);
+    const field = isWhole || body.choices.some(hasOnlyMessage) ? "message" : "delta";
+    const choices: Fields[] = [];
+    let isMended = false;
+    for (const [position, choice] of body.choices.entries()) {
+      const mended = isRecord(choice) ? this.#readChoice(choice, position, field, parts) : undefined;
+      if (mended !== undefined) choices.push(mended);
+      isMended ||= mended !== choice;
+    }
+    if (isRecord(body.usage)) parts.push({ type: "usage", usage: readUsage(body.usage) });
+    // Nearly all events go on as they are.
     const event = isMended ? { ...body, choices } : body;
-    const native = { format: "chat-completions", isWhole: field === "message", event } as const;
-    this.#events.push({ parts: [...parts, ...counts], native });
+    this.#events.push({
+      parts,
+      native: { format: "chat-completions", isWhole: field === "message", event },
+    });
   }
 
   /** Returns the choice with its index, and its calls' indexes and ids, as clients need them. */

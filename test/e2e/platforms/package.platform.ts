@@ -64,16 +64,11 @@ test("`bunx kimi-ai-2api` has more calls open at once than Bun's own limit", () 
 test("its handler, adapters, stores and providers are imported by name, with types", async () => {
   await Bun.write(
     join(folder, "use.ts"),
-    `import { createHandler, type Handler } from "kimi-ai-2api";
+    `import { createHandler, type Handler, memoryStore, openAiCompatible, parseConfig } from "kimi-ai-2api";
 import vercel from "kimi-ai-2api/adapters/vercel";
-import { parseConfig } from "kimi-ai-2api/core/config/config";
-import { memoryStore } from "kimi-ai-2api/core/stores/memory";
-import { openAiCompatible } from "kimi-ai-2api/core/providers/openai-compatible";
 const config = parseConfig({ LOG_LEVEL: "silent" });
-const clock = { now: Date.now, schedule: () => () => {} };
-const store = memoryStore({ maxEntries: 10, clock });
 const provider = openAiCompatible({ name: "local", baseUrl: "http://127.0.0.1:1/v1", models: ["a"] });
-const handler: Handler = createHandler({ config, store, providers: [provider] });
+const handler: Handler = createHandler({ config, store: memoryStore(), providers: [provider] });
 const response: Response = await handler.fetch(new Request("http://127.0.0.1/v1/models"));
 console.log((await response.json()).data[0].id, typeof vercel.fetch);
 `,

@@ -3,6 +3,7 @@
 import { ApiError } from "../../../errors.ts";
 import type { ChatMessage, Role } from "../../../types.ts";
 import { isSystem } from "../../../util/messages.ts";
+import type { PromptLabels } from "../settings.ts";
 import { safeText } from "./safe-text.ts";
 
 /** A tool call as Chat Completions has it, and the older form of one. */
@@ -13,21 +14,6 @@ interface FunctionCall {
 interface ToolCall {
   readonly function?: FunctionCall;
 }
-
-/** What is written before a message, colon and blank included. */
-export interface PromptLabels {
-  readonly system: string;
-  readonly user: string;
-  readonly assistant: string;
-  readonly tool: string;
-}
-
-export const defaultLabels: PromptLabels = {
-  system: "System: ",
-  user: "User: ",
-  assistant: "Assistant: ",
-  tool: "Tool: ",
-};
 
 export interface PromptOptions {
   /** The most characters (code points, as PHP's mb_strlen counts) that the site takes. */

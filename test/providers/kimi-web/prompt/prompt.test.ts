@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ApiError } from "../../../../core/errors.ts";
-import {
-  buildPrompt,
-  defaultLabels,
-  maxMessages,
-  type Prompt,
-} from "../../../../core/providers/kimi-web/prompt/prompt.ts";
+import { buildPrompt, maxMessages, type Prompt } from "../../../../core/providers/kimi-web/prompt/prompt.ts";
+import { defaultLabels } from "../../../../core/providers/kimi-web/settings.ts";
 import type { ChatMessage, Role } from "../../../../core/types.ts";
 
 type Line = readonly [role: Role, text: string, native?: Record<string, unknown>];

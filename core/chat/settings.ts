@@ -1,0 +1,36 @@
+/** The settings of how long an answer may take, and of its stream. */
+import * as v from "valibot";
+import { integer, number, type Values } from "../config/values.ts";
+
+export interface ChatSettings {
+  /** How long a whole request may take, whatever it tries. */
+  readonly requestTimeoutMs: number;
+  readonly stream: {
+    /** How long headers wait for the first part of an answer, so that a failure keeps its status. */
+    readonly commitMs: number;
+    /** Silence after which a stream gets a comment line. */
+    readonly keepAliveMs: number;
+  };
+}
+
+const hourMs = 3_600_000;
+
+export const chatEntries = {
+  API_REQUEST_TIMEOUT: number(180, 1, 86_400, "seconds"),
+  PLATFORM_TIME_LIMIT: v.optional(number(0, 6, 86_400, "seconds")),
+  STREAM_COMMIT_MS: integer(5000, 0, hourMs, "milliseconds"),
+  STREAM_KEEPALIVE_MS: integer(8000, 100, hourMs, "milliseconds"),
+};
+
+/** An answer or an error has to be out before the platform cuts the call, and its clock started before ours. */
+const platformMarginMs = 5000;
+
+/** `timeLimitMs`: after how long the platform cuts a request, unless PLATFORM_TIME_LIMIT says otherwise. */
+export function readChat(values: Values<typeof chatEntries>, timeLimitMs = Infinity): ChatSettings {
+  const { PLATFORM_TIME_LIMIT: limitSeconds } = values;
+  const limitMs = limitSeconds === undefined ? timeLimitMs : limitSeconds * 1000;
+  return {
+    requestTimeoutMs: Math.min(values.API_REQUEST_TIMEOUT * 1000, limitMs - platformMarginMs),
+    stream: { commitMs: values.STREAM_COMMIT_MS, keepAliveMs: values.STREAM_KEEPALIVE_MS },
+  };
+}

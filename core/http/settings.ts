@@ -1,0 +1,99 @@
+/** The settings of what stands between a client and the chat: keys, cross-origin rules, limits, the welcome page. */
+import { custom, integer, isQuoted, keptQuotes, stringRecord, text, type Values } from "../config/values.ts";
+import { version } from "../config/version.ts";
+
+export interface NamedKey {
+  /** The holder's name, for the log. */
+  readonly name: string;
+  readonly key: string;
+}
+
+/**
+ * Who may call the API: holders of a key; everyone; everyone on this machine, from loopback addresses and pages only;
+ * nobody until a key is set.
+ */
+export type Access = "keys" | "open" | "loopback" | "unconfigured";
+
+export interface HttpSettings {
+  /** What `GET /` says of the server. */
+  readonly app: { readonly name: string; readonly version: string; readonly description: string };
+  readonly access: Access;
+  readonly apiKeys: readonly NamedKey[];
+  /** Origins whose pages may read answers; "*" means all, undefined that nothing was set. */
+  readonly corsOrigins: "*" | readonly string[] | undefined;
+  readonly maxBodyBytes: number;
+  /** Requests a minute and API key; 0 for no limit. */
+  readonly requestsPerMinute: number;
+}
+
+const visibleAscii = /^[\x21-\x7e]+$/;
+
+const readMasterKey = (value: string): readonly string[] | "open" => {
+  if (value === "") return [];
+  if (value.trim() === "1") return "open";
+  const keys = value.split(",").map((key) => key.trim());
+  if (keys.includes("")) throw new Error("has an empty entry in its comma list");
+  if (keys.includes("1"))
+    throw new Error('has "1" in a list: alone it opens the API, in a list it is a mistake');
+  if (keys.some(isQuoted)) throw new Error(keptQuotes("a key"));
+  if (!keys.every((key) => visibleAscii.test(key)))
+    throw new Error("must hold visible ASCII characters only");
+  return keys;
+};
+
+const readNamedKeys = (value: string): readonly NamedKey[] =>
+  Object.entries(stringRecord('named keys, such as {"alice":"sk-…"}')(value)).map(([name, key]) => {
+    if (name.trim() === "" || key === "" || key === "1")
+      throw new Error('has an empty name, or an empty key or "1" as a key');
+    if (isQuoted(key)) throw new Error(keptQuotes("a key"));
+    if (!visibleAscii.test(key)) throw new Error("must hold keys of visible ASCII characters only");
+    return { name, key };
+  });
+
+const readOrigins = (value: string): "*" | readonly string[] | undefined => {
+  if (value === "") return undefined;
+  const origins = value.split(",").map((origin) => origin.trim());
+  if (origins.includes("*")) return "*";
+  // An Origin header has no path; app:// and the like have no origin that URL knows, so their form is all there is to check.
+  if (!origins.every((origin) => /^[a-z][a-z0-9+.-]*:\/\/[^/\s]+$/i.test(origin))) {
+    throw new Error("must be `*` or a comma list of origins such as https://chat.example.com");
+  }
+  return origins.map((origin) => origin.toLowerCase());
+};
+
+export const httpEntries = {
+  APP_NAME: text("kimi-ai-2api"),
+  APP_VERSION: text(version),
+  DESCRIPTION: text("An OpenAI-compatible API for the chat on kimi-ai.chat"),
+  API_MASTER_KEY: custom("", readMasterKey),
+  API_KEYS: custom("{}", readNamedKeys),
+  CORS_ORIGIN: custom("", readOrigins),
+  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
+  RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
+};
+
+/** `isExposed`: whether the server can be reached from outside. What is wrong goes to `problems`. */
+export function readHttp(
+  values: Values<typeof httpEntries>,
+  { isExposed, problems }: { readonly isExposed: boolean; readonly problems: string[] },
+): HttpSettings {
+  const isOpen = values.API_MASTER_KEY === "open";
+  const masterKeys = values.API_MASTER_KEY === "open" ? [] : values.API_MASTER_KEY;
+  const apiKeys = [
+    ...masterKeys.map((key, index) => ({
+      name: masterKeys.length > 1 ? `master-${index + 1}` : "master",
+      key,
+    })),
+    ...values.API_KEYS,
+  ];
+  if (isOpen && apiKeys.length > 0)
+    problems.push("API_MASTER_KEY is 1, which opens the API, while API_KEYS names keys: use one of them");
+  return {
+    app: { name: values.APP_NAME, version: values.APP_VERSION, description: values.DESCRIPTION },
+    access: apiKeys.length > 0 ? "keys" : !isExposed ? "loopback" : isOpen ? "open" : "unconfigured",
+    apiKeys,
+    corsOrigins: values.CORS_ORIGIN,
+    maxBodyBytes: values.MAX_BODY_BYTES,
+    requestsPerMinute: values.RATE_LIMIT_RPM,
+  };
+}

@@ -1,0 +1,164 @@
+/** The settings of OpenAI-compatible upstreams. */
+import * as v from "valibot";
+import { nameFinder } from "../../config/nearest-name.ts";
+import {
+  fitsHeaders,
+  httpUrl,
+  isQuoted,
+  keptQuotes,
+  parsedJson,
+  text,
+  type Values,
+} from "../../config/values.ts";
+
+export interface UpstreamSettings {
+  /** Short and unique, of a-z, 0-9, "-" and "_"; shown as `owned_by`, and the prefix in `name/model`. */
+  readonly name: string;
+  /** Such as `https://api.moonshot.ai/v1`; a query, as Azure's `?api-version=…`, is kept. */
+  readonly baseUrl: string;
+  /** Sent as a bearer token. */
+  readonly apiKey?: string | undefined;
+  /** The ids of the models on offer; "*" asks the upstream's `/models`. */
+  readonly models: readonly string[] | "*";
+  /** Further request headers; they replace the gateway's own of the same name. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** About how many tokens a prompt may have before its oldest turns are left out; by default none ever is. */
+  readonly contextMaxTokens?: number | undefined;
+  /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
+  readonly streamUsage?: boolean | undefined;
+  /** The most calls at once; no limit by default. */
+  readonly maxConcurrency?: number | undefined;
+}
+
+export const upstreamEntries = {
+  OPENAI_BASE_URL: v.optional(httpUrl("")),
+  OPENAI_API_KEY: v.optional(v.string()),
+  OPENAI_MODELS: text("*"),
+  PROVIDERS: text("[]"),
+};
+
+const urlSchema = v.pipe(
+  v.string(),
+  v.check(
+    (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+    "must be an http(s) URL",
+  ),
+);
+
+const unfit = "has a character that no HTTP header can hold";
+const whole = (min: number) => {
+  const allowed = `must be a whole number, at least ${min}`;
+  return v.pipe(v.number(), v.integer(allowed), v.minValue(min, allowed));
+};
+
+const upstreamSchema = v.strictObject({
+  name: v.pipe(v.string(), v.regex(/^[a-z0-9_-]+$/, "must be of a-z, 0-9, - and _")),
+  baseUrl: urlSchema,
+  apiKey: v.optional(
+    v.pipe(
+      v.string(),
+      // Bun puts nothing for a `${NAME}` in its .env file that is not set.
+      v.nonEmpty("must not be empty"),
+      v.check((key) => fitsHeaders({ key }), unfit),
+    ),
+  ),
+  models: v.optional(
+    v.union(
+      [v.literal("*"), v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1))],
+      "must be a list of ids, or *",
+    ),
+    "*",
+  ),
+  headers: v.optional(v.pipe(v.record(v.string(), v.string()), v.check(fitsHeaders, unfit))),
+  contextMaxTokens: v.optional(whole(1)),
+  streamUsage: v.optional(v.boolean()),
+  maxConcurrency: v.optional(whole(0)),
+});
+
+/** Puts environment variables in the place of `${NAME}`, in every string of a JSON value. */
+const withVariables = (value: unknown, variable: (name: string) => string): unknown => {
+  if (typeof value === "string") return value.replace(/\$\{(\w+)\}/g, (_, name: string) => variable(name));
+  if (Array.isArray(value)) return value.map((entry) => withVariables(entry, variable));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, entry]) => [name, withVariables(entry, variable)]),
+  );
+};
+
+const problemWith = (issue: v.BaseIssue<unknown>): string => {
+  const field = v.getDotPath(issue) ?? "";
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    const meant = nameFinder(Object.keys(upstreamSchema.entries))(field);
+    return `${field} is no field of an upstream.${meant === undefined ? "" : ` Did you mean ${meant}?`}`;
+  }
+  if (issue.kind === "validation" || issue.type === "union") return `${field} ${issue.message}`;
+  return `${field} must be ${issue.expected}`;
+};
+
+/** A shorter key is a part of ordinary words, so that it can't be looked for in what an upstream says. */
+export const shortestSecret = 8;
+
+const modelList = (value: string): readonly string[] | "*" => {
+  const ids = value
+    .split(",")
+    .map((id) => id.trim())
+    .filter((id) => id !== "");
+  return ids.includes("*") || ids.length === 0 ? "*" : ids;
+};
+
+/** The upstream of OPENAI_BASE_URL, then those of PROVIDERS. Neither problems nor warnings show a value. */
+export function readUpstreams(
+  values: Values<typeof upstreamEntries>,
+  environment: Readonly<Record<string, string | undefined>>,
+  { problems, warnings }: { readonly problems: string[]; readonly warnings: string[] },
+): readonly UpstreamSettings[] {
+  const upstreams: UpstreamSettings[] = [];
+  const warnOfShortKey = (key: string | undefined, setting: string) => {
+    if (key === undefined || key.length >= shortestSecret) return;
+    warnings.push(
+      `${setting} has fewer than ${shortestSecret} characters: it is too short to be taken out of what the upstream says.`,
+    );
+  };
+  if (!fitsHeaders({ key: values.OPENAI_API_KEY ?? "" })) problems.push(`OPENAI_API_KEY ${unfit}`);
+  if (values.OPENAI_BASE_URL !== undefined) {
+    warnOfShortKey(values.OPENAI_API_KEY, "OPENAI_API_KEY");
+    upstreams.push({
+      name: "openai",
+      baseUrl: values.OPENAI_BASE_URL,
+      apiKey: values.OPENAI_API_KEY,
+      models: modelList(values.OPENAI_MODELS),
+    });
+  } else if (values.OPENAI_API_KEY !== undefined) {
+    problems.push("OPENAI_API_KEY is set without OPENAI_BASE_URL");
+  }
+
+  const list = parsedJson(values.PROVIDERS);
+  if (!Array.isArray(list)) {
+    problems.push(
+      'PROVIDERS must be a JSON array of upstreams such as {"name":"moonshot","baseUrl":"https://…/v1"}',
+    );
+    return upstreams;
+  }
+  const missing = new Set<string>();
+  const quoted = new Set<string>();
+  const variable = (name: string): string => {
+    const value = environment[name];
+    if (value === undefined) missing.add(name);
+    else if (isQuoted(value)) quoted.add(name);
+    return value ?? name;
+  };
+  for (const [index, entry] of list.entries()) {
+    const result = v.safeParse(upstreamSchema, withVariables(entry, variable));
+    if (result.success) {
+      upstreams.push(result.output);
+      warnOfShortKey(result.output.apiKey, `PROVIDERS [${index}].apiKey`);
+    } else problems.push(...result.issues.map((issue) => `PROVIDERS [${index}].${problemWith(issue)}`));
+  }
+  for (const name of missing) problems.push(`PROVIDERS names \${${name}}, which is not set`);
+  for (const name of quoted) problems.push(`${name} ${keptQuotes()}`);
+  const names = ["kimi-web", ...upstreams.map(({ name }) => name)];
+  for (const name of new Set(names.filter((entry, index) => names.indexOf(entry) !== index))) {
+    problems.push(`PROVIDERS has the name ${name}, which another upstream has`);
+  }
+  return upstreams;
+}

@@ -1,0 +1,94 @@
+/** The settings of where conversations are kept. */
+import * as v from "valibot";
+import { custom, httpUrl, integer, oneOf, text, type Values } from "../config/values.ts";
+
+const storeNames = ["memory", "deno-kv", "redis-rest", "redis"] as const;
+export type StoreName = (typeof storeNames)[number];
+
+export interface StoreSettings {
+  /** Undefined for the platform's own preference where that is configured, else memory. */
+  readonly store?: StoreName | undefined;
+  /** The most values that the memory store holds. */
+  readonly maxEntries: number;
+  /** The most bytes that the memory store holds. */
+  readonly cacheBytes: number;
+  /** The first part of every key in a shared store. */
+  readonly prefix: string;
+  readonly redisUrl?: string | undefined;
+  readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
+  /** A file, ":memory:" or a remote database's URL; undefined for Deno's own file. */
+  readonly denoKvPath?: string | undefined;
+}
+
+export const defaultMaxEntries = 1024;
+export const defaultCacheBytes = 256 * 1024 * 1024;
+export const defaultPrefix = "kimi-ai-2api:";
+
+const isDecodable = (text: string): boolean => {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** A "#", "/" or "%" in the password ends the host's part too early, or makes no escape sequence. */
+const isRedisUrl = (value: string): boolean => {
+  if (!/^rediss?:\/\//.test(value) || !URL.canParse(value)) return false;
+  const { hostname, username, password, pathname, search, hash } = new URL(value);
+  return (
+    hostname !== "" &&
+    /^\/?\d*$/.test(pathname) &&
+    hash === "" &&
+    !search.includes("@") &&
+    isDecodable(username) &&
+    isDecodable(password)
+  );
+};
+
+const readRedisUrl = (value: string): string | undefined => {
+  if (value === "" || isRedisUrl(value)) return value || undefined;
+  throw new Error(
+    "must be a redis:// or rediss:// URL such as redis://:PASSWORD@HOST:6379/0; " +
+      "in a password write # as %23, / as %2F, ? as %3F, @ as %40 and % as %25",
+  );
+};
+
+export const storeEntries = {
+  SESSION_STORE: v.optional(oneOf(storeNames, "memory")),
+  SESSION_PREFIX: text(defaultPrefix),
+  SESSION_CACHE_MAX: integer(defaultMaxEntries, 1, 100_000_000, "conversations"),
+  SESSION_CACHE_BYTES: integer(defaultCacheBytes, 1024, 1024 ** 4, "bytes"),
+  REDIS_URL: custom("", readRedisUrl),
+  UPSTASH_REDIS_REST_URL: v.optional(httpUrl("")),
+  UPSTASH_REDIS_REST_TOKEN: v.optional(v.string()),
+  KV_REST_API_URL: v.optional(httpUrl("")),
+  KV_REST_API_TOKEN: v.optional(v.string()),
+  DENO_KV_PATH: v.optional(v.string()),
+};
+
+/** What is wrong goes to `problems`. */
+export function readStore(values: Values<typeof storeEntries>, problems: string[]): StoreSettings {
+  const redisRest = [
+    {
+      name: "UPSTASH_REDIS_REST",
+      url: values.UPSTASH_REDIS_REST_URL,
+      token: values.UPSTASH_REDIS_REST_TOKEN,
+    },
+    { name: "KV_REST_API", url: values.KV_REST_API_URL, token: values.KV_REST_API_TOKEN },
+  ].flatMap(({ name, url, token }) => {
+    if (url !== undefined && token !== undefined) return [{ url, token }];
+    if (url !== token) problems.push(`${name}_URL and ${name}_TOKEN belong together: set both or neither`);
+    return [];
+  })[0];
+  return {
+    store: values.SESSION_STORE,
+    maxEntries: values.SESSION_CACHE_MAX,
+    cacheBytes: values.SESSION_CACHE_BYTES,
+    prefix: values.SESSION_PREFIX,
+    redisUrl: values.REDIS_URL,
+    redisRest,
+    denoKvPath: values.DENO_KV_PATH,
+  };
+}
