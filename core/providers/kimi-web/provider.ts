@@ -13,11 +13,15 @@ import type {
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { credentialSource } from "./nonce/credentials.ts";
+import { condenseLongInput } from "./prompt/long-input.ts";
+import { attachmentType } from "./prompt/piece.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
+import { summarize } from "./prompt/summary.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
+import { createTalk } from "./talk.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -54,7 +58,8 @@ const browserHeaders = {
  */
 export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const site: SiteSettings = { ...defaultSite(), ...options };
-  const { pageUrl, ajaxUrl, maxChars, safeText, labels, chunkChars, chunkDelayMs, maxConcurrency } = site;
+  const { pageUrl, ajaxUrl, maxChars, labels, overflow, longInput } = site;
+  const { chunkChars, chunkDelayMs, maxConcurrency } = site;
   const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
@@ -107,36 +112,57 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
   return {
     name,
     maxConcurrency,
-    maxHistoryMessages: maxMessages({ maxChars, labels }),
+    // Of a turn that is told in part, the reply may be left out.
+    maxHistoryMessages: maxMessages({ maxChars, labels }) * (overflow === "drop" ? 1 : 2),
     // The site knows its callers by their address.
     sharesRateLimit: true,
+    // A reply comes whole, and takes seconds.
+    streamCommitMs: 25_000,
     models: () => models,
-    check: (request) => refuseUnsupported(request, name),
+    check: (request) => refuseUnsupported(request),
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      refuseUnsupported(request, name);
-      const { text: message, droppedMessages } = buildPrompt(request.messages, {
+      refuseUnsupported(request);
+      const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
+      const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
+      const { messages, condensed } =
+        longInput.mode === "condense"
+          ? await condenseLongInput(request.messages, condensing)
+          : { messages: request.messages };
+      const { text, sizes, droppedMessages, shortenedMessages } = buildPrompt(messages, {
         maxChars,
         labels,
-        safeText,
+        overflow,
+        longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
+        summary: request.conversation.summary,
       });
-      const { startedAtMs, id } = request.conversation;
-      const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
-      const { text, calls } = await sendMessage(form, context);
+      const { requestId, log } = context;
+      log.debug("prompt.built", { requestId, ...sizes, maxChars, droppedMessages, shortenedMessages });
 
-      const reply = limitReply(text, request);
+      const reply = limitReply(await talk.say(text, request.conversation, context), request);
       const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
       const parts: StreamPart[] = [...pieces]
         .filter((delta) => delta !== "")
         .map((delta) => ({ type: "text-delta", delta }));
       parts.push({ type: "finish", reason: reply.reason });
+      if (request.usage) parts.push({ type: "usage", usage: talk.usage(reply.text) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
-      return { events, context: { droppedMessages }, calls, isComplete: true };
+      const isWhole = droppedMessages + shortenedMessages === 0;
+      return {
+        events,
+        context: { droppedMessages, shortenedMessages, ...(condensed && { condensed }) },
+        calls: talk.calls,
+        isComplete: true,
+        ...(longInput.mode === "condense" &&
+          !isWhole && {
+            summarize: (afterwards) => summarize(request, { ...condensing, context: afterwards }),
+          }),
+      };
     },
 
     warmUp: credentials.warmUp,
@@ -147,30 +173,35 @@ async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly Up
   yield parts.map((part) => ({ parts: [part] }));
 }
 
-const hasAttachments = ({ attachments }: ChatMessage): boolean =>
-  attachments !== undefined && attachments.length > 0;
+const isUsers = ({ role }: ChatMessage): boolean => role === "user";
 
-function refuseUnsupported(request: ChatRequest, name: string): void {
-  const { messages, choices, toolChoice, responseFormat } = request;
-  const index = messages.findIndex(hasAttachments);
-  if (index >= 0) {
+function refuseUnsupported({ messages, choices, toolChoice, responseFormat }: ChatRequest): void {
+  const { attachments = [] } = messages.findLast(isUsers) ?? {};
+  if (attachments.length > 0) {
+    const types = new Set(attachments.map(attachmentType));
     // The client named them, and at any length.
-    const types = messages[index]?.attachments?.map(({ type }) => type);
-    const parts = [...new Set(types)].join(", ").slice(0, 200);
+    const kinds = [...types]
+      .map((type) => (type === "audio" ? type : `${type}s`))
+      .join(", ")
+      .slice(0, 200);
     throw new ApiError(
       "unsupported_content",
-      `The models of ${name} take text only; messages[${index}] has ${parts}.`,
+      `Kimi's web chat takes text only: no ${kinds}. Send the message as text alone.`,
       { param: "messages" },
     );
   }
-  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
+  if (choices > 1) throw unsupported("n", "give more than one reply to a request");
   if (toolChoice === "required" || typeof toolChoice === "object")
-    throw unsupported(name, "tool_choice", "call tools");
+    throw unsupported("tool_choice", "call tools");
   if (responseFormat !== "text") {
     const format = responseFormat === "json_object" ? responseFormat : "json_schema";
-    throw unsupported(name, "response_format", `be held to ${format}`);
+    throw unsupported("response_format", `be held to ${format}`);
   }
 }
 
-const unsupported = (name: string, param: string, what: string): ApiError =>
-  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
+const unsupported = (param: string, what: string): ApiError =>
+  new ApiError(
+    "unsupported_parameter",
+    `Kimi's web chat can't ${what}. Leave ${param} out, or use a model of another upstream.`,
+    { param },
+  );
