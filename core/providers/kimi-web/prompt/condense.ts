@@ -19,6 +19,9 @@ export interface Condensed {
 const instruction = (chars: number): string =>
   `Condense to at most ${chars} characters. Keep names, numbers, quotes, code, questions. Reply with that alone.\n\n`;
 
+/** A round that leaves more than this of the text is the last one: the model does not do what it is asked. */
+const worthwhile = 0.9;
+
 /** Pieces shorter than this would cost more in requests than they carry. */
 const leastPiece = 100;
 
@@ -60,7 +63,7 @@ export async function condense(
       options,
     );
     const joined = parts.join("\n");
-    const isShorter = countCodePoints(joined) < countCodePoints(text);
+    const isShorter = countCodePoints(joined) < countCodePoints(text) * worthwhile;
     text = joined;
     if (countCodePoints(text) <= targetChars || !isShorter) break;
     next = cutForCondensing(text, options.maxChars, maxCalls - calls);

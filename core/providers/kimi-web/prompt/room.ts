@@ -23,12 +23,12 @@ export function grant(raises: Iterable<Raise>, room: number): void {
   }
 }
 
-/** What a reply of the newest turn gets before anything is told of older turns. */
-const newestReplySize = 200;
+/** What a reply of the newest turn gets before anything is told of older turns: two lines. */
+const newestReplySize = 160;
 
 /**
  * History, turn by turn, the newest first. What users wrote goes before replies, and newer texts before older ones:
- * 1. a line of each question, each reply that is no longer than a line, and some lines of the newest replies;
+ * 1. a line of each question, each reply that is no longer than a line, and two lines of the newest reply;
  * 2. a line of each longer reply;
  * 3. questions as a whole;
  * 4. replies as a whole.
