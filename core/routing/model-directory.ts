@@ -58,6 +58,9 @@ const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelR
   return { provider, model, name, ...(listError && { listError }) };
 };
 
+/** A model that no list has. */
+const unlisted = (id: string): Model => ({ id, createdAt: 0 });
+
 const notFound = (modelName: string): ApiError =>
   new ApiError(
     "model_not_found",
@@ -115,18 +118,17 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     let guess: ModelRoute | undefined;
     for (const provider of order) {
       const id = provider === named ? rest : modelName;
-      const unlisted = { id, createdAt: 0 };
       const takesUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
       const list = await modelsOf(provider, context);
       if (list instanceof ApiError) {
-        if (takesUnlisted) return routeTo(provider, unlisted);
-        guess ??= routeTo(provider, unlisted, list);
+        if (takesUnlisted) return routeTo(provider, unlisted(id));
+        guess ??= routeTo(provider, unlisted(id), list);
         continue;
       }
       const index = indexOf(list);
       const model = index.get(modelName) ?? index.get(id);
       if (model !== undefined) return routeTo(provider, model);
-      if (takesUnlisted) guess = routeTo(provider, unlisted);
+      if (takesUnlisted) guess = routeTo(provider, unlisted(id));
     }
     return guess;
   };
