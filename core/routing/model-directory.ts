@@ -109,8 +109,8 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
   };
 
   /**
-   * The operator's name for a provider comes before whatever ids upstreams list. What nobody lists is still asked of an
-   * upstream that is named, or whose list can't be had: upstreams have models that they don't list.
+   * The operator's name for a provider comes before the ids that upstreams list. A model that no list has is still asked
+   * of an upstream that is named, or whose list can't be had: upstreams have models that they don't list.
    */
   const lookUp = async (modelName: string, context: ListingContext): Promise<ModelRoute | undefined> => {
     const { named, rest } = splitName(modelName);
