@@ -20,7 +20,7 @@ import type {
   UpstreamEvent,
   Usage,
 } from "../types.ts";
-import { createLifetime, type Lifetime } from "../util/abort.ts";
+import { Lifetime } from "../util/abort.ts";
 import { settlesWithin, sleep } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
 import type { ChatSettings } from "./settings.ts";
@@ -112,13 +112,13 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    this.#lifetime = createLifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
+    this.#lifetime = new Lifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
     try {
       const { call, body } = await this.#read(parse);
-      const model = await this.#modelName(call);
+      const model = call.model ?? this.#options.defaultModel ?? (await this.#firstModel());
       const found = await this.#findRoute(model);
       const turn = await this.#openTurn(call, body);
       const encoder = call.encoder({
@@ -148,11 +148,11 @@ class Exchange {
     return { call, body: text };
   }
 
-  async #modelName(call: DialectCall): Promise<string> {
-    const { models, defaultModel, log } = this.#options;
-    const { signal } = this.#lifetime;
-    const model = call.model ?? defaultModel ?? (await models.list({ signal, log }))[0]?.id;
-    if (model !== undefined) return model;
+  /** The first model on offer, for a request that names none. */
+  async #firstModel(): Promise<string> {
+    const { models, log } = this.#options;
+    const [first] = await models.list({ signal: this.#lifetime.signal, log });
+    if (first !== undefined) return first.id;
     throw new ApiError("invalid_request", "model is required.", { param: "model" });
   }
 
@@ -189,14 +189,15 @@ class Exchange {
     });
   }
 
-  /** Adds the time that a conversation's store takes to the facts. */
-  async #timeStore<Result>(work: Promise<Result>): Promise<Result> {
+  /** Adds the time that a conversation's store takes to the facts; a stateless request touches no store. */
+  #timeStore<Result>(work: Promise<Result>): Promise<Result> {
+    if (this.#facts.session === undefined) return work;
     const { clock } = this.#options;
     const startedMs = clock.now();
-    const result = await work;
-    if (this.#facts.session !== undefined)
+    const note = () => {
       this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.now() - startedMs;
-    return result;
+    };
+    return work.finally(note);
   }
 
   /** Resolves once the answer has begun. */
@@ -345,16 +346,16 @@ class Exchange {
     const { requestId } = this.#routed;
     const work = async () => {
       await sleep(0, { clock });
-      const { signal, release } = createLifetime(new AbortController().signal, requestTimeoutMs, clock);
+      const lifetime = new Lifetime(new AbortController().signal, requestTimeoutMs, clock);
       try {
         const deadlineMs = clock.now() + requestTimeoutMs;
-        const summary = await summarize({ signal, requestId, log, deadlineMs });
+        const summary = await summarize({ signal: lifetime.signal, requestId, log, deadlineMs });
         if (summary !== undefined) await keepSummary(summary);
       } catch (error) {
         const reason = error instanceof ApiError ? error.code : (error as Error).message;
         log.warn("summary.failed", { requestId, reason });
       } finally {
-        release();
+        lifetime.release();
       }
     };
     const done = work();

@@ -314,8 +314,8 @@ const cases = {
     const messages = [...Array.from({ length: 18 }, () => turn).flat(), { role: "user", content: "Newest" }];
     const response = await chat({ model: "kimi-k2-instruct", messages });
     expect(response.status).toBe(200);
-    expect(response.headers.get("x-context-dropped-messages")).toBe("26");
-    expect(response.headers.get("x-context-shortened-messages")).toBe("10");
+    expect(response.headers.get("x-context-dropped-messages")).toBe("25");
+    expect(response.headers.get("x-context-shortened-messages")).toBe("11");
     expect((await response.json()).choices[0].message.content).toStartWith("You said: Newest\n");
   },
 

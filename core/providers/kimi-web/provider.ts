@@ -9,9 +9,9 @@ import type {
   Provider,
   SessionStore,
   StreamPart,
-  UpstreamEvent,
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
+import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { condenseLongInput } from "./prompt/long-input.ts";
 import { attachmentType } from "./prompt/piece.ts";
@@ -151,7 +151,9 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       parts.push({ type: "finish", reason: reply.reason });
       if (request.usage) parts.push({ type: "usage", usage: talk.usage(reply.text) });
       const isPaced = request.stream && chunkDelayMs > 0;
-      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      const events = isPaced
+        ? paced(parts, context.signal)
+        : atOnce(parts.map((part) => ({ parts: [part] })));
       const isWhole = droppedMessages + shortenedMessages === 0;
       return {
         events,
@@ -167,10 +169,6 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
 
     warmUp: credentials.warmUp,
   };
-}
-
-async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
-  yield parts.map((part) => ({ parts: [part] }));
 }
 
 const isUsers = ({ role }: ChatMessage): boolean => role === "user";
