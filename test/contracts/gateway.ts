@@ -316,7 +316,7 @@ const cases = {
     expect(response.status).toBe(200);
     expect(response.headers.get("x-context-dropped-messages")).toBe("25");
     expect(response.headers.get("x-context-shortened-messages")).toBe("11");
-    expect((await response.json()).choices[0].message.content).toStartWith("You said: Newest\n");
+    expect((await response.json()).choices[0].message.content).toStartWith("You said: User: Newest\n");
   },
 
   "refuses a body of 5 MB, with its length declared or not": async ({ chat, send, site }) => {
