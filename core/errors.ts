@@ -46,7 +46,7 @@ const rows = {
   unsupported_content: {
     status: 400,
     type: invalid,
-    when: "a message has a part that the model's provider does not take (image, audio, file)",
+    when: "the newest message of the user has a part that the model's provider does not take (image, audio, file)",
     operator: otherUpstream,
   },
   unsupported_parameter: {
