@@ -71,8 +71,9 @@ const rows = {
     operator: clientOnly,
   },
   invalid_api_key: {
-    status: 403,
+    status: 401,
     type: "authentication_error",
+    retry: false,
     when: "the API key is not one of the server's",
     operator: "Compare the client's key with API_MASTER_KEY and API_KEYS.",
   },
