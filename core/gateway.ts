@@ -97,7 +97,7 @@ export interface Handler {
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, clock });
-  const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
+  const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
   const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
@@ -112,6 +112,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     models,
     upstreams,
     conversations,
+    sessionHeaders,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
@@ -130,7 +131,17 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const crossOrigin = cors({ corsOrigins, access });
   const handle = createRouter({
     routes: [
-      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+      ...gatewayRoutes({
+        app,
+        access,
+        models,
+        upstreams,
+        store,
+        conversations,
+        sessionHeaders,
+        metrics,
+        log,
+      }),
       ...dialects.flatMap((dialect) =>
         dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
       ),

@@ -29,6 +29,8 @@ export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
   readonly conversations: Conversations<UpstreamAnswer>;
+  /** The headers that name a conversation. */
+  readonly sessionHeaders: readonly string[];
   /** Whether conversations are kept in one of many short-lived instances; a header says so. */
   readonly isMemoryUnshared: boolean;
   /** What a request without a model asks for; by default the first model of the list. */
@@ -169,7 +171,8 @@ class Exchange {
     if (memory.kind === "none") return undefined;
     const { request, caller } = this.#routed;
     return sessionKey({
-      sessionId: request.headers.get("x-session-id"),
+      headers: request.headers,
+      sessionHeaders: this.#options.sessionHeaders,
       user: memory.user,
       apiKey: caller.key,
     });

@@ -14,6 +14,8 @@ export interface RoutesOptions {
   readonly upstreams: Upstreams;
   readonly store: SessionStore;
   readonly conversations: Conversations<UpstreamAnswer>;
+  /** The headers that name a conversation. */
+  readonly sessionHeaders: readonly string[];
   readonly access: Access;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -69,20 +71,22 @@ const decodePath = (text = ""): string => {
 };
 
 /** Whose conversation is meant: in a header, since paths end up in the logs of everything on the way. */
-const namedSession = ({ request: { headers }, caller }: RoutedRequest): SessionKey => {
+const namedSession = (
+  { request: { headers }, caller }: RoutedRequest,
+  sessionHeaders: readonly string[],
+): SessionKey => {
   const user = headers.get("x-session-user");
   const key = sessionKey({
-    sessionId: headers.get("x-session-id"),
+    headers,
+    sessionHeaders,
     user: user === null ? undefined : decodeSessionUser(user),
     apiKey: caller.key,
   });
   if (key !== undefined) return key;
   throw new ApiError(
     "invalid_request",
-    "Name the conversation in X-Session-Id, or its user in X-Session-User.",
-    {
-      param: "X-Session-Id",
-    },
+    `Name the conversation in ${sessionHeaders.join(" or ")}, or its user in X-Session-User.`,
+    { param: sessionHeaders[0] },
   );
 };
 
@@ -99,7 +103,7 @@ const toSeconds = (ms: number | undefined): number | null =>
   ms === undefined ? null : Math.floor(ms / 1000);
 
 export function gatewayRoutes(options: RoutesOptions): Route[] {
-  const { app, models, upstreams, store, conversations, metrics, log } = options;
+  const { app, models, upstreams, store, conversations, sessionHeaders, metrics, log } = options;
   const sessions = { store: store.name, shared: store.shared };
 
   const requireOwner = () => {
@@ -166,7 +170,9 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/session",
       handle: async (routed) => {
         requireOwner();
-        return routed.json(encodeConversation(await conversations.show(namedSession(routed))));
+        return routed.json(
+          encodeConversation(await conversations.show(namedSession(routed, sessionHeaders))),
+        );
       },
     },
     {
@@ -174,7 +180,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/session",
       handle: async (routed) => {
         requireOwner();
-        await conversations.forget(namedSession(routed));
+        await conversations.forget(namedSession(routed, sessionHeaders));
         return routed.respond(204, null);
       },
     },

@@ -42,6 +42,21 @@ describe("settings", () => {
     expect(config.logLevel).toBe("info");
   });
 
+  test.each([
+    ["", ["X-Session-Id"]],
+    ["x-openwebui-chat-id", ["x-openwebui-chat-id"]],
+    ["X-Session-Id, session_id", ["X-Session-Id", "session_id"]],
+  ])("of SESSION_HEADERS=%p are a list", (value, headers) => {
+    expect(parseConfig({ SESSION_HEADERS: value }).sessions.headers).toEqual(headers);
+  });
+
+  test.each(["a b", "X-Session-Id,", "chat:id", "Authorization", "X-Session-Id,cookie", "X-Api-Key"])(
+    "refuse SESSION_HEADERS=%p",
+    (value) => {
+      expect(() => parseConfig({ SESSION_HEADERS: value })).toThrow(/SESSION_HEADERS must be a comma list/);
+    },
+  );
+
   test("that are empty count as not set", () => {
     expect(parseConfig({ PORT: "", API_MASTER_KEY: " ", KNOWN_MODELS: "" })).toEqual(parseConfig({}));
   });
