@@ -3,7 +3,7 @@ import type { Conversations, RememberedConversation } from "../conversations/con
 import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError } from "../errors.ts";
 import type { Gauge, Metrics } from "../operations/metrics.ts";
-import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts";
+import { type ListedModel, type ModelDirectory, modelNotFound } from "../routing/model-directory.ts";
 import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
 import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
 import type { Access } from "./settings.ts";
@@ -162,6 +162,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         const { signal } = routed.request;
         const { route } = await models.find(id, { signal, log });
         if (route.listError) throw route.listError;
+        if (route.isGuess) throw modelNotFound(id);
         return routed.json(encodeModel({ id, ...route }));
       },
     },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { exposedHeaders } from "../../core/http/cors.ts";
+import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
@@ -55,6 +56,14 @@ describe("routes", () => {
     const one = await (await send("/v1/models/test-model")).json();
     expect(schemaErrors("Model", one)).toEqual([]);
     expect(one).toEqual(list.data[0]);
+  });
+
+  test("show no model that nobody lists, though the only upstream is asked for it", async () => {
+    const open = { ...scriptedProvider(), takesUnlistedModels: true };
+    const { send, chat } = testHandler({}, { providers: [open] });
+    expect((await send("/v1/models/gpt-0")).status).toBe(404);
+    expect((await chat({ ...hello, model: "gpt-0" })).status).toBe(200);
+    expect(open.requests[0]?.request.model).toBe("gpt-0");
   });
 
   test("that are unknown are answered with those that there are", async () => {
