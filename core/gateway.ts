@@ -17,6 +17,7 @@ import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
+import { watchStore } from "./stores/watch-store.ts";
 import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
 import { systemClock } from "./util/time.ts";
 
@@ -98,7 +99,9 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, clock });
   const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
-  const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const givenStore = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const watched = watchStore(givenStore, clock);
+  const { store } = watched;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
@@ -136,7 +139,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
         access,
         models,
         upstreams,
-        store,
+        storeHealth: watched,
         conversations,
         sessionHeaders,
         metrics,
@@ -164,7 +167,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
 
   return {
     providers,
-    store,
+    store: givenStore,
     fetch: handle,
     async warmUp() {
       await Promise.all(providers.map((provider) => provider.warmUp?.()));

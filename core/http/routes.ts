@@ -8,11 +8,19 @@ import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstre
 import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
 import type { Access } from "./settings.ts";
 
+/** The store of conversations, and how its operations end. */
+export interface StoreHealth {
+  readonly store: Pick<SessionStore, "name" | "shared">;
+  /** Whether the last one failed. */
+  readonly isFailing: boolean;
+  readonly lastFailure: { readonly atMs: number; readonly reason: string } | undefined;
+}
+
 export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
-  readonly store: SessionStore;
+  readonly storeHealth: StoreHealth;
   readonly conversations: Conversations<UpstreamAnswer>;
   /** The headers that name a conversation. */
   readonly sessionHeaders: readonly string[];
@@ -33,6 +41,12 @@ const encodeUpstream = ({ provider, concurrency, breakers, lastSuccessMs }: Prov
   circuits: Object.fromEntries([...breakers].map(([model, { state }]) => [model, state])),
   lastSuccess: lastSuccessMs === undefined ? null : new Date(lastSuccessMs).toISOString(),
   ...(concurrency && { running: concurrency.running, waiting: concurrency.waiting }),
+});
+
+const encodeStore = ({ store, lastFailure }: StoreHealth) => ({
+  store: store.name,
+  shared: store.shared,
+  lastFailure: lastFailure && { at: new Date(lastFailure.atMs).toISOString(), reason: lastFailure.reason },
 });
 
 const gauges = (upstreams: Upstreams): Gauge[] =>
@@ -103,8 +117,7 @@ const toSeconds = (ms: number | undefined): number | null =>
   ms === undefined ? null : Math.floor(ms / 1000);
 
 export function gatewayRoutes(options: RoutesOptions): Route[] {
-  const { app, models, upstreams, store, conversations, sessionHeaders, metrics, log } = options;
-  const sessions = { store: store.name, shared: store.shared };
+  const { app, models, upstreams, storeHealth, conversations, sessionHeaders, metrics, log } = options;
 
   const requireOwner = () => {
     // Where everyone is the same caller, everyone could read and delete everyone's conversations.
@@ -132,9 +145,9 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       isPublic: true,
       handle: (routed) =>
         routed.json({
-          status: "ok",
+          status: storeHealth.isFailing ? "degraded" : "ok",
           version: app.version,
-          sessions,
+          sessions: encodeStore(storeHealth),
           upstreams: upstreams.known.map(encodeUpstream),
         }),
     },
