@@ -16,11 +16,11 @@ const joined = (chunks: readonly Uint8Array[], length: number): Uint8Array => {
   return bytes;
 };
 
-/** Stops reading as soon as there is too much. */
+/** Stops reading as soon as there is too much. The rest is left to the server, which knows what its connection needs. */
 async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of body) {
+  for await (const chunk of body.values({ preventCancel: true })) {
     length += chunk.length;
     if (length > maxBytes) throw tooLarge(maxBytes);
     chunks.push(chunk);
