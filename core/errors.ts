@@ -126,6 +126,13 @@ const rows = {
     when: "the body has more than MAX_BODY_BYTES bytes",
     operator: "Raise MAX_BODY_BYTES.",
   },
+  unsupported_encoding: {
+    status: 415,
+    type: invalid,
+    when: "the body's Content-Encoding is one that the platform can't decode",
+    operator:
+      "Have the client send its bodies uncompressed or as gzip. Bun, Deno and Node from 22.15 on decode gzip, deflate, br and zstd.",
+  },
   rate_limit_exceeded: {
     status: 429,
     type: "rate_limit_error",

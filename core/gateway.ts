@@ -6,6 +6,7 @@ import { openAiChat } from "./dialects/openai-chat.ts";
 import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
+import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
@@ -18,7 +19,16 @@ import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
 import { watchStore } from "./stores/watch-store.ts";
-import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import type {
+  BodyDecoders,
+  Clock,
+  Dialect,
+  Fetch,
+  Logger,
+  Provider,
+  RequestFacts,
+  SessionStore,
+} from "./types.ts";
 import { systemClock } from "./util/time.ts";
 
 /** Everything that a handler is made of; whatever is left out has a default. */
@@ -44,6 +54,8 @@ export interface HandlerOptions {
   readonly hosted?: boolean;
   /** What calls upstreams; by default the platform's `fetch`. */
   readonly fetch?: Fetch;
+  /** What decodes compressed request bodies; by default gzip and deflate, through `DecompressionStream`. */
+  readonly bodyDecoders?: BodyDecoders;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
   /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
@@ -119,7 +131,8 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
-    maxBodyBytes: config.maxBodyBytes,
+    maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
+    bodyDecoders: options.bodyDecoders ?? standardDecoders,
     requestTimeoutMs: config.requestTimeoutMs,
     stream: config.stream,
     clock,
@@ -177,6 +190,10 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     },
   };
 }
+
+/** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
+const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
+  (providers.some(({ takesAttachments }) => takesAttachments) ? 32 : 4) * 1024 * 1024;
 
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(

@@ -22,6 +22,15 @@ export interface Clock {
 /** The part of `fetch` that the gateway uses. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
+/**
+ * Decodes a whole compressed body. Resolves to undefined as soon as that has more than `maxBytes` bytes; rejects where
+ * the bytes are not in the coding.
+ */
+export type BodyDecoder = (bytes: Uint8Array, maxBytes: number) => Promise<Uint8Array | undefined>;
+
+/** By the name that Content-Encoding has for the coding, such as "gzip". */
+export type BodyDecoders = Readonly<Record<string, BodyDecoder>>;
+
 /** A record of plain facts. Never a key, a cookie, a nonce or the text of a message. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
@@ -228,6 +237,8 @@ export interface Provider {
   readonly maxHistoryMessages?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
+  /** Whether messages may have images and files, so that requests are long. */
+  readonly takesAttachments?: boolean;
   /** Whether `provider/id` may be asked for although the list does not have it. */
   readonly takesUnlistedModels?: boolean;
   /** The models on offer; called for every request, so it caches what costs. */

@@ -8,6 +8,7 @@ import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstre
 import type {
   Answer,
   AnswerEncoder,
+  BodyDecoders,
   ChatFacts,
   ChatMessage,
   ChatResponse,
@@ -36,6 +37,8 @@ export interface ExchangeOptions {
   /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
+  /** For compressed bodies. */
+  readonly bodyDecoders: BodyDecoders;
   /** For the whole request, whatever it tries. */
   readonly requestTimeoutMs: number;
   readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
@@ -126,9 +129,10 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { maxBodyBytes } = this.#options;
+    const { maxBodyBytes, bodyDecoders: decoders } = this.#options;
     const { request, params } = this.#routed;
-    const bytes = await readBody(request, maxBodyBytes, this.#lifetime.signal);
+    const { signal } = this.#lifetime;
+    const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
     const { value, text } = parseBody(bytes, maxBodyBytes);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;

@@ -25,7 +25,7 @@ describe("settings", () => {
     const config = parseConfig({});
     expect(config.hostname).toBe("127.0.0.1");
     expect(config.port).toBe(8088);
-    expect(config.maxBodyBytes).toBe(4_194_304);
+    expect(config.maxBodyBytes).toBeUndefined();
     expect(config.requestTimeoutMs).toBe(180_000);
     expect(config.defaultModel).toBeUndefined();
     expect(firstModel(config)).toBe("kimi-k2-instruct-0905");

@@ -149,6 +149,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   return {
     name,
     maxConcurrency: options.maxConcurrency ?? 0,
+    takesAttachments: true,
     takesUnlistedModels: models === "*",
     models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
 
