@@ -275,9 +275,9 @@ const rows = {
     retry: false,
     fallback: true,
     inStream: true,
-    when: "the upstream took longer than it may",
+    when: "the upstream took longer than it may to begin, fell silent, or the whole answer took too long; the message says which",
     operator:
-      "Raise API_REQUEST_TIMEOUT, and PLATFORM_TIME_LIMIT where the platform allows more. If all requests are slow for long, run `npm run doctor`.",
+      "Raise the limit that the message names: API_REQUEST_TIMEOUT or API_TOTAL_TIMEOUT, and PLATFORM_TIME_LIMIT where the platform allows more. If all requests are slow for long, run `npm run doctor`.",
     wakeUp: "no",
   },
   session_store_unavailable: {

@@ -134,6 +134,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
     bodyDecoders: options.bodyDecoders ?? standardDecoders,
     requestTimeoutMs: config.requestTimeoutMs,
+    totalTimeoutMs: config.totalTimeoutMs,
     stream: config.stream,
     clock,
     log,

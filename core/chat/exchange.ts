@@ -39,8 +39,9 @@ export interface ExchangeOptions {
   readonly maxBodyBytes: number;
   /** For compressed bodies. */
   readonly bodyDecoders: BodyDecoders;
-  /** For the whole request, whatever it tries. */
+  /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
+  readonly totalTimeoutMs: number;
   readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
   readonly clock: Clock;
   readonly log: Logger;
@@ -106,7 +107,12 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    this.#lifetime = createLifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
+    const { requestTimeoutMs, totalTimeoutMs, clock } = options;
+    this.#lifetime = createLifetime(
+      routed.request.signal,
+      { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
+      clock,
+    );
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
@@ -214,6 +220,7 @@ class Exchange {
       );
       this.#begun = begun;
       this.#begunMs = clock.now();
+      this.#lifetime.heard();
       this.#noteBegun(begun);
       if (this.#lifetime.signal.aborted) begun.close();
       return begun;
@@ -245,7 +252,10 @@ class Exchange {
     answer: TurnAnswer<UpstreamAnswer>,
   ): Promise<ChatResponse> {
     for (const event of answer.first) addEvent(this.#collected, event);
-    for await (const events of answer.rest) for (const event of events) addEvent(this.#collected, event);
+    for await (const events of answer.rest) {
+      this.#lifetime.heard();
+      for (const event of events) addEvent(this.#collected, event);
+    }
     const isKept = await this.#keep(turn);
     const body = encoder.whole(this.#collected, this.#usage(turn));
     const response = this.#routed.respond(200, body, {
@@ -269,6 +279,8 @@ class Exchange {
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });
     });
+    // A client that takes nothing leaves no other moment to let go of the upstream.
+    this.#lifetime.signal.addEventListener("abort", () => this.#begun?.close(), { once: true });
     const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
       clock,
       keepAliveMs: stream.keepAliveMs,
@@ -306,15 +318,24 @@ class Exchange {
       }
     };
     encode(answer.first);
-    if (text !== "") yield text;
+    if (text !== "") yield* this.#handOver(text);
     for await (const events of answer.rest) {
+      this.#lifetime.heard();
       text = "";
       encode(events);
-      if (text !== "") yield text;
+      if (text !== "") yield* this.#handOver(text);
     }
     const isKept = await this.#keep(turn);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
+  }
+
+  /** While a client is slow to take what there is, the upstream is not to blame for the silence. */
+  *#handOver(text: string): Generator<string, void> {
+    this.#lifetime.handedOver();
+    yield text;
+    this.#lifetime.signal.throwIfAborted();
+    this.#lifetime.heard();
   }
 
   /** Keeps the finished turn; false if that failed. */

@@ -32,7 +32,7 @@ export interface Question {
   /** What the model may read: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
-  /** Milliseconds since the epoch; what is left until then is shared evenly between those that may still be asked. */
+  /** Milliseconds since the epoch; when an answer must have begun. What is left until then is shared evenly between those that may still be asked. */
   readonly deadlineMs: number;
 }
 
@@ -154,7 +154,10 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
       clock,
       parent,
       reason: () =>
-        new ApiError("upstream_timeout", `The upstream did not answer within ${Math.round(ms / 1000)} s.`),
+        new ApiError(
+          "upstream_timeout",
+          `The upstream did not answer within ${Math.round(ms / 1000)} s, its share of API_REQUEST_TIMEOUT.`,
+        ),
     });
 
   /** Asks one provider and waits for its first events. */

@@ -252,6 +252,13 @@ describe("settings", () => {
     expect(deadlineMs({ API_REQUEST_TIMEOUT: "600" }, 300_000)).toBe(295_000);
     expect(deadlineMs({ API_REQUEST_TIMEOUT: "900", PLATFORM_TIME_LIMIT: "800" }, 300_000)).toBe(795_000);
     expect(deadlineMs({ PLATFORM_TIME_LIMIT: "25" })).toBe(20_000);
+    const totalMs = (environment: Environment, timeLimitMs = Infinity) =>
+      parseConfig(environment, { timeLimitMs }).totalTimeoutMs;
+    expect(totalMs({})).toBe(Infinity);
+    expect(totalMs({ API_TOTAL_TIMEOUT: "600" })).toBe(600_000);
+    expect(totalMs({ API_TOTAL_TIMEOUT: "600" }, 300_000)).toBe(295_000);
+    expect(totalMs({}, 60_000)).toBe(55_000);
+    expect(deadlineMs({ API_TOTAL_TIMEOUT: "60" })).toBe(60_000);
     expect(problemsOf({ PLATFORM_TIME_LIMIT: "5" })).toEqual([
       "PLATFORM_TIME_LIMIT must be a number from 6 to 86400 (seconds)",
     ]);
