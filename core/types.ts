@@ -66,6 +66,7 @@ export interface ToolCall {
  * was written (`native`); what every provider needs is lifted out of it.
  */
 export interface ChatMessage {
+  /** Of a role that is none of these, such as `control`, "system"; `native` has its own word. */
   readonly role: Role;
   /** String content, or all text parts joined; "" when there is none. */
   readonly text: string;
@@ -108,7 +109,7 @@ export interface ChatPrompt {
   readonly stream: boolean;
   /** Texts that end the reply. */
   readonly stop: readonly string[];
-  /** The most tokens that the reply may have. */
+  /** The most tokens that the reply may have, as the client wrote it: 0 and -1 mean something to some upstreams. */
   readonly maxTokens?: number;
   /** How many replies are wanted (`n`). */
   readonly choices: number;
