@@ -46,12 +46,14 @@ const rows = {
   unsupported_content: {
     status: 400,
     type: invalid,
+    fallback: true,
     when: "a message has a part that the model's provider does not take (image, audio, file)",
     operator: otherUpstream,
   },
   unsupported_parameter: {
     status: 400,
     type: invalid,
+    fallback: true,
     when: "a parameter asks for something that the model's provider can't do; `param` names it",
     operator: otherUpstream,
   },
@@ -92,7 +94,8 @@ const rows = {
   model_not_found: {
     status: 404,
     type: invalid,
-    when: "no provider has the model",
+    fallback: true,
+    when: "no provider has the model, or its upstream has it no more",
     operator: "Set KNOWN_MODELS or an upstream's models, or make the name an alias in MODEL_ALIASES.",
   },
   not_found: {
@@ -195,6 +198,16 @@ const rows = {
     inStream: true,
     when: "an OpenAI-compatible upstream refuses the request; status, code and message are the upstream's own",
     operator: clientOnly,
+  },
+  upstream_out_of_credit: {
+    status: 402,
+    type: "upstream_error",
+    retry: false,
+    fallback: true,
+    inStream: true,
+    when: "the gateway's account at the upstream has no credit or quota left",
+    operator: "Top the account up, or name MODEL_FALLBACKS or further keys of other accounts.",
+    wakeUp: "yes",
   },
   upstream_auth_failed: {
     status: 502,
@@ -346,17 +359,24 @@ export class ApiError extends Error {
   readonly headers: Readonly<Record<string, string>>;
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
+  readonly #options: ApiErrorOptions;
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     const row = errorTable[code];
     this.code = code;
+    this.#options = options;
     this.status = options.upstream?.status ?? row.status;
     this.type = options.upstream?.type ?? row.type;
     this.wireCode = options.upstream?.code === undefined ? code : options.upstream.code;
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+  }
+
+  /** The same failure, known by another code; what an upstream gave of its own stays. */
+  as(code: ErrorCode): ApiError {
+    return new ApiError(code, this.message, this.#options);
   }
 
   /** The value of x-should-retry; undefined leaves it to the SDK. */

@@ -99,6 +99,13 @@ const maxBreakers = 1000;
 
 const mayMend = (code: ErrorCode): boolean => errorTable[code].fallback === true;
 
+/** Of a model that can't do what was asked, or is not there, while another may. */
+const isInability = (code: ErrorCode): boolean =>
+  code === "unsupported_content" ||
+  code === "unsupported_parameter" ||
+  code === "context_length_exceeded" ||
+  code === "model_not_found";
+
 const hasLeft = (error: unknown): boolean =>
   error instanceof ApiError && error.code === "client_closed_request";
 
@@ -256,8 +263,8 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
             continue;
           }
           const isMendable = mayMend(code);
-          // What only a fallback can't take is no news to a client that asked for another model.
-          if (index === 0 || isMendable) failure = error;
+          // What only a fallback can't do is no news to a client that asked for another model.
+          if (index === 0 || (isMendable && !isInability(code))) failure = error;
           if (index === 0 && (!isMendable || isLast)) break;
           if (route === undefined) continue;
           log.warn("fallback.tried", {

@@ -9,6 +9,7 @@ import { systemClock } from "../../util/time.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
+import { readRefusal } from "./refusal.ts";
 import { shortestSecret, type UpstreamSettings } from "./settings.ts";
 import { createSender, readReply, type UpstreamEndpoint } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
@@ -98,10 +99,18 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     signal.throwIfAborted();
     const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
     const shouldRetry = response.headers.get("x-should-retry");
-    return upstreamError(
-      { status, body: parseJson(text ?? ""), retryAfterMs, shouldRetry },
+    const refusal = readRefusal(status, text ?? "");
+    const error = upstreamError(
+      {
+        // Of a key that is good and has no money behind it, not of a wrong one.
+        status: refusal === "upstream_out_of_credit" ? 402 : status,
+        body: parseJson(text ?? ""),
+        retryAfterMs,
+        shouldRetry,
+      },
       { upstream: name, secrets },
     );
+    return refusal !== undefined && error.code === "upstream_rejected" ? error.as(refusal) : error;
   };
 
   const loadModels = async (signal: AbortSignal) => {
