@@ -60,6 +60,9 @@ const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelR
   return { provider, model, name, ...(listError && { listError }) };
 };
 
+/** A model that no list has. */
+const unlisted = (id: string): Model => ({ id, createdAt: 0 });
+
 /** Ollama's tag for an id without one. */
 const latest = ":latest";
 /** Gemini lists its models as `models/gemini-…`, and clients know them without. */
@@ -128,7 +131,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     const [only] = openProviders;
     if (only === undefined || openProviders.length > 1 || id === "") return undefined;
     if (providers.length > 1 && !isPreset(id)) return undefined;
-    return { ...routeTo(only, { id, createdAt: 0 }), isGuess: true };
+    return { ...routeTo(only, unlisted(id)), isGuess: true };
   };
 
   /**
@@ -144,18 +147,17 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     let guess: ModelRoute | undefined;
     for (const provider of order) {
       const id = provider === named ? rest : modelName;
-      const unlisted = { id, createdAt: 0 };
       const takesUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
       const list = await modelsOf(provider, context);
       if (list instanceof ApiError) {
-        if (takesUnlisted) return routeTo(provider, unlisted);
-        guess ??= routeTo(provider, unlisted, list);
+        if (takesUnlisted) return routeTo(provider, unlisted(id));
+        guess ??= routeTo(provider, unlisted(id), list);
         continue;
       }
       const index = indexOf(list);
       const model = index.get(modelName) ?? index.get(id);
       if (model !== undefined) return routeTo(provider, model);
-      if (takesUnlisted) guess = routeTo(provider, unlisted);
+      if (takesUnlisted) guess = routeTo(provider, unlisted(id));
       listed.push({ provider, id, index });
     }
     for (const { provider, id, index } of listed) {
@@ -164,7 +166,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
       if (model !== undefined) return routeTo(provider, model);
       const base = variant.exec(id)?.[1];
       if (provider.takesUnlistedModels && base !== undefined && index.has(base))
-        return routeTo(provider, { id, createdAt: 0 });
+        return routeTo(provider, unlisted(id));
     }
     return guess ?? guessFor(modelName);
   };

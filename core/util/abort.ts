@@ -12,20 +12,6 @@ export interface TimeLimits {
   readonly totalMs: number;
 }
 
-/** The life of one request: it ends with its answer, when the client leaves, or when time is up. */
-export interface Lifetime {
-  /** Aborts with the ApiError to throw. */
-  readonly signal: AbortSignal;
-  /** The upstream has begun to answer, or has sent something more: its silence counts from now on. */
-  heard(): void;
-  /** What the upstream sent has been handed to the client, and counts as heard once it is taken. */
-  handedOver(): void;
-  /** The client has left. */
-  leave(): void;
-  /** The answer is over: from now on nothing aborts. */
-  release(): void;
-}
-
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
 
 const timeout = (message: string): ApiError => new ApiError("upstream_timeout", message);
@@ -47,52 +33,80 @@ const totalOver = (ms: number) =>
     `The answer took longer than ${seconds(ms)}, which is all that it may (API_TOTAL_TIMEOUT, or the platform's time limit).`,
   );
 
-/** A lifetime that ends with `client`, or when one of the limits is over. */
-export function createLifetime(client: AbortSignal, limits: TimeLimits, clock: Clock): Lifetime {
-  const { firstTextMs, silenceMs, totalMs } = limits;
-  const controller = new AbortController();
-  let wait: keyof typeof waits = "firstText";
-  let sinceMs = clock.now();
-  let cancelWait = () => {};
-  let cancelTotal = () => {};
+/** The life of one request: it ends with its answer, when the client leaves, or when a limit of time is over. */
+export class Lifetime {
+  /** Aborts with the ApiError to throw. */
+  readonly signal: AbortSignal;
+  readonly #controller = new AbortController();
+  readonly #client: AbortSignal;
+  readonly #limits: TimeLimits;
+  readonly #clock: Clock;
+  readonly #cancelTotal: (() => void) | undefined;
+  #cancelWait = () => {};
+  #wait: keyof typeof waits = "firstText";
+  /** Since when that is waited for. */
+  #sinceMs: number;
 
-  const release = () => {
-    cancelWait();
-    cancelTotal();
+  constructor(client: AbortSignal, limits: TimeLimits, clock: Clock) {
+    this.signal = this.#controller.signal;
+    this.#client = client;
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#sinceMs = clock.now();
+    const { totalMs, firstTextMs } = limits;
+    // Before the other timer: where both are over at once, as on a platform with a limit, this one is the reason.
+    if (totalMs < Number.POSITIVE_INFINITY)
+      this.#cancelTotal = clock.schedule(() => this.#end(totalOver(totalMs)), totalMs);
+    this.#watch(firstTextMs);
+    if (client.aborted) this.leave();
+    else client.addEventListener("abort", this);
+  }
+
+  /** The client's signal has aborted: https://dom.spec.whatwg.org/#callbackdef-eventlistener */
+  handleEvent(): void {
+    this.leave();
+  }
+
+  /** The upstream has sent something: from now on its silence counts. */
+  heard(): void {
+    this.#waitFor("upstream");
+  }
+
+  /** What the upstream sent lies ready for the client: until that is taken, the client's silence counts. */
+  handedOver(): void {
+    this.#waitFor("client");
+  }
+
+  /** The client has left. */
+  leave(): void {
+    this.#end(new ApiError("client_closed_request", "The client closed the connection."));
+  }
+
+  /** The answer is over: from now on nothing aborts. */
+  release(): void {
+    this.#cancelWait();
+    this.#cancelTotal?.();
     // A caller may use one signal for many requests, and Deno aborts a request's even after an answer that went well.
-    client.removeEventListener("abort", leave);
-  };
-  const end = (reason: ApiError) => {
-    release();
-    controller.abort(reason);
-  };
-  const leave = () => end(new ApiError("client_closed_request", "The client closed the connection."));
-  const limitMs = () => (wait === "firstText" ? firstTextMs : silenceMs);
+    this.#client.removeEventListener("abort", this);
+  }
 
-  // One timer, which looks at the time when it fires: to set a new one for each event would cost more than the event.
-  const watch = (delayMs: number) => {
-    cancelWait = clock.schedule(() => {
-      const leftMs = limitMs() - (clock.now() - sinceMs);
-      if (leftMs <= 0) end(waits[wait](limitMs()));
-      else watch(leftMs);
+  #waitFor(wait: keyof typeof waits): void {
+    this.#wait = wait;
+    this.#sinceMs = this.#clock.now();
+  }
+
+  /** One timer, which looks at the time when it fires: a new one for each event would cost more than the event. */
+  #watch(delayMs: number): void {
+    this.#cancelWait = this.#clock.schedule(() => {
+      const limitMs = this.#wait === "firstText" ? this.#limits.firstTextMs : this.#limits.silenceMs;
+      const leftMs = limitMs - (this.#clock.now() - this.#sinceMs);
+      if (leftMs > 0) this.#watch(leftMs);
+      else this.#end(waits[this.#wait](limitMs));
     }, delayMs);
-  };
-  const waitFor = (next: keyof typeof waits) => {
-    wait = next;
-    sinceMs = clock.now();
-  };
+  }
 
-  // Before the other: where both are over at once, as on a platform with a limit, this one is the reason.
-  if (totalMs < Number.POSITIVE_INFINITY)
-    cancelTotal = clock.schedule(() => end(totalOver(totalMs)), totalMs);
-  watch(firstTextMs);
-  client.addEventListener("abort", leave, { once: true });
-  if (client.aborted) leave();
-  return {
-    signal: controller.signal,
-    heard: () => waitFor("upstream"),
-    handedOver: () => waitFor("client"),
-    leave,
-    release,
-  };
+  #end(reason: ApiError): void {
+    this.release();
+    this.#controller.abort(reason);
+  }
 }

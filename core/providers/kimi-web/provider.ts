@@ -1,8 +1,9 @@
 /** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
 
 import { ApiError } from "../../errors.ts";
-import type { Clock, Fetch, Provider, SessionStore, StreamPart, UpstreamEvent } from "../../types.ts";
+import type { Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
+import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
@@ -127,14 +128,12 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
         .map((delta) => ({ type: "text-delta", delta }));
       parts.push({ type: "finish", reason: reply.reason });
       const isPaced = request.stream && chunkDelayMs > 0;
-      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      const events = isPaced
+        ? paced(parts, context.signal)
+        : atOnce(parts.map((part) => ({ parts: [part] })));
       return { events, context: { droppedMessages }, calls, isComplete: true };
     },
 
     warmUp: credentials.warmUp,
   };
-}
-
-async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
-  yield parts.map((part) => ({ parts: [part] }));
 }
