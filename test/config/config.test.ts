@@ -57,6 +57,23 @@ describe("settings", () => {
     },
   );
 
+  test.each([
+    ["sk-of-one", "sk-of-one"],
+    ["sk-of-one, sk-of-two", ["sk-of-one", "sk-of-two"]],
+  ])("of OPENAI_API_KEY=%p are one key or several", (value, apiKey) => {
+    const given = { OPENAI_BASE_URL: "http://127.0.0.1:1/v1", OPENAI_API_KEY: value };
+    expect(parseConfig(given).upstreams[0]?.apiKey).toEqual(apiKey);
+    const upstream = { name: "a", baseUrl: "http://127.0.0.1:1/v1", apiKey };
+    expect(parseConfig({ PROVIDERS: JSON.stringify([upstream]) }).upstreams[0]?.apiKey).toEqual(apiKey);
+  });
+
+  test.each([[[]], [[""]], [[5]], [["sk-\0a"]]])("refuse %p as the keys of an upstream", (apiKey) => {
+    const upstream = { name: "a", baseUrl: "http://127.0.0.1:1/v1", apiKey };
+    expect(problemsOf({ PROVIDERS: JSON.stringify([upstream]) })[0]).toStartWith("PROVIDERS [0].apiKey");
+    const own = { OPENAI_BASE_URL: "http://127.0.0.1:1/v1", OPENAI_API_KEY: "sk-a,,sk-b" };
+    expect(problemsOf(own)[0]).toStartWith("OPENAI_API_KEY has an empty entry");
+  });
+
   test("that are empty count as not set", () => {
     expect(parseConfig({ PORT: "", API_MASTER_KEY: " ", KNOWN_MODELS: "" })).toEqual(parseConfig({}));
   });
