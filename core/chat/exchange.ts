@@ -319,22 +319,23 @@ class Exchange {
       }
     };
     encode(answer.first);
-    if (text !== "") yield* this.#handOver(text);
+    this.#lifetime.handedOver();
+    if (text !== "") yield text;
+    this.#taken();
     for await (const events of answer.rest) {
-      this.#lifetime.heard();
       text = "";
       encode(events);
-      if (text !== "") yield* this.#handOver(text);
+      this.#lifetime.handedOver();
+      if (text !== "") yield text;
+      this.#taken();
     }
     const isKept = await this.#keep(turn);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
   }
 
-  /** While a client is slow to take what there is, the upstream is not to blame for the silence. */
-  *#handOver(text: string): Generator<string, void> {
-    this.#lifetime.handedOver();
-    yield text;
+  /** The client has taken what there was: only now can the upstream be to blame for a silence. */
+  #taken(): void {
     this.#lifetime.signal.throwIfAborted();
     this.#lifetime.heard();
   }
