@@ -125,8 +125,9 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     return { named: providers.find(({ name }) => name === prefix), rest: modelName.slice(slash + 1) };
   };
 
-  /** The provider that may have models which no list has, if there is only one. */
+  /** Those that may have models which no list has. */
   const openProviders = providers.filter(({ takesUnlistedModels }) => takesUnlistedModels === true);
+  /** Where a model may be that nobody lists: at the only provider, and a preset at the only one of such. */
   const guessFor = (id: string): ModelRoute | undefined => {
     const [only] = openProviders;
     if (only === undefined || openProviders.length > 1 || id === "") return undefined;
