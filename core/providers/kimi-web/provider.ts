@@ -1,24 +1,16 @@
 /** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
 
 import { ApiError } from "../../errors.ts";
-import type {
-  ChatMessage,
-  ChatRequest,
-  Clock,
-  Fetch,
-  Provider,
-  SessionStore,
-  StreamPart,
-} from "../../types.ts";
+import type { Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { condenseLongInput } from "./prompt/long-input.ts";
-import { attachmentType } from "./prompt/piece.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
+import { checkRequest } from "./request-bounds.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 import { createTalk } from "./talk.ts";
@@ -119,14 +111,14 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     // A reply comes whole, and takes seconds.
     streamCommitMs: 25_000,
     models: () => models,
-    check: (request) => refuseUnsupported(request),
+    check: checkRequest,
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      refuseUnsupported(request);
+      checkRequest(request);
       const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
       const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
       const { messages, condensed } =
@@ -170,36 +162,3 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     warmUp: credentials.warmUp,
   };
 }
-
-const isUsers = ({ role }: ChatMessage): boolean => role === "user";
-
-function refuseUnsupported({ messages, choices, toolChoice, responseFormat }: ChatRequest): void {
-  const { attachments = [] } = messages.findLast(isUsers) ?? {};
-  if (attachments.length > 0) {
-    const types = new Set(attachments.map(attachmentType));
-    // The client named them, and at any length.
-    const kinds = [...types]
-      .map((type) => (type === "audio" ? type : `${type}s`))
-      .join(", ")
-      .slice(0, 200);
-    throw new ApiError(
-      "unsupported_content",
-      `Kimi's web chat takes text only: no ${kinds}. Send the message as text alone.`,
-      { param: "messages" },
-    );
-  }
-  if (choices > 1) throw unsupported("n", "give more than one reply to a request");
-  if (toolChoice === "required" || typeof toolChoice === "object")
-    throw unsupported("tool_choice", "call tools");
-  if (responseFormat !== "text") {
-    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
-    throw unsupported("response_format", `be held to ${format}`);
-  }
-}
-
-const unsupported = (param: string, what: string): ApiError =>
-  new ApiError(
-    "unsupported_parameter",
-    `Kimi's web chat can't ${what}. Leave ${param} out, or use a model of another upstream.`,
-    { param },
-  );
