@@ -41,6 +41,7 @@ export interface ExchangeOptions {
   readonly log: Logger;
 }
 
+type BodyBounds = Pick<ExchangeOptions, "maxBodyBytes" | "requestTimeoutMs" | "clock">;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
@@ -49,6 +50,19 @@ export const createExchange =
   (options: ExchangeOptions) =>
   (routed: RoutedRequest, parse: Parse): Promise<ChatResponse> =>
     new Exchange(options, routed).respond(parse);
+
+/** Reads the bodies of requests that no model is asked for, within the same bounds. */
+export const createBodyReader =
+  ({ maxBodyBytes, requestTimeoutMs, clock }: BodyBounds) =>
+  async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
+    const lifetime = createLifetime(request.signal, requestTimeoutMs, clock);
+    try {
+      const bytes = await readBody(request, maxBodyBytes, lifetime.signal);
+      return { body: parseBody(bytes, maxBodyBytes).value, headers: request.headers, params };
+    } finally {
+      lifetime.release();
+    }
+  };
 
 /** A request that failed before anything of its answer went out. */
 export class ChatError extends Error {
@@ -114,6 +128,7 @@ class Exchange {
         id: crypto.randomUUID().replaceAll("-", ""),
         model,
         createdAtMs: this.#startedMs,
+        requestId: this.#routed.requestId,
       });
       const asking = this.#ask(found, call, turn);
       if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
@@ -257,7 +272,11 @@ class Exchange {
     const { stream, clock } = this.#options;
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
     const isEarly = await settlesWithin(asking, stream.commitMs, clock);
-    const headers = { ...streamHeaders, ...this.#headers(isEarly ? await asking : undefined) };
+    const headers = {
+      ...streamHeaders,
+      ...(encoder.streamType && { "content-type": encoder.streamType }),
+      ...this.#headers(isEarly ? await asking : undefined),
+    };
     let end: (error?: unknown) => void = () => {};
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });
