@@ -182,7 +182,7 @@ const tooLong = (chars: number, maxChars: number): ApiError =>
     "context_length_exceeded",
     `The message has ${chars} characters; Kimi's web chat takes ${maxChars} at most. Send a shorter one, let the server ` +
       "shorten or condense it (setting LONG_INPUT), or use a model with more room (another upstream, MODEL_FALLBACKS).",
-    { param: "messages" },
+    { param: "messages", overflow: { chars, maxChars } },
   );
 
 /** The turns from `end` back to `start`, the newest first: a user's message and all that answers it. */
