@@ -3,9 +3,10 @@
  * default export configures itself from the environment on its first request, so that `bun handler.ts`,
  * `deno serve -A handler.ts` and a Worker run it. docs/embedding.md shows it inside other applications.
  */
-import { findEnvironment, findOpenKv, isWorkerContext } from "./adapters/runtime.ts";
+import { findConversations, findEnvironment, findOpenKv, isWorkerContext } from "./adapters/runtime.ts";
 import { selfConfiguring } from "./adapters/self-configuring.ts";
 import type { DenoKv } from "./core/stores/deno-kv.ts";
+import type { DurableObjectNamespace } from "./core/stores/durable-object.ts";
 
 export {
   type Config,
@@ -32,6 +33,13 @@ export {
 } from "./core/providers/openai-compatible/provider.ts";
 export type { UpstreamSettings } from "./core/providers/openai-compatible/settings.ts";
 export { type DenoKv, type DenoKvStoreOptions, denoKvStore } from "./core/stores/deno-kv.ts";
+export {
+  Conversations,
+  type DurableObjectNamespace,
+  type DurableObjectState,
+  type DurableObjectStoreOptions,
+  durableObjectStore,
+} from "./core/stores/durable-object.ts";
 export { type MemoryStoreOptions, memoryStore } from "./core/stores/memory.ts";
 export { type RedisConnection, type RedisStoreOptions, redisStore } from "./core/stores/redis.ts";
 export { type RedisRestStoreOptions, redisRestStore } from "./core/stores/redis-rest.ts";
@@ -52,8 +60,8 @@ export default {
       environment: findEnvironment(env, context),
       exposed: true,
       hosted: isWorkerContext(context),
-      preferredStore: openKv === undefined ? "redis-rest" : "deno-kv",
-      drivers: { openKv },
+      preferredStores: openKv === undefined ? ["redis-rest", "durable-object"] : ["deno-kv"],
+      drivers: { openKv, conversations: findConversations<DurableObjectNamespace>(env) },
     };
   }),
   /** Seconds of silence after which Bun would cut an answer that is not streamed; the most that it knows. */

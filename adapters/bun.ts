@@ -4,7 +4,7 @@ import { readRest } from "./read-rest.ts";
 
 // Loaded only now: until here the process may still replace itself. Not awaited here: Bun compiles no such module ahead.
 void import("./start.ts").then(({ startServer }) =>
-  startServer({ preferredStore: "memory" }, ({ hostname, port, requestTimeoutMs }, fetch) => {
+  startServer({ preferredStores: ["memory"] }, ({ hostname, port, requestTimeoutMs }, fetch) => {
     const server = Bun.serve({
       hostname,
       port,

@@ -13,7 +13,7 @@ declare const Deno: {
 // https://docs.deno.com/deploy/reference/env_vars_and_contexts/#predefined-environment-variables
 const hosted = Deno.env.get("DENO_DEPLOYMENT_ID") !== undefined;
 
-await startServer({ preferredStore: "deno-kv", hosted }, ({ hostname, port }, fetch) => {
+await startServer({ preferredStores: ["deno-kv"], hosted }, ({ hostname, port }, fetch) => {
   const server = Deno.serve({ hostname, port, onListen() {} }, (request) => fetch(request));
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   return { href: `http://${host}:${server.addr.port}`, drain: () => server.shutdown() };

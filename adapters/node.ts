@@ -3,13 +3,16 @@ import { serve } from "srvx/node";
 import { proxyFetch } from "./proxy-fetch.ts";
 import { startServer } from "./start.ts";
 
-await startServer({ preferredStore: "memory", findFetch: proxyFetch }, async ({ hostname, port }, fetch) => {
-  const server = serve({ hostname, port, fetch, silent: true, gracefulShutdown: false });
-  await server.ready();
-  const drain = () => {
-    // A connection that has just carried a last answer would otherwise stay open for five seconds.
-    Object.assign(server.node?.server ?? {}, { keepAliveTimeout: 1 });
-    return server.close();
-  };
-  return { href: server.url ?? "", drain };
-});
+await startServer(
+  { preferredStores: ["memory"], findFetch: proxyFetch },
+  async ({ hostname, port }, fetch) => {
+    const server = serve({ hostname, port, fetch, silent: true, gracefulShutdown: false });
+    await server.ready();
+    const drain = () => {
+      // A connection that has just carried a last answer would otherwise stay open for five seconds.
+      Object.assign(server.node?.server ?? {}, { keepAliveTimeout: 1 });
+      return server.close();
+    };
+    return { href: server.url ?? "", drain };
+  },
+);

@@ -48,6 +48,14 @@ const loadEnvFile = () => {
 export const isWorkerContext = (context: unknown): boolean =>
   typeof (context as { waitUntil?: unknown } | undefined)?.waitUntil === "function";
 
+/** A Worker's binding to its Durable Objects, as wrangler.jsonc names it; what is pasted into the dashboard has none. */
+export function findConversations<Namespace>(bindings: unknown): Namespace | undefined {
+  const { CONVERSATIONS: namespace } = (bindings ?? {}) as {
+    readonly CONVERSATIONS?: { idFromName?: unknown };
+  };
+  return typeof namespace?.idFromName === "function" ? (namespace as Namespace) : undefined;
+}
+
 /** A Worker hands its variables in; elsewhere the process has them. */
 export function findEnvironment(bindings?: unknown, context?: unknown): Environment {
   if (isWorkerContext(context)) {

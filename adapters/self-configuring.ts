@@ -19,8 +19,8 @@ import { findBodyDecoders, findFetch } from "./runtime.ts";
 /** What a platform gives a handler that takes its settings from the environment. */
 export interface PlatformOptions extends ConfigOptions, Pick<HandlerOptions, "onRequest" | "onError"> {
   readonly environment: Environment;
-  /** The store to take when SESSION_STORE names none. */
-  readonly preferredStore: StoreName;
+  /** The stores to take when SESSION_STORE names none: the first one that is configured, else memory. */
+  readonly preferredStores: readonly StoreName[];
   readonly drivers?: StoreDrivers;
   /** Whether it runs many short-lived instances. */
   readonly hosted?: boolean;
@@ -33,14 +33,14 @@ export interface PlatformOptions extends ConfigOptions, Pick<HandlerOptions, "on
 export async function configureHandler(
   options: PlatformOptions,
 ): Promise<{ readonly config: Config; readonly handler: Handler }> {
-  const { environment, preferredStore, drivers = {}, hosted = false, fetch = findFetch() } = options;
+  const { environment, preferredStores, drivers = {}, hosted = false, fetch = findFetch() } = options;
   const { logOutput = { write: console.log } } = options;
   const config = parseConfig(environment, options);
   const log = createLogger({ level: config.logLevel, clock: systemClock, ...logOutput });
   const store = await openStore({
     settings: config.sessions,
     drivers,
-    preferred: preferredStore,
+    preferred: preferredStores,
     hosted,
     clock: systemClock,
     // A store may be sent the same twice, so Deno need not open a connection for each call of it.

@@ -16,7 +16,7 @@ const giveUp = (message: string): never => {
 };
 
 export interface ServerPlatform {
-  readonly preferredStore: StoreName;
+  readonly preferredStores: readonly StoreName[];
   /** Whether it is one of many short-lived instances, which can be reached from outside. */
   readonly hosted?: boolean;
   /** A fetch that goes through the proxies of the environment, where the platform's own doesn't. */
@@ -31,7 +31,7 @@ export interface Listening {
 
 /** Starts what `listen` makes; ends the process with a plain message where the settings are at fault. */
 export async function startServer(
-  { preferredStore, hosted = false, findFetch }: ServerPlatform,
+  { preferredStores, hosted = false, findFetch }: ServerPlatform,
   listen: (config: Config, fetch: (request: Request) => Promise<Response>) => Listening | Promise<Listening>,
 ): Promise<void> {
   try {
@@ -39,7 +39,7 @@ export async function startServer(
     const fetch = await findFetch?.(environment);
     const { config, handler } = await configureHandler({
       environment,
-      preferredStore,
+      preferredStores,
       hosted,
       ...(hosted && { exposed: true }),
       drivers: storeDrivers,

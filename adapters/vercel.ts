@@ -9,7 +9,7 @@ const gateway = selfConfiguring(() => ({
   hosted: true,
   // The most that the Hobby plan allows, and maxDuration in vercel.json.
   timeLimitMs: 300_000,
-  preferredStore: "redis-rest",
+  preferredStores: ["redis-rest"],
 }));
 
 /** Where Vercel keeps the running request's `waitUntil`; its package `@vercel/functions` reads the same. */

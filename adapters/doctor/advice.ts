@@ -87,5 +87,9 @@ export const storeAdvice: Readonly<Record<string, Advice>> = {
     means: storeMeans,
     change: "SQLITE_PATH or DATA_DIR: a place that can be written to",
   },
+  "durable-object": {
+    means: storeMeans,
+    change: "SESSION_STORE: only a Worker has this store",
+  },
   memory: gatewayFault,
 };

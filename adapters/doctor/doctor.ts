@@ -50,7 +50,7 @@ function readSettings(environment: Environment): { config?: Config; findings: Fi
 async function* examine(config: Config, environment: Environment, fetch: Fetch): AsyncGenerator<Finding> {
   const { site, upstreams, defaultModel, requestTimeoutMs: timeoutMs } = config;
   yield* examineAddress(config);
-  yield* examineStore(config.sessions, "Deno" in globalThis ? "deno-kv" : "memory", fetch);
+  yield* examineStore(config.sessions, ["Deno" in globalThis ? "deno-kv" : "memory"], fetch);
   if (site !== undefined) {
     const ids = site.models.map(({ id }) => id);
     const model = ids.find((id) => id === defaultModel) ?? (ids[0] as string);

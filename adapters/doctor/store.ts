@@ -27,7 +27,7 @@ async function probe(store: SessionStore): Promise<void> {
 
 export async function* examineStore(
   settings: Config["sessions"],
-  preferred: StoreName,
+  preferred: readonly StoreName[],
   fetch: Fetch,
 ): AsyncGenerator<Finding> {
   const startedMs = performance.now();
@@ -53,7 +53,7 @@ export async function* examineStore(
       log: { ...silentLogger, warn },
     });
   } catch (error) {
-    const advice = storeAdvice[settings.store ?? preferred];
+    const advice = storeAdvice[settings.store ?? ""];
     yield bad(step, wordsOf(error), {
       means: "a server would not start",
       change: advice?.change ?? "SESSION_STORE",

@@ -8,7 +8,7 @@ const gateway = selfConfiguring(() => ({
   hosted: true,
   // https://docs.netlify.com/build/functions/configuration: not configurable.
   timeLimitMs: 60_000,
-  preferredStore: "redis-rest",
+  preferredStores: ["redis-rest"],
 }));
 
 export default (request: Request, context: unknown): Promise<Response> =>

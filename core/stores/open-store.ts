@@ -1,5 +1,6 @@
 import type { Clock, Fetch, Logger, SessionStore } from "../types.ts";
 import { type DenoKv, denoKvStore } from "./deno-kv.ts";
+import { type DurableObjectNamespace, durableObjectStore } from "./durable-object.ts";
 import { memoryStore } from "./memory.ts";
 import { onceUnlocked } from "./once-unlocked.ts";
 import { type RedisConnection, redisStore } from "./redis.ts";
@@ -16,18 +17,25 @@ export interface StoreDrivers {
   readonly loadRedis?: (() => Promise<ConnectRedis>) | undefined;
   /** Opens a database file, or makes it. */
   readonly openSqlite?: ((path: string) => Promise<SqliteDatabase>) | undefined;
+  /** A Worker's binding to its Durable Objects. */
+  readonly conversations?: DurableObjectNamespace | undefined;
 }
 
 export interface OpenStoreOptions {
   readonly settings: StoreSettings;
   readonly drivers: StoreDrivers;
-  /** The store to take when none is set. */
-  readonly preferred: StoreName;
+  /** The stores to take when none is set: the first one that is configured and can be opened, else memory. */
+  readonly preferred: readonly StoreName[];
   /** Whether the platform runs many short-lived instances, so that memory of one is no memory. */
   readonly hosted: boolean;
   readonly clock: Clock;
   readonly fetch: Fetch;
   readonly log: Logger;
+}
+
+/** Nothing says where the store is: no fault while nobody has asked for it. */
+class NotConfigured extends Error {
+  override readonly name = "NotConfigured";
 }
 
 /** Opens the store that SESSION_STORE names. Throws an Error that names the variables to set. */
@@ -40,7 +48,7 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
 
     async "deno-kv"() {
       const { openKv } = drivers;
-      if (openKv === undefined) throw new Error("this platform has no Deno KV");
+      if (openKv === undefined) throw new NotConfigured("this platform has no Deno KV");
       const kv = await onceUnlocked(() => openKv(settings.denoKvPath), clock);
       return denoKvStore({ kv, prefix, clock, shared: settings.denoKvPath !== ":memory:" });
     },
@@ -48,16 +56,23 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
     async sqlite() {
       const { sqlitePath: path } = settings;
       const { openSqlite } = drivers;
-      if (path === undefined) throw new Error("set SQLITE_PATH to a file, or DATA_DIR to a folder");
-      if (openSqlite === undefined) throw new Error("this platform has no SQLite");
+      if (path === undefined) throw new NotConfigured("set SQLITE_PATH to a file, or DATA_DIR to a folder");
+      if (openSqlite === undefined) throw new NotConfigured("this platform has no SQLite");
       const open = async () => sqliteStore({ database: await openSqlite(path), clock });
       return onceUnlocked(open, clock);
+    },
+
+    "durable-object"() {
+      const { conversations: namespace } = drivers;
+      if (namespace === undefined)
+        throw new NotConfigured("bind CONVERSATIONS as wrangler.jsonc does; only Workers can");
+      return durableObjectStore({ namespace, prefix });
     },
 
     "redis-rest"() {
       const { redisRest } = settings;
       if (redisRest === undefined)
-        throw new Error(
+        throw new NotConfigured(
           "set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, or KV_REST_API_URL and KV_REST_API_TOKEN",
         );
       return redisRestStore({ ...redisRest, fetch, prefix });
@@ -65,20 +80,26 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
 
     async redis() {
       const { redisUrl } = settings;
-      if (redisUrl === undefined) throw new Error("set REDIS_URL");
+      if (redisUrl === undefined) throw new NotConfigured("set REDIS_URL");
       const connectRedis = await drivers.loadRedis?.();
-      if (connectRedis === undefined) throw new Error("this platform has no TCP client for Redis");
+      if (connectRedis === undefined) throw new NotConfigured("this platform has no TCP client for Redis");
       return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
     },
   };
 
   const openPreferred = async (): Promise<SessionStore> => {
-    try {
-      return await open[preferred]();
-    } catch (error) {
-      log.warn("store.not_opened", { reason: `${preferred}: ${(error as Error).message}` });
-      return open.memory();
+    const missing: string[] = [];
+    for (const name of preferred) {
+      try {
+        return await open[name]();
+      } catch (error) {
+        const reason = `${name}: ${(error as Error).message}`;
+        if (error instanceof NotConfigured) missing.push(reason);
+        else log.warn("store.not_opened", { reason });
+      }
     }
+    if (missing.length > 0) log.warn("store.not_opened", { reason: missing.join("; ") });
+    return open.memory();
   };
 
   if (settings.store === undefined) {

@@ -6,7 +6,7 @@ const health = () => new Request("http://127.0.0.1/health");
 
 test("settings that can't be used are a 500 in OpenAI's shape, and the reason is in the log alone", async () => {
   const logged = spyOn(console, "error").mockImplementation(() => {});
-  const { fetch } = selfConfiguring(() => ({ environment: { PORT: "x" }, preferredStore: "memory" }));
+  const { fetch } = selfConfiguring(() => ({ environment: { PORT: "x" }, preferredStores: ["memory"] }));
   const response = await fetch(health());
   const body = await response.json();
   expect(response.status).toBe(500);
@@ -21,7 +21,7 @@ test("a store that could not be opened is opened by a later request", async () =
   let isDown = true;
   const { fetch } = selfConfiguring(() => ({
     environment: { SESSION_STORE: "deno-kv", LOG_LEVEL: "silent" },
-    preferredStore: "memory",
+    preferredStores: ["memory"],
     drivers: {
       openKv: async () => {
         if (isDown) throw new Error("no connection");

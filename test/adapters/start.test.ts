@@ -37,7 +37,7 @@ describe("a server that starts", () => {
       crypto.subtle.digest = preparing;
       const findFetch = async () => preparing;
       const listen = () => ({ href: "http://host", drain: async () => {} });
-      await startServer({ preferredStore: "memory", findFetch }, listen);
+      await startServer({ preferredStores: ["memory"], findFetch }, listen);
       // An answer needs nothing but promises.
       for (let step = 0; step < 100; step++) await undefined;
       console.log("answer");`;

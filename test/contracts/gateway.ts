@@ -17,7 +17,7 @@ export interface GatewayUnderTest {
   /** Starts a gateway with these settings. */
   start(env: Readonly<Record<string, string>>): Promise<Pick<Server, "url" | "stop">>;
   /** Where it keeps conversations when no setting says so; by default in memory. */
-  readonly store?: "memory" | "deno-kv" | "redis-rest";
+  readonly store?: "memory" | "deno-kv" | "durable-object" | "redis-rest";
   /** The cases that it can't pass, each with the reason. */
   readonly skips?: Partial<Record<GatewayCase, string>>;
 }

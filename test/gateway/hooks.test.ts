@@ -87,7 +87,7 @@ test("hooks reach a handler that the environment configures", async () => {
   const records: RequestFacts[] = [];
   const { handler } = await configureHandler({
     environment: { LOG_LEVEL: "silent" },
-    preferredStore: "memory",
+    preferredStores: ["memory"],
     onRequest: (record) => records.push(record),
   });
   await handler.fetch(new Request("http://127.0.0.1/health"));

@@ -15,7 +15,7 @@ const setUp = (options: Partial<OpenStoreOptions>) => {
   const settings = { ...base, ...options.settings };
   const opening = openStore({
     drivers: {},
-    preferred: "memory",
+    preferred: ["memory"],
     hosted: false,
     clock: fakeClock(),
     fetch: () => Promise.reject(new Error("no network")),
@@ -41,7 +41,7 @@ test("opens the store that SESSION_STORE names", async () => {
 
 test("takes the platform's preferred store once it is configured", async () => {
   const { opening, warnings } = setUp({
-    preferred: "redis-rest",
+    preferred: ["redis-rest"],
     hosted: true,
     settings: { ...base, redisRest },
   });
@@ -49,14 +49,40 @@ test("takes the platform's preferred store once it is configured", async () => {
   expect(warnings).toEqual([]);
 });
 
+const conversations = { idFromName: (name: string) => name, get: () => ({ fetch: () => Promise.reject() }) };
+
+test("takes the first of several preferred stores that is configured, without a word on the others", async () => {
+  const preferred = ["redis-rest", "durable-object"] as const;
+  const bound = setUp({ preferred, hosted: true, drivers: { conversations } });
+  expect((await bound.opening).name).toBe("durable-object");
+  expect(bound.warnings).toEqual([]);
+  const both = setUp({
+    preferred,
+    hosted: true,
+    drivers: { conversations },
+    settings: { ...base, redisRest },
+  });
+  expect((await both.opening).name).toBe("redis-rest");
+});
+
+test("warns of a preferred store that is configured and can't be opened, and takes the next", async () => {
+  const { opening, warnings } = setUp({
+    preferred: ["redis", "durable-object"],
+    drivers: { conversations, loadRedis: () => Promise.reject(new Error("needs the package redis")) },
+    settings: { ...base, redisUrl: "redis://127.0.0.1" },
+  });
+  expect((await opening).name).toBe("durable-object");
+  expect(warnings).toEqual([["store.not_opened", { reason: "redis: needs the package redis" }]]);
+});
+
 test("takes memory on a hosted platform without a remote store, and says so", async () => {
-  const { opening, warnings } = setUp({ preferred: "redis-rest", hosted: true });
+  const { opening, warnings } = setUp({ preferred: ["redis-rest"], hosted: true });
   expect((await opening).name).toBe("memory");
   expect(warnings.map(([event]) => event)).toEqual(["store.not_opened", "store.not_shared"]);
 });
 
 test("takes memory on Deno without KV, with a warning", async () => {
-  const { opening, warnings } = setUp({ preferred: "deno-kv" });
+  const { opening, warnings } = setUp({ preferred: ["deno-kv"] });
   expect((await opening).name).toBe("memory");
   expect(warnings).toEqual([["store.not_opened", { reason: "deno-kv: this platform has no Deno KV" }]]);
 });
@@ -80,7 +106,7 @@ test.each([
   };
   const { opening, warnings } = setUp({
     drivers: { openKv },
-    preferred: "deno-kv",
+    preferred: ["deno-kv"],
     clock,
     settings: { ...base, store },
   });
@@ -105,6 +131,7 @@ test.each([
   ["redis-rest", "KV_REST_API_TOKEN"],
   ["deno-kv", "DENO_KV_PATH"],
   ["sqlite", "SQLITE_PATH"],
+  ["durable-object", "CONVERSATIONS"],
 ] as const)("stops the start when %s is chosen and not configured, naming %s", async (store, variable) => {
   const { opening } = setUp({ drivers: storeDrivers, settings: { ...base, store } });
   expect(await opening.catch((error: Error) => error.message)).toContain(variable);
@@ -118,7 +145,7 @@ test("is reached by the platform's fetch, which knows its proxies", async () => 
       UPSTASH_REDIS_REST_URL: "https://redis.test",
       UPSTASH_REDIS_REST_TOKEN: "t",
     },
-    preferredStore: "redis-rest",
+    preferredStores: ["redis-rest"],
     async fetch(url) {
       asked.push(url);
       return Response.json({ result: null });

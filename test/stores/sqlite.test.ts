@@ -19,7 +19,7 @@ const open = (path: string, clock = fakeClock()) =>
 const configured = (environment: Record<string, string>) =>
   configureHandler({
     environment: { LOG_LEVEL: "silent", ...environment },
-    preferredStore: "memory",
+    preferredStores: ["memory"],
     drivers: storeDrivers,
   });
 

@@ -12,9 +12,13 @@ else
     const sources = await copyOfSources("wrangler");
     const env = { PATH: toolPath, WRANGLER_SEND_METRICS: "false", CI: "1" };
     await run([process.execPath, "install", "--production"], { cwd: sources, env });
-    await run([...tool("wrangler"), "deploy", "--dry-run", "--outdir", "out"], { cwd: sources, env });
+    const said = await run([...tool("wrangler"), "deploy", "--dry-run", "--outdir", "out"], {
+      cwd: sources,
+      env,
+    });
+    expect(said).toMatch(/env\.CONVERSATIONS \(Conversations\) +Durable Object/);
     const server = await startServer({
-      command: ["node", "test/e2e/platforms/hosts/workerd.mjs", join(sources, "out/handler.js")],
+      command: ["node", "test/e2e/platforms/hosts/workerd.mjs", join(sources, "out/handler.js"), "--objects"],
       env: { API_MASTER_KEY: "sk-contract" },
     });
     const response = await fetch(`${server.url}/v1/models`, {
@@ -22,6 +26,8 @@ else
     });
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ object: "list" });
+    const health = await (await fetch(`${server.url}/health`)).json();
+    expect(health.sessions).toMatchObject({ store: "durable-object", shared: true });
     await server.stop();
     await rm(sources, { recursive: true });
   }, 60_000);

@@ -70,10 +70,12 @@ export async function gatewayGroup({ count, env, command }: GroupOptions): Promi
     CHAT_PAGE_URL: chatSite.pageUrl,
     UPSTREAM_URL: chatSite.ajaxUrl,
     CONTEXT_MAX_LENGTH: "1000000",
+    API_MASTER_KEY: "sk-sessions",
     ...env,
   };
   const startOne = () => startServer({ ...(command && { command }), env: settings });
   const servers = await Promise.all(Array.from({ length: count }, startOne));
+  const authorization = { authorization: `Bearer ${settings.API_MASTER_KEY}` };
   const urlOf = (gateway: number) => `${servers[gateway]?.url}/v1`;
 
   return {
@@ -88,7 +90,7 @@ export async function gatewayGroup({ count, env, command }: GroupOptions): Promi
     async ask({ gateway, session, text, stream = false, retryCount = 0 }) {
       const response = await fetch(`${urlOf(gateway)}/chat/completions`, {
         method: "POST",
-        headers: { "x-session-id": session, "x-stainless-retry-count": String(retryCount) },
+        headers: { ...authorization, "x-session-id": session, "x-stainless-retry-count": String(retryCount) },
         body: JSON.stringify({ stream, messages: [{ role: "user", content: text }] }),
       });
       const { status, headers } = response;
@@ -99,12 +101,14 @@ export async function gatewayGroup({ count, env, command }: GroupOptions): Promi
       return { status, headers, code: error?.code, reply: choices?.[0]?.message.content ?? "", isSaved };
     },
     async remembered(session, gateway = 0) {
-      const response = await fetch(`${urlOf(gateway)}/session`, { headers: { "x-session-id": session } });
+      const headers = { ...authorization, "x-session-id": session };
+      const response = await fetch(`${urlOf(gateway)}/session`, { headers });
       const { messages } = await response.json();
       return messages.map(({ role, content }: Record<string, string>) => `${role}: ${content}`);
     },
     async forget(session, gateway) {
-      await fetch(`${urlOf(gateway)}/session`, { method: "DELETE", headers: { "x-session-id": session } });
+      const headers = { ...authorization, "x-session-id": session };
+      await fetch(`${urlOf(gateway)}/session`, { method: "DELETE", headers });
     },
     async told() {
       const { ajax } = await site.log();

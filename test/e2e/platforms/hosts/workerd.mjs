@@ -1,22 +1,30 @@
 /**
- * A Worker in workerd, as Cloudflare runs it: `node workerd.mjs WORKER.js`. The Worker's variables are this process's
- * environment.
+ * A Worker in workerd, as Cloudflare runs it: `node workerd.mjs WORKER.js [--objects [FOLDER]]`. The Worker's variables are this
+ * process's environment. With `--objects` it has Durable Objects, as wrangler.jsonc binds them: its own, or, with a
+ * folder, those of the process that hosts them there (durable-objects.mjs).
  */
 import { dirname } from "node:path";
 import { Miniflare } from "miniflare";
+import { objectsScript, workerOptions } from "./worker-options.mjs";
 
-const scriptPath = process.argv[2];
+const [scriptPath, objects, registry] = process.argv.slice(2);
 const { HOST: host = "127.0.0.1", PORT: port = "0", ...bindings } = process.env;
+
+const conversations = {
+  className: "Conversations",
+  useSQLite: true,
+  ...(registry && { scriptName: objectsScript }),
+};
 
 const miniflare = new Miniflare({
   host,
   port: Number(port),
-  modules: true,
   scriptPath,
   modulesRoot: dirname(scriptPath),
   bindings,
-  compatibilityDate: "2026-04-01",
-  compatibilityFlags: ["enable_request_signal"],
+  ...workerOptions,
+  ...(objects && { durableObjects: { CONVERSATIONS: conversations } }),
+  ...(registry && { name: `gateway-${process.pid}`, unsafeDevRegistryPath: registry }),
 });
 console.log(`workerd listens on ${(await miniflare.ready).origin}`);
 
