@@ -15,6 +15,8 @@ export interface RedisRestStoreOptions {
   readonly timeoutMs?: number;
 }
 
+const syncTokenHeader = "upstash-sync-token";
+
 /**
  * A store in Redis through Upstash's REST API, which needs nothing but `fetch`:
  * https://upstash.com/docs/redis/features/restapi. A command that fails, or takes longer than `timeoutMs`, rejects: chats
@@ -37,15 +39,20 @@ export function redisRestStore({
 }: RedisRestStoreOptions): SessionStore {
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
 
+  // A global database answers from a near replica that may be behind; sent again, the token has it wait for what this
+  // instance has seen: https://upstash.com/docs/redis/howto/readyourwrites
+  let syncToken: string | undefined;
+
   const send: SendCommand = async (command, args) => {
     const response = await fetch(url, {
       method: "POST",
-      headers,
+      headers: { ...headers, ...(syncToken && { [syncTokenHeader]: syncToken }) },
       body: JSON.stringify([command, ...args]),
       // The token goes to no other host.
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
+    syncToken = response.headers.get(syncTokenHeader) ?? syncToken;
     const reply = tryParseJson(await response.text());
     if (isRecord(reply) && response.ok && "result" in reply) return reply.result;
     const error = isRecord(reply) && typeof reply.error === "string" ? reply.error : "";
