@@ -293,6 +293,8 @@ export interface ApiErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Status, code and type that an upstream of the same format gave; they are passed on as they came. */
   readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
+  /** Whether it says nothing of the upstream's health, as an API's own 500 about one request does. */
+  readonly isAboutRequest?: boolean;
   readonly cause?: unknown;
 }
 
@@ -325,6 +327,8 @@ export class ApiError extends Error {
   readonly param: string | null;
   readonly retryAfterMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether it says nothing of the upstream's health. */
+  readonly isAboutRequest: boolean;
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
 
@@ -338,6 +342,7 @@ export class ApiError extends Error {
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.isAboutRequest = options.isAboutRequest === true;
   }
 
   /** The value of x-should-retry; undefined leaves it to the SDK. */

@@ -106,7 +106,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
   const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
-  const upstreams = createUpstreams({ circuitBreaker, clock });
+  const upstreams = createUpstreams({ circuitBreaker, clock, log });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
   const chat = createExchange({
     models,

@@ -13,8 +13,10 @@ export type JsonSchema = JsonObject | boolean;
 
 /** Where time comes from; tests hand in one of their own. */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** The wall clock: milliseconds since the epoch. For points in time only, as it jumps when the machine's time is set. */
   now(): number;
+  /** Whole milliseconds since an unnamed moment. For durations and deadlines within the process: it never goes back. */
+  monotonic(): number;
   /** Runs `task` once after `delayMs`; the function returned cancels it. */
   schedule(task: () => void, delayMs: number): () => void;
 }
@@ -254,12 +256,17 @@ export interface SessionStore {
   get(key: string): MaybePromise<StoredValue | undefined>;
   /**
    * Writes `value` for `ttlMs`. With `ifVersion` only if that is still the stored version, `null` meaning "only if
-   * absent". Resolves to the new version, or undefined if it was not so.
+   * absent". Resolves to the new version, or undefined if it was not so. `owner` stands for the API key whose value it is:
+   * a store with a bound lets no owner push out what others hold.
    */
   set(
     key: string,
     value: string,
-    options: { readonly ttlMs: number; readonly ifVersion?: string | null },
+    options: {
+      readonly ttlMs: number;
+      readonly ifVersion?: string | null | undefined;
+      readonly owner?: string | undefined;
+    },
   ): MaybePromise<string | undefined>;
   delete(key: string): MaybePromise<void>;
   close?(): MaybePromise<void>;

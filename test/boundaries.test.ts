@@ -35,7 +35,7 @@ const ground = ["core/types.ts", "core/errors.ts", "core/util/"];
 const rules: readonly { readonly of: string; readonly may: readonly string[] }[] = [
   { of: "core/types.ts", may: ["core/errors.ts"] },
   { of: "core/errors.ts", may: [] },
-  { of: "core/util/", may: ["core/types.ts", "core/errors.ts", "@noble/hashes/"] },
+  { of: "core/util/", may: ["core/types.ts", "core/errors.ts", "@noble/hashes/", "lru-cache"] },
   // Settings belong to the plug-in that reads them; core/config/ puts them together and knows nothing else of it.
   {
     of: "**/settings.ts",

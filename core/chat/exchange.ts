@@ -100,7 +100,7 @@ class Exchange {
   constructor(options: ExchangeOptions, routed: RoutedRequest) {
     this.#options = options;
     this.#routed = routed;
-    this.#startedMs = options.clock.now();
+    this.#startedMs = options.clock.monotonic();
     this.#lifetime = createLifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
   }
 
@@ -113,7 +113,7 @@ class Exchange {
       const encoder = call.encoder({
         id: crypto.randomUUID().replaceAll("-", ""),
         model,
-        createdAtMs: this.#startedMs,
+        createdAtMs: this.#options.clock.now(),
       });
       const asking = this.#ask(found, call, turn);
       if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
@@ -178,10 +178,10 @@ class Exchange {
   /** Adds the time that a conversation's store takes to the facts. */
   async #timeStore<Result>(work: Promise<Result>): Promise<Result> {
     const { clock } = this.#options;
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     const result = await work;
     if (this.#facts.session !== undefined)
-      this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.now() - startedMs;
+      this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.monotonic() - startedMs;
     return result;
   }
 
@@ -192,8 +192,9 @@ class Exchange {
     turn: Turn<UpstreamAnswer>,
   ): Promise<TurnAnswer<UpstreamAnswer>> {
     const { upstreams, requestTimeoutMs, clock, log } = this.#options;
-    const { requestId } = this.#routed;
+    const { requestId, caller } = this.#routed;
     const question = {
+      caller,
       found,
       prompt: call.prompt,
       transcript: turn.transcript,
@@ -206,7 +207,7 @@ class Exchange {
         this.#lifetime.signal,
       );
       this.#begun = begun;
-      this.#begunMs = clock.now();
+      this.#begunMs = clock.monotonic();
       this.#noteBegun(begun);
       if (this.#lifetime.signal.aborted) begun.close();
       return begun;
@@ -338,7 +339,7 @@ class Exchange {
     const facts = this.#facts;
     const { clock } = this.#options;
     if (this.#begun?.source === "provider" && this.#begun.begun?.isComplete === false)
-      facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.now() - this.#begunMs;
+      facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.monotonic() - this.#begunMs;
     facts.charsOut = textLength(this.#collected.replies);
     this.#begun?.close();
     return facts;

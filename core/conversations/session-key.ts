@@ -65,6 +65,10 @@ export function decodeSessionUser(header: string): string {
 export const storeKey = async ({ namespace, apiKey, value }: SessionKey): Promise<string> =>
   `chat:${await sha256Hex(JSON.stringify([namespace, apiKey, value]))}`;
 
+/** What stands for an API key in a store: enough to tell owners apart, and no piece of the key. "" where there is none. */
+export const ownerOf = async ({ apiKey }: SessionKey): Promise<string> =>
+  apiKey === "" ? "" : (await sha256Hex(`owner:${apiKey}`)).slice(0, 16);
+
 /**
  * What tells a request's body or Idempotency-Key from another one's: 32 hexadecimal digits of its SHA-256, half of all.
  * Two texts with the same are not to be found.

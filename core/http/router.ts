@@ -29,7 +29,7 @@ export interface RouterOptions {
   readonly authorize: (headers: Headers) => Caller;
   readonly cors: Cors;
   readonly rateLimit?: RateLimit | undefined;
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "monotonic">;
   /** Called once for each request, when its answer is over. */
   readonly onRequest: (facts: RequestFacts, error: unknown) => void;
 }
@@ -192,7 +192,7 @@ export function createRouter(
   const outlive = outliving();
 
   return async (request, context) => {
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     const outlived = outlive(context);
     const origin = request.headers.get("origin");
     const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin));
@@ -210,7 +210,7 @@ export function createRouter(
           key,
           status,
           code,
-          ms: clock.now() - startedMs,
+          ms: clock.monotonic() - startedMs,
           ...facts,
         },
         error,

@@ -172,6 +172,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
     {
       method: "DELETE",
       path: "/session",
+      isLimited: true,
       handle: async (routed) => {
         requireOwner();
         await conversations.forget(namedSession(routed));

@@ -8,6 +8,8 @@ export interface ModelRoute {
   readonly model: Model;
   /** `provider/model`, as a header can have it. */
   readonly name: string;
+  /** Whether the provider lists the model; the name of one that it doesn't is the client's. */
+  readonly isListed: boolean;
   /** Why the provider's list could not be had, so that it is unknown whether it has the model. */
   readonly listError?: ApiError;
 }
@@ -52,10 +54,14 @@ const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefine
 /** Names end up in headers, in the log and among the circuits, and those of unlisted models are the client's. */
 const maxNameChars = 256;
 
-const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelRoute => {
+const routeTo = (
+  provider: Provider,
+  model: Model,
+  { isListed, listError }: { readonly isListed: boolean; readonly listError?: ApiError },
+): ModelRoute => {
   // An id may hold anything.
   const name = encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
-  return { provider, model, name, ...(listError && { listError }) };
+  return { provider, model, name, isListed, ...(listError && { listError }) };
 };
 
 const notFound = (modelName: string): ApiError =>
@@ -119,14 +125,14 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
       const takesUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
       const list = await modelsOf(provider, context);
       if (list instanceof ApiError) {
-        if (takesUnlisted) return routeTo(provider, unlisted);
-        guess ??= routeTo(provider, unlisted, list);
+        if (takesUnlisted) return routeTo(provider, unlisted, { isListed: false });
+        guess ??= routeTo(provider, unlisted, { isListed: false, listError: list });
         continue;
       }
       const index = indexOf(list);
       const model = index.get(modelName) ?? index.get(id);
-      if (model !== undefined) return routeTo(provider, model);
-      if (takesUnlisted) guess = routeTo(provider, unlisted);
+      if (model !== undefined) return routeTo(provider, model, { isListed: true });
+      if (takesUnlisted) guess = routeTo(provider, unlisted, { isListed: false });
     }
     return guess;
   };

@@ -64,21 +64,21 @@ export function redisStore({
     const current = connection;
     try {
       const reply = current.then((opened) => opened.send(command, args));
-      return await withTimeout(reply, deadlineMs - clock.now(), { clock });
+      return await withTimeout(reply, deadlineMs - clock.monotonic(), { clock });
     } catch (error) {
       const code = refusalCode((error as Error).message);
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
       if (code !== undefined && code !== "READONLY") throw new RedisRefusal(code);
       drop(current);
       // A kept connection may have been closed while it was idle; all commands may be sent twice.
-      if (isKept && !isLast && clock.now() < deadlineMs)
+      if (isKept && !isLast && clock.monotonic() < deadlineMs)
         return attempt(command, args, { deadlineMs, isLast: true });
       throw code === undefined ? error : new RedisRefusal(code);
     }
   };
 
   const send: SendCommand = (command, args) =>
-    attempt(command, args, { deadlineMs: clock.now() + timeoutMs, isLast: false });
+    attempt(command, args, { deadlineMs: clock.monotonic() + timeoutMs, isLast: false });
 
   return { name: "redis", shared: true, ...redisCommands(send, prefix), close: () => drop(connection) };
 }

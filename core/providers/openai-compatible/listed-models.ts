@@ -25,12 +25,12 @@ export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
 
   const refresh = async (signal: AbortSignal): Promise<readonly Model[]> => {
     known = await load(signal);
-    nextLoadMs = clock.now() + keptMs;
+    nextLoadMs = clock.monotonic() + keptMs;
     return known;
   };
 
   return (signal: AbortSignal): readonly Model[] | Promise<readonly Model[]> => {
-    if (clock.now() < nextLoadMs) return known ?? Promise.reject(failure);
+    if (clock.monotonic() < nextLoadMs) return known ?? Promise.reject(failure);
     loading ??= sharedTask(refresh, {
       clock,
       limitMs,
@@ -42,7 +42,7 @@ export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
     return loading.join(signal).catch((error: unknown) => {
       signal.throwIfAborted();
       failure = error;
-      nextLoadMs = clock.now() + holdOffMs;
+      nextLoadMs = clock.monotonic() + holdOffMs;
       if (known === undefined) throw error;
       return known;
     });

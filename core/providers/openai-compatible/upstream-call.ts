@@ -33,14 +33,14 @@ export function createSender({ name, url, headers, send, clock }: UpstreamEndpoi
     signal.throwIfAborted();
     // No answer can make the gateway call another host.
     const init: RequestInit = { method: "POST", headers, body, redirect: "manual", signal };
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     for (let calls = 1; ; calls++) {
       try {
         const response = await send(url, init);
         hasAnswered = true;
         return { response, calls };
       } catch (error) {
-        const isStale = hasAnswered && clock.now() - startedMs < staleConnectionMs;
+        const isStale = hasAnswered && clock.monotonic() - startedMs < staleConnectionMs;
         if (calls > 1 || !isStale || !isClosedConnection(error) || signal.aborted) {
           failConnection(name, error, signal);
         }

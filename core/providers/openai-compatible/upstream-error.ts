@@ -114,7 +114,9 @@ export function upstreamError(
     const message = `${upstream} refused the gateway's own key (${answered}).`;
     return new ApiError(errorCode, isSafe && text !== "" ? `${message} It says: ${text}` : message);
   }
-  if (!isSafe) return new ApiError(errorCode, `${upstream} ${answered}.`, { retryAfterMs });
+  // An API that names its failure in its own form lives; what failed is this request.
+  const isAboutRequest = readable !== undefined && status === 500;
+  if (!isSafe) return new ApiError(errorCode, `${upstream} ${answered}.`, { retryAfterMs, isAboutRequest });
   // A context that is too long is told by our code where the upstream's says nothing.
   const hasOwnCode =
     fields.code !== undefined && !(fields.code === null && errorCode === "context_length_exceeded");
@@ -124,6 +126,7 @@ export function upstreamError(
       headers: { "x-should-retry": shouldRetry },
     }),
     param: fields.param,
+    isAboutRequest,
     upstream: {
       status: status ?? errorTable[errorCode].status,
       ...(hasOwnCode && { code: fields.code }),
