@@ -79,7 +79,7 @@ const rows = {
   forbidden_origin: {
     status: 403,
     type: "permission_error",
-    when: "a server without API keys, open to its own machine only, was called under another Host or Origin",
+    when: "a server without API keys, open to its own machine only, was called under another Host or Origin or through a proxy",
     operator: "Set API_MASTER_KEY, or list the page's origin in CORS_ORIGIN.",
   },
   sessions_need_a_key: {
@@ -124,6 +124,15 @@ const rows = {
     type: invalid,
     when: "the body has more than MAX_BODY_BYTES bytes",
     operator: "Raise MAX_BODY_BYTES.",
+  },
+  too_many_bodies: {
+    status: 503,
+    type: "server_error",
+    retryAfter: "2",
+    when: "the bodies of requests under way take all of MAX_BODIES_BYTES, or their key's half of it",
+    operator:
+      "See which key sends so much (`kimi_requests_total`). Raise MAX_BODIES_BYTES if there is memory for it, or lower MAX_BODY_BYTES.",
+    wakeUp: "no",
   },
   rate_limit_exceeded: {
     status: 429,
@@ -351,6 +360,25 @@ export class ApiError extends Error {
     const { retry } = errorTable[this.code];
     if (retry === "with-retry-after") return this.retryAfterMs === undefined ? false : undefined;
     return retry;
+  }
+
+  /** The same error with other words: `replace` gets each text that the client sees. */
+  reworded(replace: (text: string) => string): ApiError {
+    const message = replace(this.message);
+    const type = replace(this.type);
+    const code = this.wireCode === null ? null : replace(this.wireCode);
+    const param = this.param === null ? null : replace(this.param);
+    const { status, retryAfterMs, headers, isAboutRequest, cause } = this;
+    if (message === this.message && type === this.type && code === this.wireCode && param === this.param)
+      return this;
+    return new ApiError(this.code, message, {
+      param: param ?? undefined,
+      retryAfterMs,
+      headers,
+      isAboutRequest,
+      cause,
+      upstream: { status, code, type },
+    });
   }
 
   /** OpenAI's error object. */

@@ -1,23 +1,27 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
 import { createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
+import { configuredSecrets } from "./config/secrets.ts";
 import { createConversations } from "./conversations/conversations.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
-import { toApiError } from "./errors.ts";
+import { type ErrorCode, errorTable, toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
+import { createBodyBudget } from "./http/body-budget.ts";
 import { cors } from "./http/cors.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
-import { createLogger } from "./operations/log.ts";
+import { createLogger, withoutSecrets } from "./operations/log.ts";
 import { createMetrics } from "./operations/metrics.ts";
 import { kimiWeb } from "./providers/kimi-web/provider.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
+import { watchStore } from "./stores/watched-store.ts";
 import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import type { Secrets } from "./util/secrets.ts";
 import { systemClock } from "./util/time.ts";
 
 /** Everything that a handler is made of; whatever is left out has a default. */
@@ -45,6 +49,8 @@ export interface HandlerOptions {
   readonly fetch?: Fetch;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
+  /** What no error and no log line may show; by default the secrets of `config`. */
+  readonly secrets?: Secrets;
   /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
   readonly log?: Logger;
   /** Called with the facts of each request when its answer is over. May fail without harm to the answer. */
@@ -96,18 +102,26 @@ export interface Handler {
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
-  const log = options.log ?? createLogger({ level: config.logLevel, clock });
+  const secrets = options.secrets ?? configuredSecrets(config);
+  const log = withoutSecrets(options.log ?? createLogger({ level: config.logLevel, clock }), secrets);
   const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
   const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
-  const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
+  const providers = options.providers ?? configuredProviders(config, { fetch, clock, store, secrets });
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
 
   // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
   const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
   const upstreams = createUpstreams({ circuitBreaker, clock, log });
-  const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const { store: watchedStore, health: storeHealth } = watchStore(store, { clock, log });
+  const conversations = createConversations<UpstreamAnswer>({
+    store: watchedStore,
+    clock,
+    log,
+    ttlMs,
+    maxBytes,
+  });
   const chat = createExchange({
     models,
     upstreams,
@@ -116,8 +130,11 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
     maxBodyBytes: config.maxBodyBytes,
+    bodies: createBodyBudget({ maxBytes: config.maxBodiesBytes, isShared: config.apiKeys.length > 1 }),
+    remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     requestTimeoutMs: config.requestTimeoutMs,
     stream: config.stream,
+    hide: secrets.hide,
     clock,
     log,
   });
@@ -127,22 +144,38 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const metrics = createMetrics();
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
-  const crossOrigin = cors({ corsOrigins, access });
+  const crossOrigin = cors({
+    corsOrigins,
+    access,
+    onRefused: (origin, next) => log.warn("origin.refused", { origin, next }),
+  });
   const handle = createRouter({
     routes: [
-      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+      ...gatewayRoutes({
+        app,
+        access,
+        models,
+        upstreams,
+        providerCount: providers.length,
+        store,
+        storeHealth,
+        conversations,
+        metrics,
+        log,
+      }),
       ...dialects.flatMap((dialect) =>
         dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
       ),
     ],
     encodeError: openAiChat.encodeError,
+    hide: secrets.hide,
     authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
     cors: crossOrigin,
     rateLimit: config.requestsPerMinute > 0 ? createRateLimit(config.requestsPerMinute, clock) : undefined,
     clock,
     onRequest(facts, error) {
       metrics.observe(facts);
-      log.info("request.finished", { ...facts });
+      report(log, facts);
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });
         onError(error, facts);
@@ -164,16 +197,31 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   };
 }
 
+/** The line of a request: the operator's trouble is an error, what was refused for being too much a warning. */
+function report(log: Logger, facts: RequestFacts): void {
+  const { status, code } = facts;
+  // A stream that fails has begun with 200.
+  const kind = code === undefined ? status : Math.max(status, errorTable[code as ErrorCode].status);
+  if (kind >= 500) log.error("request.finished", { ...facts });
+  else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", { ...facts });
+  else log.info("request.finished", { ...facts });
+}
+
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(
   { site, upstreams: others, circuitBreaker }: Config,
-  shared: { readonly fetch: Fetch; readonly clock: Clock; readonly store: SessionStore },
+  shared: {
+    readonly fetch: Fetch;
+    readonly clock: Clock;
+    readonly store: SessionStore;
+    readonly secrets: Secrets;
+  },
 ): Provider[] {
-  const { fetch, clock, store } = shared;
+  const { fetch, clock, store, secrets } = shared;
   const openAiKind = others.map((settings) => openAiCompatible({ ...settings, fetch, clock }));
   if (site === undefined) return openAiKind;
   const holdOff = circuitBreaker ? {} : { holdOffMs: 0 };
-  return [kimiWeb({ ...site, ...holdOff, fetch, clock, store }), ...openAiKind];
+  return [kimiWeb({ ...site, ...holdOff, fetch, clock, store, onSecret: secrets.add }), ...openAiKind];
 }
 
 /** A hook that may fail, at once or later, without harm to the answer. */

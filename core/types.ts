@@ -405,6 +405,8 @@ export interface Dialect {
 export interface ChatFacts {
   readonly model?: string | undefined;
   readonly provider?: string | undefined;
+  /** Whether no list has the model, so that its name is the client's; absent where one has it. */
+  readonly unlisted?: true | undefined;
   readonly stream?: boolean | undefined;
   /** Milliseconds until the provider's first event. */
   readonly firstPartMs?: number | undefined;
@@ -436,6 +438,8 @@ export interface RequestFacts extends ChatFacts {
   readonly status: number;
   /** The error's code. */
   readonly code?: string | undefined;
+  /** The error's message, without secrets; absent where it may quote the request. */
+  readonly reason?: string | undefined;
   /** Milliseconds until the answer's last byte was handed over. */
   readonly ms: number;
 }

@@ -1,7 +1,8 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
-import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
+import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
+import type { BodyBudget } from "../http/body-budget.ts";
 import { parseBody, readBody } from "../http/read-body.ts";
 import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
 import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
@@ -34,9 +35,14 @@ export interface ExchangeOptions {
   /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
+  readonly bodies: BodyBudget;
+  /** Whether conversations are kept under names that others could guess. */
+  readonly remembersGuessable: boolean;
   /** For the whole request, whatever it tries. */
   readonly requestTimeoutMs: number;
   readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
+  /** Takes secrets out of texts. */
+  readonly hide: (text: string) => string;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -94,6 +100,9 @@ class Exchange {
   readonly #facts: Writable<ChatFacts> = {};
   /** What has arrived so far. */
   readonly #collected: Answer = emptyAnswer();
+  /** Why the turn is not kept though it names a conversation. */
+  #notKept: string | undefined;
+  #releaseBody = () => {};
   #begun: TurnAnswer<UpstreamAnswer> | undefined;
   #begunMs = 0;
 
@@ -124,9 +133,11 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { maxBodyBytes } = this.#options;
-    const { request, params } = this.#routed;
-    const bytes = await readBody(request, maxBodyBytes, this.#lifetime.signal);
+    const { maxBodyBytes, bodies } = this.#options;
+    const { request, params, caller } = this.#routed;
+    const room = bodies.open(caller.key);
+    this.#releaseBody = room.release;
+    const bytes = await readBody(request, maxBodyBytes, this.#lifetime.signal, room.take);
     const { value, text } = parseBody(bytes, maxBodyBytes);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
@@ -147,12 +158,15 @@ class Exchange {
     const found = await models.find(model, { signal: this.#lifetime.signal, log });
     this.#facts.model = found.route.model.id;
     this.#facts.provider = found.route.provider.name;
+    if (!found.route.isListed) this.#facts.unlisted = true;
     return found;
   }
 
   #openTurn(call: DialectCall, body: string): Promise<Turn<UpstreamAnswer>> {
     const { headers } = this.#routed.request;
-    const key = this.#sessionKey(call);
+    const named = this.#sessionKey(call);
+    if (named !== undefined && !this.#options.remembersGuessable) this.#notKept = guessable(named);
+    const key = this.#notKept === undefined ? named : undefined;
     this.#facts.session = key?.namespace;
     return this.#timeStore(
       this.#options.conversations.open({
@@ -229,6 +243,7 @@ class Exchange {
     facts.firstPartMs = this.#begunMs - this.#startedMs;
     facts.provider = begun.route.provider.name;
     facts.model = begun.route.model.id;
+    facts.unlisted = begun.route.isListed ? undefined : true;
     facts.droppedMessages = begun.droppedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
   }
@@ -271,7 +286,7 @@ class Exchange {
       onError: (thrown) => {
         const error = thrown instanceof AskError ? thrown.cause : thrown;
         end(error);
-        return encoder.fail(toApiError(error));
+        return encoder.fail(toApiError(error).reworded(this.#options.hide));
       },
       onCancel: () => {
         this.#lifetime.leave();
@@ -329,6 +344,7 @@ class Exchange {
   #headers(answer?: TurnAnswer<UpstreamAnswer>): Record<string, string> {
     return {
       ...(answer && answerHeaders(answer)),
+      ...(this.#notKept && { "x-session-saved": "false", "x-session-reason": this.#notKept }),
       ...(this.#facts.session && this.#options.isMemoryUnshared && { "x-session-shared": "false" }),
     };
   }
@@ -336,6 +352,7 @@ class Exchange {
   /** Lets go of everything; resolves to the facts, now complete. */
   #end(): ChatFacts {
     this.#lifetime.release();
+    this.#releaseBody();
     const facts = this.#facts;
     const { clock } = this.#options;
     if (this.#begun?.source === "provider" && this.#begun.begun?.isComplete === false)

@@ -58,7 +58,6 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
   };
 
   const unavailable = (cause: unknown): ApiError => {
-    log.error("store.failed", { store: store.name, error: (cause as Error).message });
     const message = "The store of the conversations can't be reached. Please try again.";
     return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
   };

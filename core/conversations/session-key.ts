@@ -48,6 +48,19 @@ export function sessionKey({ sessionId, user, apiKey }: SessionKeySource): Sessi
   return { namespace: "user", value: user, apiKey };
 }
 
+/** From so many characters on an id can be a secret. */
+const minSecretLength = 16;
+
+/**
+ * Why a conversation is not remembered on a server without API keys that others can reach: whoever knows its name is told
+ * what was said, and this one could be guessed. Undefined for a name that could not.
+ */
+export const guessable = ({ namespace, value }: SessionKey): string | undefined => {
+  if (namespace === "user") return "without API keys nothing is remembered under user; send X-Session-Id";
+  if (value.length >= minSecretLength) return undefined;
+  return `without API keys X-Session-Id needs ${minSecretLength} random characters or more`;
+};
+
 /** The `user` in X-Session-User. It is percent-encoded UTF-8, as headers take ASCII only. Throws ApiError. */
 export function decodeSessionUser(header: string): string {
   try {

@@ -16,24 +16,37 @@ const joined = (chunks: readonly Uint8Array[], length: number): Uint8Array => {
   return bytes;
 };
 
+/** Takes room for so many bytes more. Throws ApiError too_many_bodies. */
+export type TakeRoom = (bytes: number) => void;
+
 /** Stops reading as soon as there is too much. */
-async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+async function readBounded(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+  take: TakeRoom,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of body) {
     length += chunk.length;
     if (length > maxBytes) throw tooLarge(maxBytes);
+    take(chunk.length);
     chunks.push(chunk);
   }
   return joined(chunks, length);
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
+async function readBytes(
+  request: Request,
+  maxBytes: number,
+  take: TakeRoom,
+): Promise<Uint8Array | ArrayBuffer> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  if (declared !== null) take(Number(declared));
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
   if (declared !== null) return request.arrayBuffer();
-  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
+  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes, take);
 }
 
 /** No request that means something comes near it. */
@@ -59,12 +72,13 @@ const readingFailed = (error: unknown): ApiError => {
 
 /**
  * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
- * connection stay open. Throws ApiError request_too_large, request_timeout, invalid_request or client_closed_request.
+ * connection stay open. Throws ApiError request_too_large, too_many_bodies, request_timeout, invalid_request or client_closed_request.
  */
 export async function readBody(
   request: Request,
   maxBytes: number,
   signal: AbortSignal,
+  take: TakeRoom = () => {},
 ): Promise<Uint8Array | ArrayBuffer> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
@@ -74,7 +88,7 @@ export async function readBody(
     );
   }
   try {
-    return await abortable(readBytes(request, maxBytes), signal);
+    return await abortable(readBytes(request, maxBytes, take), signal);
   } catch (error) {
     throw readingFailed(error);
   }

@@ -22,6 +22,8 @@ export interface HttpSettings {
   /** Origins whose pages may read answers; "*" means all, undefined that nothing was set. */
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly maxBodyBytes: number;
+  /** The most that the bodies of all requests under way may have together. */
+  readonly maxBodiesBytes: number;
   /** Requests a minute and API key; 0 for no limit. */
   readonly requestsPerMinute: number;
 }
@@ -69,6 +71,7 @@ export const httpEntries = {
   API_KEYS: custom("{}", readNamedKeys),
   CORS_ORIGIN: custom("", readOrigins),
   MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
+  MAX_BODIES_BYTES: integer(256 * 1024 * 1024, 1024, 1024 ** 4, "bytes"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
 };
 
@@ -94,6 +97,8 @@ export function readHttp(
     apiKeys,
     corsOrigins: values.CORS_ORIGIN,
     maxBodyBytes: values.MAX_BODY_BYTES,
+    // One body of the longest kind always has room, and so has that of another key.
+    maxBodiesBytes: Math.max(values.MAX_BODIES_BYTES, 2 * values.MAX_BODY_BYTES),
     requestsPerMinute: values.RATE_LIMIT_RPM,
   };
 }

@@ -1,5 +1,6 @@
 /** Structured log lines: JSON, and a short form of it for a terminal. */
 import type { Clock, LogFields, Logger } from "../types.ts";
+import type { Secrets } from "../util/secrets.ts";
 import { systemClock } from "../util/time.ts";
 
 /** The least level first; `silent` is above all that is ever logged. */
@@ -53,6 +54,38 @@ export function createLogger({
           write(JSON.stringify({ time, level: name, event, ...fields }));
         };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Identifiers and times: they may have a few characters in common with a secret by chance. */
+const ownFields: ReadonlySet<string> = new Set([
+  "requestId",
+  "method",
+  "route",
+  "code",
+  "key",
+  "provider",
+  "session",
+  "store",
+  "until",
+  "since",
+  "next",
+]);
+
+/** A logger that shows no secret, whoever wrote the text that holds it. */
+export function withoutSecrets(log: Logger, secrets: Secrets): Logger {
+  const cleaned = (fields: LogFields): LogFields =>
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => {
+        if (typeof value !== "string") return [name, value];
+        return [name, ownFields.has(name) ? secrets.hideWhole(value) : secrets.hide(value)];
+      }),
+    );
+  return {
+    debug: (event, fields = {}) => log.debug(event, cleaned(fields)),
+    info: (event, fields = {}) => log.info(event, cleaned(fields)),
+    warn: (event, fields = {}) => log.warn(event, cleaned(fields)),
+    error: (event, fields = {}) => log.error(event, cleaned(fields)),
+  };
 }
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

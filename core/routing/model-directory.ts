@@ -64,14 +64,19 @@ const routeTo = (
   return { provider, model, name, isListed, ...(listError && { listError }) };
 };
 
-const notFound = (modelName: string): ApiError =>
-  new ApiError(
+/** Names that an error lists. */
+const maxNamesTold = 10;
+
+const notFound = (modelName: string, known: readonly string[] = []): ApiError => {
+  const some = known.slice(0, maxNamesTold).join(", ");
+  const more = known.length > maxNamesTold ? ` and ${known.length - maxNamesTold} more` : "";
+  const there = known.length > 0 ? `There are: ${some}${more}.` : "GET /v1/models lists those that do.";
+  return new ApiError(
     "model_not_found",
-    `The model \`${modelName.slice(0, 200)}\` does not exist. GET /v1/models lists those that do.`,
-    {
-      param: "model",
-    },
+    `The model \`${modelName.slice(0, 200)}\` does not exist. ${there} The operator can give a model further names in MODEL_ALIASES.`,
+    { param: "model" },
   );
+};
 
 export function createModelDirectory(options: ModelDirectoryOptions): ModelDirectory {
   const { providers, modelAliases = {}, modelFallbacks = {} } = options;
@@ -137,6 +142,11 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     return guess;
   };
 
+  const knownNames = async (context: ListingContext): Promise<string[]> => {
+    const lists = await Promise.all(providers.map((provider) => modelsOf(provider, context)));
+    return lists.flatMap((list) => (list instanceof ApiError ? [] : list.map(({ id }) => id)));
+  };
+
   const resolve = async (modelName: string, context: ListingContext): Promise<ModelRoute> => {
     const alias = own(modelAliases, modelName);
     const catchAll = alias === undefined ? own(modelAliases, "*") : undefined;
@@ -144,7 +154,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     if (catchAll !== undefined && (route === undefined || route.listError)) {
       route = await lookUp(catchAll, context);
     }
-    if (route === undefined) throw notFound(modelName);
+    if (route === undefined) throw notFound(modelName, await knownNames(context));
     return route;
   };
 

@@ -29,6 +29,8 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   readonly clock?: Clock;
   /** Shares the nonce with other instances. */
   readonly store?: SessionStore | undefined;
+  /** Gets every nonce and cookie that is used, so that no log line and no error shows one. */
+  readonly onSecret?: (secret: string) => void;
   /** How many milliseconds the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
   readonly holdOffMs?: number;
 }
@@ -60,7 +62,7 @@ const browserHeaders = {
 export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const site: SiteSettings = { ...defaultSite(), ...options };
   const { pageUrl, ajaxUrl, maxChars, safeText, labels, chunkChars, chunkDelayMs, maxConcurrency } = site;
-  const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
+  const { name = "kimi-web", clock = systemClock, store, onSecret = () => {}, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
 
@@ -104,8 +106,19 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     form: ChatMessageForm,
     { nonce, cookie }: Credentials,
     { signal }: ProviderContext,
-  ): Promise<SiteAnswer> =>
-    postMessage(form, { fetch, url: ajaxUrl, headers: headersFor(cookie), nonce, cookie, signal, clock });
+  ): Promise<SiteAnswer> => {
+    onSecret(nonce);
+    for (const pair of cookie.split("; ")) onSecret(pair.slice(pair.indexOf("=") + 1));
+    return postMessage(form, {
+      fetch,
+      url: ajaxUrl,
+      headers: headersFor(cookie),
+      nonce,
+      cookie,
+      signal,
+      clock,
+    });
+  };
 
   /** Sends a message that the site has refused once more, if it was for its nonce alone. */
   async function postAgain(
