@@ -189,7 +189,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     store,
     fetch: handle,
     async warmUp() {
-      await Promise.all(providers.map((provider) => provider.warmUp?.()));
+      await Promise.all(providers.map((provider) => provider.warmUp?.({ log })));
     },
     async close() {
       await store.close?.();

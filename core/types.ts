@@ -239,7 +239,7 @@ export interface Provider {
   /** Asks the upstream; resolves once it has begun to answer. Throws ApiError. */
   answer(request: ChatRequest, context: ProviderContext): Promise<ProviderAnswer>;
   /** Does ahead of time what the first request would wait for. Never throws. */
-  warmUp?(): Promise<void>;
+  warmUp?(context: Pick<ProviderContext, "log">): Promise<void>;
 }
 
 /** A stored value and the version that a conditional write must name. */
