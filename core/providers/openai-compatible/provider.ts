@@ -60,7 +60,7 @@ const parseJson = (text: string): unknown => {
  */
 export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const { name, apiKey, models = "*", clock = systemClock, streamUsage = true } = options;
-  const { maxEventChars = 16 * 1024 * 1024 } = options;
+  const { maxEventChars = maxAnswerChars } = options;
   const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
   const modelsUrl = endpoint(options.baseUrl, "/models");
@@ -135,6 +135,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     send,
     clock,
     maxEventChars,
+    maxAnswerChars,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };
@@ -156,7 +157,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
       const messages = fit(request);
       const { response, calls } = await post(encodeRequest(request, messages), signal);
       const context = { droppedMessages: request.messages.length - messages.length };
-      const events = readReply(response, upstream, signal);
+      const events = readReply(response, upstream, { choices: request.choices, signal });
       if (request.stream) return { events, context, calls };
       // A whole answer is of no use before its end.
       const all: UpstreamEvent[] = [];
@@ -168,6 +169,9 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     },
   };
 }
+
+/** Of what an upstream sends for one answer, events' syntax included. */
+const maxAnswerChars = 16 * 1024 * 1024;
 
 async function* inOneBatch(events: readonly UpstreamEvent[]) {
   yield events;
