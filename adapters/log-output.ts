@@ -1,5 +1,5 @@
 /** Where the servers of Bun, Deno and Node write their log: standard output. */
-import { write, writeSync } from "node:fs";
+import { constants, fstatSync, openSync, write, writeSync } from "node:fs";
 import process from "node:process";
 import { isatty } from "node:tty";
 import { createLogger, type LoggerOptions, prettyLine } from "../core/operations/log.ts";
@@ -8,8 +8,19 @@ const stdout = 1;
 /** How much waits for a reader that is slow or gone; further lines are dropped. */
 const maxPendingChars = 4 * 1024 * 1024;
 const retryMs = 100;
-/** A write that takes longer at the end of the process meets a reader that reads no more. */
+/** How long the end of the process waits for a reader. */
 const stalledMs = 1000;
+
+/** A pipe is opened once more, since only an opening of our own may be made not to block. Linux can do that. */
+const openOutput = (): number => {
+  try {
+    if (fstatSync(stdout).isFIFO())
+      return openSync("/proc/self/fd/1", constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    // Another system, or a pipe of another user.
+  }
+  return stdout;
+};
 
 const isFull = (error: unknown): boolean => (error as { code?: unknown }).code === "EAGAIN";
 
@@ -27,6 +38,11 @@ export function logOutput(): Pick<LoggerOptions, "write"> {
   let dropped = 0;
   /** Since when a write is under way. */
   let writingSinceMs: number | undefined;
+  let opened: number | undefined;
+  const output = (): number => {
+    opened ??= openOutput();
+    return opened;
+  };
 
   /** All that waits, as bytes. */
   const take = (): { bytes: Uint8Array; count: number } => {
@@ -48,7 +64,7 @@ export function logOutput(): Pick<LoggerOptions, "write"> {
     writingSinceMs = performance.now();
     const { bytes, count } = take();
     const writeFrom = (offset: number) => {
-      write(stdout, bytes, offset, bytes.length - offset, null, (error, written) => {
+      write(output(), bytes, offset, bytes.length - offset, null, (error, written) => {
         if (error !== null && isFull(error)) return setTimeout(writeFrom, retryMs, offset);
         if (error === null && offset + written < bytes.length) return writeFrom(offset + written);
         if (error !== null) dropped += count;
@@ -70,7 +86,7 @@ export function logOutput(): Pick<LoggerOptions, "write"> {
     const startedMs = performance.now();
     for (let offset = 0; offset < bytes.length; ) {
       try {
-        offset += writeSync(stdout, bytes, offset);
+        offset += writeSync(output(), bytes, offset);
       } catch (error) {
         if (!isFull(error) || performance.now() - startedMs > stalledMs) return;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
