@@ -53,7 +53,8 @@ export function logOutput(): Pick<LoggerOptions, "write"> {
       dropped = 0;
     }
     // Not looked at earlier: Bun takes 8 ms to find out, and answers would wait for it.
-    const shown = isatty(stdout) ? lines.map(prettyLine) : lines;
+    const isColored = !process.env.NO_COLOR;
+    const shown = isatty(stdout) ? lines.map((line) => prettyLine(line, { isColored })) : lines;
     lines = [];
     pendingChars = 0;
     return { bytes: new TextEncoder().encode(`${shown.join("\n")}\n`), count };

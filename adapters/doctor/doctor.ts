@@ -19,6 +19,7 @@ import { findEnvironment, findFetch } from "../runtime.ts";
 import { examineAddress } from "./address.ts";
 import { bad, type Finding, good, warning } from "./finding.ts";
 import { examineNames } from "./names.ts";
+import { examineNetwork } from "./network.ts";
 import { examineSite } from "./site.ts";
 import { examineStore } from "./store.ts";
 import { examineUpstream } from "./upstream.ts";
@@ -49,6 +50,7 @@ function readSettings(environment: Environment): { config?: Config; findings: Fi
 
 async function* examine(config: Config, environment: Environment, fetch: Fetch): AsyncGenerator<Finding> {
   const { site, upstreams, defaultModel, requestTimeoutMs: timeoutMs } = config;
+  yield* examineNetwork(config);
   yield* examineAddress(config);
   yield* examineStore(config.sessions, "Deno" in globalThis ? "deno-kv" : "memory", fetch);
   if (site !== undefined) {

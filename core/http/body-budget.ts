@@ -40,7 +40,10 @@ export function createBodyBudget({ maxBytes, isShared }: BodyBudgetOptions): Bod
         take(bytes) {
           if (taken + bytes > maxBytes || (takenBy.get(owner) ?? 0) + bytes > maxOfOwner) {
             const message = `Too many request bodies are under way. Try again in ${retryAfterMs / 1000} s.`;
-            throw new ApiError("too_many_bodies", message, { retryAfterMs });
+            throw new ApiError("too_many_bodies", message, {
+              retryAfterMs,
+              headers: { connection: "close" },
+            });
           }
           held += bytes;
           add(owner, bytes);

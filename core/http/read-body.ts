@@ -4,7 +4,10 @@ import { isDeeperThan } from "../util/json.ts";
 import { abortable } from "../util/time.ts";
 
 const tooLarge = (maxBytes: number) =>
-  new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
+  new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`, {
+    // The rest is not wanted.
+    headers: { connection: "close" },
+  });
 
 const joined = (chunks: readonly Uint8Array[], length: number): Uint8Array => {
   const bytes = new Uint8Array(length);

@@ -21,12 +21,23 @@ const prettyValue = (value: LogFields[string]): string =>
     ? JSON.stringify(value).replace(/\p{Cc}/gu, "\ufffd")
     : String(value);
 
-/** A line of JSON in a shorter form, for people at a terminal. */
-export function prettyLine(line: string): string {
+const colors = { red: 31, green: 32, yellow: 33 } as const;
+
+const painted = (text: string, color: keyof typeof colors, isColored: boolean): string =>
+  isColored ? `\u001b[${colors[color]}m${text}\u001b[39m` : text;
+
+/** A line of JSON in a shorter form, for people at a terminal: of a request the first words tell what came of it. */
+export function prettyLine(line: string, { isColored = false } = {}): string {
   const { time, level, event, ...fields } = JSON.parse(line);
-  const facts = Object.entries(fields as LogFields);
+  const { method, route, status, ms, ...others } = fields as LogFields;
+  const isRequest = event === "request.finished" && status !== undefined;
+  const color = level === "error" ? "red" : level === "warn" || Number(status) >= 400 ? "yellow" : "green";
+  const facts = Object.entries(isRequest ? others : (fields as LogFields));
   const text = facts.map(([name, value]) => `${name}=${prettyValue(value)}`).join(" ");
-  return `${time.slice(11, 23)} ${level.padEnd(5)} ${event} ${text}`;
+  const head = isRequest
+    ? `${painted(prettyValue(status), color, isColored)} ${prettyValue(method)} ${prettyValue(route)} ${prettyValue(ms)} ms`
+    : `${painted(level.padEnd(5), color, isColored)} ${event}`;
+  return `${time.slice(11, 23)} ${head} ${text}`.trimEnd();
 }
 
 /**
