@@ -264,7 +264,7 @@ export interface SessionStore {
     value: string,
     options: {
       readonly ttlMs: number;
-      readonly ifVersion?: string | null | undefined;
+      readonly ifVersion?: string | null;
       readonly owner?: string | undefined;
     },
   ): MaybePromise<string | undefined>;

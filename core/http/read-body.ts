@@ -39,17 +39,15 @@ async function readBounded(
   return joined(chunks, length);
 }
 
-async function readBytes(
-  request: Request,
-  maxBytes: number,
-  take: TakeRoom,
-): Promise<Uint8Array | ArrayBuffer> {
+function readBytes(request: Request, maxBytes: number, take: TakeRoom): Promise<Uint8Array | ArrayBuffer> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   if (declared !== null) take(Number(declared));
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
   if (declared !== null) return request.arrayBuffer();
-  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes, take);
+  return request.body === null
+    ? Promise.resolve(new Uint8Array())
+    : readBounded(request.body, maxBytes, take);
 }
 
 /** No request that means something comes near it. */

@@ -62,6 +62,7 @@ const wallClockUsers = [
   "core/providers/openai-compatible/provider.ts",
   "core/routing/upstreams.ts",
   "core/stores/deno-kv.ts",
+  "core/stores/sqlite.ts",
   "core/stores/watched-store.ts",
   "core/util/fair-cache.ts",
   "core/util/time.ts",
