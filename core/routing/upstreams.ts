@@ -222,13 +222,13 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const attempt = async (
     state: State,
     request: ChatRequest,
+    { caller, admission }: { readonly caller: Caller; readonly admission: Admission | undefined },
     context: ProviderContext,
-    admission?: Admission,
   ) => {
     const { signal } = context;
     let slot: Slot | undefined;
     try {
-      slot = await state.concurrency?.acquire(signal);
+      slot = await state.concurrency?.acquire(signal, caller.key);
       signal.throwIfAborted();
     } catch (error) {
       slot?.release();
@@ -279,7 +279,12 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
           const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
           provider.check?.(request);
           const state = stateOf(provider);
-          const begun = await attempt(state, request, shared, admit(state, route, caller));
+          const begun = await attempt(
+            state,
+            request,
+            { caller, admission: admit(state, route, caller) },
+            shared,
+          );
           const { answer, first, rest } = begun;
           // Once it has begun, an answer may take all the time that there is.
           share?.stopTimer();
