@@ -10,8 +10,8 @@ import { attackOnEveryRuntime, commandOf, onEveryRuntime } from "./attacked-serv
 
 const endless = (piece: () => string): Script => ({
   headers: eventStream,
-  // 40 MiB, which is as good as endless.
-  steps: Array.from({ length: 160 }, () => piece().repeat(Math.ceil(262_144 / piece().length))),
+  // 20 MiB, which is as good as endless.
+  steps: Array.from({ length: 80 }, () => piece().repeat(Math.ceil(262_144 / piece().length))),
 });
 
 const x = "x".repeat(1000);
