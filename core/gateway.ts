@@ -8,6 +8,7 @@ import { type ErrorCode, errorTable, toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { createBodyBudget } from "./http/body-budget.ts";
 import { cors } from "./http/cors.ts";
+import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
@@ -19,8 +20,17 @@ import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
-import { watchStore } from "./stores/watched-store.ts";
-import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import { watchStore } from "./stores/watch-store.ts";
+import type {
+  BodyDecoders,
+  Clock,
+  Dialect,
+  Fetch,
+  Logger,
+  Provider,
+  RequestFacts,
+  SessionStore,
+} from "./types.ts";
 import type { Secrets } from "./util/secrets.ts";
 import { systemClock } from "./util/time.ts";
 
@@ -47,6 +57,8 @@ export interface HandlerOptions {
   readonly hosted?: boolean;
   /** What calls upstreams; by default the platform's `fetch`. */
   readonly fetch?: Fetch;
+  /** What decodes compressed request bodies; by default gzip and deflate, through `DecompressionStream`. */
+  readonly bodyDecoders?: BodyDecoders;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
   /** What no error and no log line may show; by default the secrets of `config`. */
@@ -104,19 +116,21 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
   const secrets = options.secrets ?? configuredSecrets(config);
   const log = withoutSecrets(options.log ?? createLogger({ level: config.logLevel, clock }), secrets);
-  const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
-  const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
+  const givenStore = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const watched = watchStore(givenStore, { clock, log });
+  const { store } = watched;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const providers = options.providers ?? configuredProviders(config, { fetch, clock, store, secrets });
+  const maxBodyBytes = config.maxBodyBytes ?? defaultMaxBodyBytes(providers);
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
 
   // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
   const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
   const upstreams = createUpstreams({ circuitBreaker, clock, log });
-  const { store: watchedStore, health: storeHealth } = watchStore(store, { clock, log });
   const conversations = createConversations<UpstreamAnswer>({
-    store: watchedStore,
+    store,
     clock,
     log,
     ttlMs,
@@ -126,13 +140,20 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     models,
     upstreams,
     conversations,
+    sessionHeaders,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
-    maxBodyBytes: config.maxBodyBytes,
-    bodies: createBodyBudget({ maxBytes: config.maxBodiesBytes, isShared: config.apiKeys.length > 1 }),
+    maxBodyBytes,
+    bodyDecoders: options.bodyDecoders ?? standardDecoders,
+    bodies: createBodyBudget({
+      // One body of the longest kind always has room, and so has that of another key.
+      maxBytes: Math.max(config.maxBodiesBytes, 2 * maxBodyBytes),
+      isShared: config.apiKeys.length > 1,
+    }),
     remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     requestTimeoutMs: config.requestTimeoutMs,
+    totalTimeoutMs: config.totalTimeoutMs,
     stream: config.stream,
     hide: secrets.hide,
     clock,
@@ -157,9 +178,9 @@ export function createHandler(options: HandlerOptions = {}): Handler {
         models,
         upstreams,
         providerCount: providers.length,
-        store,
-        storeHealth,
+        storeHealth: watched,
         conversations,
+        sessionHeaders,
         metrics,
         log,
       }),
@@ -186,7 +207,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
 
   return {
     providers,
-    store,
+    store: givenStore,
     fetch: handle,
     async warmUp() {
       await Promise.all(providers.map((provider) => provider.warmUp?.({ log })));
@@ -206,6 +227,9 @@ function report(log: Logger, facts: RequestFacts): void {
   else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", { ...facts });
   else log.info("request.finished", { ...facts });
 }
+/** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
+const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
+  (providers.some(({ takesAttachments }) => takesAttachments) ? 32 : 4) * 1024 * 1024;
 
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(

@@ -79,7 +79,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "core/conversations/",
       "core/operations/",
       "core/routing/",
-      "core/stores/watched-store.ts",
+      "core/stores/watch-store.ts",
       "itty-router",
     ],
   },

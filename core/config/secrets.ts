@@ -47,7 +47,7 @@ const secretsOf = (config: Config, environment: Environment): string[] => {
     ...secretVariables.map((name) => environment[name]),
   ];
   return [
-    ...upstreams.map(({ apiKey }) => apiKey ?? ""),
+    ...upstreams.flatMap(({ apiKey }) => apiKey ?? []),
     ...headers.flatMap((each) => Object.values(each ?? {}).flatMap(inHeader)),
     ...urls.flatMap(inUrl),
     sessions.redisRest?.token ?? "",

@@ -1,5 +1,5 @@
 /** The settings of what is remembered of a conversation. */
-import { integer, number, onOff, type Values } from "../config/values.ts";
+import { custom, integer, number, onOff, type Values } from "../config/values.ts";
 
 export interface ConversationSettings {
   /** How long a conversation is remembered after its last finished turn. */
@@ -8,10 +8,28 @@ export interface ConversationSettings {
   readonly maxBytes: number;
   /** Whether a server that is open to everyone remembers under names that others could guess. */
   readonly areOpen: boolean;
+  /** The request headers that name a conversation, the one that counts most first. */
+  readonly headers: readonly string[];
 }
+
+export const defaultSessionHeaders = "X-Session-Id";
+
+/** Headers that every request has, the same in each chat, or that hold secrets. */
+const otherHeaders =
+  /^(authorization|proxy-authorization|x-api-key|cookie|host|origin|referer|user-agent|accept.*|content-.*|connection|transfer-encoding|x-session-user|idempotency-key|x-request-id|x-stainless-.*)$/i;
+
+const readSessionHeaders = (value: string): readonly string[] => {
+  const names = value.split(",").map((name) => name.trim());
+  if (!names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !otherHeaders.test(name)))
+    throw new Error(
+      "must be a comma list of request headers that hold the id of a chat, such as X-Session-Id,X-OpenWebUI-Chat-Id",
+    );
+  return names;
+};
 
 export const conversationEntries = {
   SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
+  SESSION_HEADERS: custom(defaultSessionHeaders, readSessionHeaders),
   SESSION_MAX_BYTES: integer(256 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
   OPEN_SESSIONS: onOff("off"),
 };
@@ -20,4 +38,5 @@ export const readConversations = (values: Values<typeof conversationEntries>): C
   ttlMs: values.SESSION_CACHE_TTL * 1000,
   maxBytes: values.SESSION_MAX_BYTES,
   areOpen: values.OPEN_SESSIONS,
+  headers: values.SESSION_HEADERS,
 });

@@ -4,11 +4,18 @@ import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations
 import { ApiError } from "../errors.ts";
 import type { Gauge, Metrics } from "../operations/metrics.ts";
 import type { CircuitState } from "../routing/circuit-breaker.ts";
-import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts";
+import { type ListedModel, type ModelDirectory, modelNotFound } from "../routing/model-directory.ts";
 import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
-import type { StoreHealth } from "../stores/watched-store.ts";
 import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
 import type { Access } from "./settings.ts";
+
+/** The store of conversations, and how its operations end. */
+export interface StoreHealth {
+  readonly store: Pick<SessionStore, "name" | "shared">;
+  /** Whether the last one failed. */
+  readonly isFailing: boolean;
+  readonly lastFailure: { readonly atMs: number; readonly reason: string } | undefined;
+}
 
 export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
@@ -16,9 +23,10 @@ export interface RoutesOptions {
   readonly upstreams: Upstreams;
   /** How many providers there are. */
   readonly providerCount: number;
-  readonly store: SessionStore;
   readonly storeHealth: StoreHealth;
   readonly conversations: Conversations<UpstreamAnswer>;
+  /** The headers that name a conversation. */
+  readonly sessionHeaders: readonly string[];
   readonly access: Access;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -58,6 +66,16 @@ const isShut = (state: ProviderState): boolean => {
   return open > 0 && closed + halfOpen === 0;
 };
 
+const encodeStore = ({ store, lastFailure }: StoreHealth) => ({
+  store: store.name,
+  shared: store.shared,
+  lastFailure: lastFailure && {
+    code: "session_store_unavailable",
+    at: encodeTime(lastFailure.atMs),
+    reason: lastFailure.reason,
+  },
+});
+
 const gauges = (upstreams: Upstreams): Gauge[] =>
   upstreams.known.flatMap(({ provider, concurrency, breakers }) => {
     const circuits = [...breakers].map(([model, { state }]) => ({
@@ -94,20 +112,22 @@ const decodePath = (text = ""): string => {
 };
 
 /** Whose conversation is meant: in a header, since paths end up in the logs of everything on the way. */
-const namedSession = ({ request: { headers }, caller }: RoutedRequest): SessionKey => {
+const namedSession = (
+  { request: { headers }, caller }: RoutedRequest,
+  sessionHeaders: readonly string[],
+): SessionKey => {
   const user = headers.get("x-session-user");
   const key = sessionKey({
-    sessionId: headers.get("x-session-id"),
+    headers,
+    sessionHeaders,
     user: user === null ? undefined : decodeSessionUser(user),
     apiKey: caller.key,
   });
   if (key !== undefined) return key;
   throw new ApiError(
     "invalid_request",
-    "Name the conversation in X-Session-Id, or its user in X-Session-User.",
-    {
-      param: "X-Session-Id",
-    },
+    `Name the conversation in ${sessionHeaders.join(" or ")}, or its user in X-Session-User.`,
+    { param: sessionHeaders[0] },
   );
 };
 
@@ -124,17 +144,7 @@ const toSeconds = (ms: number | undefined): number | null =>
   ms === undefined ? null : Math.floor(ms / 1000);
 
 export function gatewayRoutes(options: RoutesOptions): Route[] {
-  const { app, models, upstreams, store, storeHealth, conversations, metrics, log } = options;
-  const encodeSessions = () => {
-    const { lastFailure } = storeHealth;
-    return {
-      store: store.name,
-      shared: store.shared,
-      lastFailure:
-        lastFailure === undefined ? null : { code: lastFailure.code, at: encodeTime(lastFailure.atMs) },
-    };
-  };
-
+  const { app, models, upstreams, storeHealth, conversations, sessionHeaders, metrics, log } = options;
   /** "degraded" while an upstream is left alone for some model, or the store fails. */
   const status = (): "ok" | "degraded" =>
     storeHealth.isFailing ||
@@ -180,7 +190,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         routed.json({
           status: status(),
           version: app.version,
-          sessions: encodeSessions(),
+          sessions: encodeStore(storeHealth),
           upstreams: upstreams.known.map(encodeUpstream),
         }),
     },
@@ -215,6 +225,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         const { signal } = routed.request;
         const { route } = await models.find(id, { signal, log });
         if (route.listError) throw route.listError;
+        if (route.isGuess) throw modelNotFound(id);
         return routed.json(encodeModel({ id, ...route }));
       },
     },
@@ -223,7 +234,9 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/session",
       handle: async (routed) => {
         requireOwner();
-        return routed.json(encodeConversation(await conversations.show(namedSession(routed))));
+        return routed.json(
+          encodeConversation(await conversations.show(namedSession(routed, sessionHeaders))),
+        );
       },
     },
     {
@@ -232,7 +245,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       isLimited: true,
       handle: async (routed) => {
         requireOwner();
-        await conversations.forget(namedSession(routed));
+        await conversations.forget(namedSession(routed, sessionHeaders));
         return routed.respond(204, null);
       },
     },

@@ -1,4 +1,5 @@
 /** The settings of what stands between a client and the chat: keys, cross-origin rules, limits, the welcome page. */
+import * as v from "valibot";
 import { custom, integer, isQuoted, keptQuotes, stringRecord, text, type Values } from "../config/values.ts";
 import { version } from "../config/version.ts";
 
@@ -21,7 +22,8 @@ export interface HttpSettings {
   readonly apiKeys: readonly NamedKey[];
   /** Origins whose pages may read answers; "*" means all, undefined that nothing was set. */
   readonly corsOrigins: "*" | readonly string[] | undefined;
-  readonly maxBodyBytes: number;
+  /** By default as much as the providers have a use for. */
+  readonly maxBodyBytes: number | undefined;
   /** The most that the bodies of all requests under way may have together. */
   readonly maxBodiesBytes: number;
   /** Requests a minute and API key; 0 for no limit. */
@@ -70,7 +72,7 @@ export const httpEntries = {
   API_MASTER_KEY: custom("", readMasterKey),
   API_KEYS: custom("{}", readNamedKeys),
   CORS_ORIGIN: custom("", readOrigins),
-  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
+  MAX_BODY_BYTES: v.optional(integer(0, 1024, 1024 ** 3, "bytes")),
   MAX_BODIES_BYTES: integer(256 * 1024 * 1024, 1024, 1024 ** 4, "bytes"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
 };
@@ -97,8 +99,7 @@ export function readHttp(
     apiKeys,
     corsOrigins: values.CORS_ORIGIN,
     maxBodyBytes: values.MAX_BODY_BYTES,
-    // One body of the longest kind always has room, and so has that of another key.
-    maxBodiesBytes: Math.max(values.MAX_BODIES_BYTES, 2 * values.MAX_BODY_BYTES),
+    maxBodiesBytes: values.MAX_BODIES_BYTES,
     requestsPerMinute: values.RATE_LIMIT_RPM,
   };
 }

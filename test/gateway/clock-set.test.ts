@@ -63,7 +63,7 @@ const wallClockUsers = [
   "core/routing/upstreams.ts",
   "core/stores/deno-kv.ts",
   "core/stores/sqlite.ts",
-  "core/stores/watched-store.ts",
+  "core/stores/watch-store.ts",
   "core/util/fair-cache.ts",
   "core/util/time.ts",
 ];
