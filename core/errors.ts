@@ -339,6 +339,8 @@ export interface ApiErrorOptions {
   readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
   /** Whether it says nothing of the upstream's health, as an API's own 500 about one request does. */
   readonly isAboutRequest?: boolean;
+  /** How long a prompt is that is too long, and how long it may be, in characters. */
+  readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
 }
 
@@ -373,6 +375,7 @@ export class ApiError extends Error {
   readonly headers: Readonly<Record<string, string>>;
   /** Whether it says nothing of the upstream's health. */
   readonly isAboutRequest: boolean;
+  readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
   readonly #options: ApiErrorOptions;
@@ -389,6 +392,7 @@ export class ApiError extends Error {
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
     this.isAboutRequest = options.isAboutRequest === true;
+    this.overflow = options.overflow;
   }
 
   /** The same failure, known by another code; what an upstream gave of its own stays. */

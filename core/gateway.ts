@@ -1,9 +1,12 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
-import { createExchange } from "./chat/exchange.ts";
+import { createBodyReader, createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
 import { configuredSecrets } from "./config/secrets.ts";
 import { createConversations } from "./conversations/conversations.ts";
+import { anthropicMessages } from "./dialects/anthropic-messages.ts";
+import { ollama } from "./dialects/ollama.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
+import { openAiCompletions } from "./dialects/openai-completions.ts";
 import { type ErrorCode, errorTable, toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { createBodyBudget } from "./http/body-budget.ts";
@@ -25,6 +28,7 @@ import type {
   BodyDecoders,
   Clock,
   Dialect,
+  DialectDeps,
   Fetch,
   Logger,
   Provider,
@@ -46,7 +50,7 @@ export interface HandlerOptions {
    * first is asked.
    */
   readonly providers?: readonly Provider[];
-  /** What clients may speak; by default `[openAiChat]`. */
+  /** What clients may speak; by default `[openAiChat, openAiCompletions, anthropicMessages, ollama]`. */
   readonly dialects?: readonly Dialect[];
   /** Where conversations are kept; by default in memory, within the bounds of `config.sessions`. */
   readonly store?: SessionStore;
@@ -113,7 +117,7 @@ export interface Handler {
  * ```
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
-  const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
+  const { config = parseConfig({}), dialects = allDialects, clock = systemClock, hosted = false } = options;
   const secrets = options.secrets ?? configuredSecrets(config);
   const log = withoutSecrets(options.log ?? createLogger({ level: config.logLevel, clock }), secrets);
   const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
@@ -129,21 +133,8 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
   const upstreams = createUpstreams({ circuitBreaker, clock, log });
-  const conversations = createConversations<UpstreamAnswer>({
-    store,
-    clock,
-    log,
-    ttlMs,
-    maxBytes,
-  });
-  const chat = createExchange({
-    models,
-    upstreams,
-    conversations,
-    sessionHeaders,
-    isMemoryUnshared: hosted && !store.shared,
-    // Known without a look at the list, which may wait for an upstream.
-    defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
+  const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const bounds = {
     maxBodyBytes,
     bodyDecoders: options.bodyDecoders ?? standardDecoders,
     bodies: createBodyBudget({
@@ -151,12 +142,22 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       maxBytes: Math.max(config.maxBodiesBytes, 2 * maxBodyBytes),
       isShared: config.apiKeys.length > 1,
     }),
-    remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     requestTimeoutMs: config.requestTimeoutMs,
     totalTimeoutMs: config.totalTimeoutMs,
+    clock,
+  };
+  const chat = createExchange({
+    ...bounds,
+    models,
+    upstreams,
+    conversations,
+    sessionHeaders,
+    isMemoryUnshared: hosted && !store.shared,
+    // Known without a look at the list, which may wait for an upstream.
+    defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
+    remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     stream: config.stream,
     hide: secrets.hide,
-    clock,
     log,
   });
 
@@ -170,8 +171,21 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     access,
     onRefused: (origin, next) => log.warn("origin.refused", { origin, next }),
   });
+  const deps: DialectDeps = {
+    chat,
+    read: createBodyReader(bounds),
+    models: ({ request }) => models.list({ signal: request.signal, log }),
+    async model(id, { request }) {
+      const { route } = await models.find(id, { signal: request.signal, log });
+      if (route.listError) throw route.listError;
+      return { id, ...route };
+    },
+  };
   const handle = createRouter({
     routes: [
+      ...dialects.flatMap(({ encodeError, headers, ...dialect }) =>
+        dialect.routes(deps).map((route) => ({ ...route, encodeError, ...(headers && { headers }) })),
+      ),
       ...gatewayRoutes({
         app,
         access,
@@ -184,9 +198,6 @@ export function createHandler(options: HandlerOptions = {}): Handler {
         metrics,
         log,
       }),
-      ...dialects.flatMap((dialect) =>
-        dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
-      ),
     ],
     encodeError: openAiChat.encodeError,
     hide: secrets.hide,
@@ -227,6 +238,8 @@ function report(log: Logger, facts: RequestFacts): void {
   else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", { ...facts });
   else log.info("request.finished", { ...facts });
 }
+const allDialects: readonly Dialect[] = [openAiChat, openAiCompletions, anthropicMessages, ollama];
+
 /** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
 const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
   (providers.some(({ takesAttachments }) => takesAttachments) ? 32 : 4) * 1024 * 1024;
