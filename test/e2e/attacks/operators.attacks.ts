@@ -81,7 +81,7 @@ attackOnEveryRuntime(
 
     test.each([
       "/v1/chat/completions/chat/completions",
-      "/api/chat/completions",
+      "/openai/chat/completions",
       "/v1/chat/chat/completions",
     ])("a base URL that makes %s is set right", async (path) => {
       const response = await fetch(attacked.url + path, { method: "POST", body: "{}" });
