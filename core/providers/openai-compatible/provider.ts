@@ -135,6 +135,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     send,
     clock,
     maxEventChars,
+    reasoningTags: options.reasoningTags?.length ? options.reasoningTags : undefined,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };

@@ -28,6 +28,8 @@ export interface UpstreamSettings {
   readonly streamUsage?: boolean | undefined;
   /** The most calls at once; no limit by default. */
   readonly maxConcurrency?: number | undefined;
+  /** The tags, such as "think", around the thoughts that a text may begin with; by default they stay in the text. */
+  readonly reasoningTags?: readonly string[] | undefined;
 }
 
 export const upstreamEntries = {
@@ -35,6 +37,16 @@ export const upstreamEntries = {
   OPENAI_API_KEY: v.optional(v.string()),
   OPENAI_MODELS: text("*"),
   PROVIDERS: text("[]"),
+  REASONING_TAGS: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(
+        /^\s*(off|[\w-]+(\s*,\s*[\w-]+)*)?\s*$/,
+        "must be names of tags without brackets, such as think",
+      ),
+    ),
+    "off",
+  ),
 };
 
 const urlSchema = v.pipe(
@@ -98,6 +110,14 @@ const problemWith = (issue: v.BaseIssue<unknown>): string => {
 /** A shorter key is a part of ordinary words, so that it can't be looked for in what an upstream says. */
 export const shortestSecret = 8;
 
+const tagList = (value: string): readonly string[] =>
+  value.trim() === "off"
+    ? []
+    : value
+        .split(",")
+        .map((tag) => tag.trim())
+        .filter((tag) => tag !== "");
+
 const modelList = (value: string): readonly string[] | "*" => {
   const ids = value
     .split(",")
@@ -113,6 +133,8 @@ export function readUpstreams(
   { problems, warnings }: { readonly problems: string[]; readonly warnings: string[] },
 ): readonly UpstreamSettings[] {
   const upstreams: UpstreamSettings[] = [];
+  const reasoningTags = tagList(values.REASONING_TAGS);
+  const shared = reasoningTags.length > 0 ? { reasoningTags } : {};
   const warnOfShortKey = (key: string | undefined, setting: string) => {
     if (key === undefined || key.length >= shortestSecret) return;
     warnings.push(
@@ -127,6 +149,7 @@ export function readUpstreams(
       baseUrl: values.OPENAI_BASE_URL,
       apiKey: values.OPENAI_API_KEY,
       models: modelList(values.OPENAI_MODELS),
+      ...shared,
     });
   } else if (values.OPENAI_API_KEY !== undefined) {
     problems.push("OPENAI_API_KEY is set without OPENAI_BASE_URL");
@@ -150,7 +173,7 @@ export function readUpstreams(
   for (const [index, entry] of list.entries()) {
     const result = v.safeParse(upstreamSchema, withVariables(entry, variable));
     if (result.success) {
-      upstreams.push(result.output);
+      upstreams.push({ ...result.output, ...shared });
       warnOfShortKey(result.output.apiKey, `PROVIDERS [${index}].apiKey`);
     } else problems.push(...result.issues.map((issue) => `PROVIDERS [${index}].${problemWith(issue)}`));
   }
