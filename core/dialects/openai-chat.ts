@@ -246,8 +246,22 @@ const withTexts = (message: JsonObject, text: string, reasoning: string): JsonOb
   ...(reasoning !== "" && { reasoning_content: reasoning }),
 });
 
-const mendMessage = (message: JsonObject, { text, reasoning }: Reply): JsonObject =>
-  Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message, reasoning);
+/** OpenAI has no null in their places, and some clients count on a list. */
+function withoutNulls(message: JsonObject): JsonObject {
+  if (message.tool_calls !== null && message.function_call !== null) return message;
+  const { tool_calls: calls, function_call: call, ...fields } = message;
+  return {
+    ...fields,
+    ...(calls != null && { tool_calls: calls }),
+    ...(call != null && { function_call: call }),
+  };
+}
+
+/** A message or a delta as OpenAI's clients need it. */
+const mendMessage = (message: JsonObject, text: string, reasoning: string): JsonObject =>
+  withoutNulls(
+    Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message, reasoning),
+  );
 
 /** The deltas of one kind that an event has for a choice, as one text. */
 function textOf(parts: readonly StreamPart[], type: "text-delta" | "reasoning-delta", index: number): string {
@@ -256,17 +270,17 @@ function textOf(parts: readonly StreamPart[], type: "text-delta" | "reasoning-de
   return text;
 }
 
-function mendDelta(delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject {
-  const reasoning = textOf(parts, "reasoning-delta", index);
-  return Array.isArray(delta.content)
-    ? withTexts(delta, textOf(parts, "text-delta", index), reasoning)
-    : withReasoning(delta, reasoning);
-}
+const mendDelta = (delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject =>
+  mendMessage(
+    delta,
+    Array.isArray(delta.content) ? textOf(parts, "text-delta", index) : "",
+    textOf(parts, "reasoning-delta", index),
+  );
 
 /** The choice of a whole answer: the upstream's own where there is one. */
 function encodeChoice(reply: Reply, index: number, native: unknown): JsonObject {
   const own = isRecord(native) ? withoutPadding(native) : undefined;
-  const message = isRecord(own?.message) ? mendMessage(own.message, reply) : undefined;
+  const message = isRecord(own?.message) ? mendMessage(own.message, reply.text, reply.reasoning) : undefined;
   return {
     logprobs: null,
     ...(own ?? reply.choiceFields),

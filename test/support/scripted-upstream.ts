@@ -38,6 +38,7 @@ export function handlerBeforeUpstream(options: { readonly reasoningTags?: readon
   const gateway = testHandler({ CIRCUIT_BREAKER: "off" }, { providers: [provider] });
   return {
     ...gateway,
+    upstream: provider,
     answer(reply: UpstreamReply) {
       next = reply;
     },

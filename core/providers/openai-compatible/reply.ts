@@ -125,7 +125,7 @@ const indexedCalls = ({ tool_calls: calls }: Fields): Fields | undefined =>
     ? { tool_calls: calls.map((call, index) => (isRecord(call) ? { index, ...call } : call)) }
     : undefined;
 
-const isContent = ({ type }: StreamPart): boolean => type !== "finish" && type !== "usage";
+const isFinish = ({ type }: StreamPart): boolean => type === "finish";
 
 /** The event without the finishes of a choice, or of all. */
 const withoutFinish = (event: UpstreamEvent, choice?: number): UpstreamEvent => ({
@@ -281,8 +281,8 @@ export class ReplyReader {
     const parts: StreamPart[] = [];
     const { choices, usage } = body;
     let event = body;
+    const read: Fields[] = [];
     if (Array.isArray(choices)) {
-      const read: Fields[] = [];
       let isMended = false;
       for (let position = 0; position < choices.length; position++) {
         const choice: unknown = choices[position];
@@ -294,17 +294,19 @@ export class ReplyReader {
       if (isMended) event = { ...body, choices: read };
     }
     if (isRecord(usage)) parts.push({ type: "usage", usage: readUsage(usage) });
-    if (Array.isArray(choices)) this.#push({ parts, native: { format: "chat-completions", isWhole, event } });
-    else if (parts.length > 0) this.#push({ parts });
+    const native = { format: "chat-completions", isWhole, event } as const;
+    if (Array.isArray(choices)) this.#push({ parts, native }, read);
+    else if (parts.length > 0) this.#push({ parts }, read);
     return parts;
   }
 
   /** Hands an event on, or keeps it until it is clear whether a finish that came before it, or in it, is the end. */
-  #push(event: UpstreamEvent): void {
-    if (this.#isContinued) this.#release();
-    const isFinish = event.parts.some(({ type }) => type === "finish");
-    // One about other choices alone need not wait.
-    const isWaiting = isFinish || (this.#waiting.length > 0 && !event.parts.some(isContent));
+  #push(event: UpstreamEvent, choices: readonly Fields[]): void {
+    const isOpen = ({ index }: Fields) => this.#choices[index as number]?.finish === undefined;
+    // Another choice goes on: events keep their order.
+    const isElsewhere = choices.length > 0 && choices.every(isOpen);
+    if (this.#isContinued || isElsewhere) this.#release();
+    const isWaiting = this.#waiting.length > 0 || event.parts.some(isFinish);
     (isWaiting ? this.#waiting : this.#events).push(event);
   }
 

@@ -133,9 +133,9 @@ describe("a finish that turns out not to be the last", () => {
     const { parts } = await asked;
     expect(parts.map((part) => [part.type, "choice" in part ? part.choice : 0])).toEqual([
       ["text-delta", 0],
-      ["text-delta", 1],
-      ["text-delta", 1],
       ["finish", 0],
+      ["text-delta", 1],
+      ["text-delta", 1],
       ["finish", 1],
     ]);
   });
