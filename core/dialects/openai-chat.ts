@@ -100,7 +100,7 @@ const parameterName = (path: readonly { readonly key: unknown }[] = []): string 
         .map(({ key }, index) => (typeof key === "number" ? `[${key}]` : index === 0 ? key : `.${key}`))
         .join("");
 
-/** What is wrong, without what was sent: that may be anybody's text. */
+/** What is wrong, without the value that was sent: it may be a message's text. */
 const describeIssue = (issue: v.BaseIssue<unknown>): string => {
   if (issue.kind === "validation") return issue.message;
   if (issue.input === undefined) return "is required";
@@ -231,7 +231,11 @@ const encodeUsage = (usage: Usage) => ({
 });
 
 /** Without the random padding that hides the lengths of OpenAI's events: it means nothing behind a gateway. */
-const withoutPadding = ({ obfuscation: _, p: __, ...fields }: JsonObject): JsonObject => fields;
+function withoutPadding(fields: JsonObject): JsonObject {
+  if (!("obfuscation" in fields || "p" in fields)) return fields;
+  const { obfuscation: _, p: __, ...rest } = fields;
+  return rest;
+}
 
 /** Most clients know a model's thoughts as `reasoning_content` alone; vendors have other names for it too. */
 const withReasoning = (message: JsonObject, reasoning: string): JsonObject =>

@@ -7,19 +7,17 @@ import type {
   Clock,
   Fetch,
   Provider,
-  ProviderContext,
   SessionStore,
   StreamPart,
-  UpstreamEvent,
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
-import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
-import { type Credentials, credentialSource } from "./nonce/credentials.ts";
+import { atOnce } from "../shared/at-once.ts";
+import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
+import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
-import { siteWords } from "./site-response.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -35,9 +33,6 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
 
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
-
-/** A nonce younger than this is not to blame for a refusal that says nothing of it. */
-const provenNonceMs = 60_000;
 
 const browserHeaders = {
   "user-agent":
@@ -78,20 +73,21 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     store,
     holdOffMs,
   });
-  const postHeaders = new Headers({
-    ...browserHeaders,
-    accept: "application/json, text/javascript, */*; q=0.01",
-    "x-requested-with": "XMLHttpRequest",
-    origin: new URL(pageUrl).origin,
-    referer: pageUrl,
-    ...ownHeaders,
-    "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+  const sendMessage = createMessageSender({
+    fetch,
+    clock,
+    ajaxUrl,
+    headers: new Headers({
+      ...browserHeaders,
+      accept: "application/json, text/javascript, */*; q=0.01",
+      "x-requested-with": "XMLHttpRequest",
+      origin: new URL(pageUrl).origin,
+      referer: pageUrl,
+      ...ownHeaders,
+      "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+    }),
+    credentials,
   });
-  const headersFor = (cookie: string): Headers => {
-    const headers = new Headers(postHeaders);
-    if (cookie !== "") headers.set("cookie", cookie);
-    return headers;
-  };
 
   const siteNames = new Map(site.models.map(({ id, siteName }) => [id, siteName]));
   const models = site.models.map(({ id, siteName, aliases = [] }) => ({
@@ -99,52 +95,6 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,
   }));
-
-  const post = (
-    form: ChatMessageForm,
-    { nonce, cookie }: Credentials,
-    { signal }: ProviderContext,
-  ): Promise<SiteAnswer> =>
-    postMessage(form, { fetch, url: ajaxUrl, headers: headersFor(cookie), nonce, cookie, signal, clock });
-
-  /** Sends a message that the site has refused once more, if it was for its nonce alone. */
-  async function postAgain(
-    form: ChatMessageForm,
-    used: Credentials,
-    answer: Exclude<SiteAnswer, { readonly kind: "reply" }>,
-    context: ProviderContext,
-  ): Promise<string> {
-    const { signal, log } = context;
-    const refusal = answer.kind === "refused-nonce" ? "certain" : "suspected";
-    if (refusal === "suspected" && clock.now() - used.fetchedAtMs <= provenNonceMs) {
-      throw siteRefusal(answer.text);
-    }
-    const renewed = await credentials.renew(used, refusal, context).catch((error) => {
-      // Only a suspicion: the site's own words tell more than a page that could not be had.
-      throw refusal === "certain" || signal.aborted ? error : siteRefusal(answer.text);
-    });
-    log.info("nonce.refused", { certain: refusal === "certain", renewed: renewed !== undefined });
-    if (refusal === "suspected" && renewed?.nonce === used.nonce) throw siteRefusal(answer.text);
-    if (renewed === undefined) {
-      throw refusal === "certain" ? staleNonce(answer.text) : siteRefusal(answer.text);
-    }
-    const second = await post(form, renewed, context);
-    if (second.kind === "reply") return second.text;
-    if (second.kind === "unclear-refusal") throw siteRefusal(second.text);
-    credentials.refusedAgain(renewed);
-    throw staleNonce(second.text);
-  }
-
-  /** Sends one message; resolves to the reply and the calls that it took. */
-  async function send(
-    form: ChatMessageForm,
-    context: ProviderContext,
-  ): Promise<{ readonly text: string; readonly calls: number }> {
-    const used = credentials.atHand() ?? (await credentials.get(context));
-    const answer = await post(form, used, context);
-    if (answer.kind === "reply") return { text: answer.text, calls: 1 };
-    return { text: await postAgain(form, used, answer, context), calls: 2 };
-  }
 
   /** A part at a time, with a pause between two. */
   async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
@@ -176,7 +126,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       });
       const { startedAtMs, id } = request.conversation;
       const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
-      const { text, calls } = await send(form, context);
+      const { text, calls } = await sendMessage(form, context);
 
       const reply = limitReply(text, request);
       const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
@@ -185,16 +135,14 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
         .map((delta) => ({ type: "text-delta", delta }));
       parts.push({ type: "finish", reason: reply.reason });
       const isPaced = request.stream && chunkDelayMs > 0;
-      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      const events = isPaced
+        ? paced(parts, context.signal)
+        : atOnce(parts.map((part) => ({ parts: [part] })));
       return { events, context: { droppedMessages }, calls, isComplete: true };
     },
 
     warmUp: credentials.warmUp,
   };
-}
-
-async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
-  yield parts.map((part) => ({ parts: [part] }));
 }
 
 const hasAttachments = ({ attachments }: ChatMessage): boolean =>
@@ -224,10 +172,3 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
 
 const unsupported = (name: string, param: string, what: string): ApiError =>
   new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
-
-const staleNonce = (text: string): ApiError =>
-  new ApiError(
-    "upstream_nonce_unavailable",
-    `The chat site refuses the nonce (${siteWords(text)}), and its page has no other: it may be held by a page ` +
-      "cache that can't be passed, or the site refuses for another reason.",
-  );
