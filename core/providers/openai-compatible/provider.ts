@@ -33,6 +33,9 @@ const endpoint = (baseUrl: string, path: string): string => {
   return url.href;
 };
 
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+const noTools = { tools: undefined, tool_choice: undefined, parallel_tool_calls: undefined };
+
 const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text);
@@ -119,6 +122,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
     JSON.stringify({
       ...native,
+      // OpenAI refuses an empty list, and a choice without tools; clients of others send both.
+      ...(isEmptyList(native.tools) && noTools),
       model: named.get(model)?.upstreamId ?? model,
       messages: messages.map((message) => message.native),
       stream,

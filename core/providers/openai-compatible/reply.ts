@@ -65,6 +65,7 @@ const speaks = (message: unknown): message is Fields =>
   (isFilled(message.content) ||
     isFilled(message.refusal) ||
     isFilled(message.function_call) ||
+    isFilled(message.audio) ||
     (Array.isArray(message.tool_calls) && message.tool_calls.length > 0) ||
     reasoningFields.some((field) => isFilled(message[field])));
 
@@ -74,7 +75,9 @@ interface Choice {
   readonly tags: ReasoningTags | undefined;
   /** The reason of the finish that came last, if nothing has come after it. */
   finish: FinishReason | undefined;
-  /** Whether a delta has told something of the reply. */
+  /** Whether there is anything of the reply. */
+  hasBegun: boolean;
+  /** Whether a delta has told something of it. */
   hasDelta: boolean;
   /** The text so far of a stream that tells it in `message` alone. */
   messageText: string;
@@ -331,6 +334,7 @@ export class ReplyReader {
       toolCalls: new ToolCalls(),
       tags: reasoningTags && new ReasoningTags(reasoningTags),
       finish: undefined,
+      hasBegun: false,
       hasDelta: false,
       messageText: "",
     };
@@ -349,6 +353,7 @@ export class ReplyReader {
     const said = isWhole ? wholeMessage(fields) : streamDelta(fields, choice);
     const message = isRecord(said) ? this.#readMessage(said, choice, isWhole, isEnd, parts) : said;
     const isSaid = parts.length > before;
+    choice.hasBegun ||= isSaid || speaks(message);
     if (isSaid && choice.finish !== undefined) this.#reopen(choice);
     const native = this.#readFinish(fields, choice, parts);
     // Moonshot's place for it.
@@ -395,7 +400,8 @@ export class ReplyReader {
     const { finish_reason: word } = fields;
     if (typeof word !== "string" || word === "") return undefined;
     const known = readFinishReason(word);
-    if (known === "failure") {
+    // Nothing for a reason that nobody knows is no success either.
+    if (known === "failure" || (known === undefined && !choice.hasBegun)) {
       const message = `${this.#options.name} broke off its reply: ${cleanErrorText(word)}.`;
       throw new ApiError("upstream_error", message);
     }

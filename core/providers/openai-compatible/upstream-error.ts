@@ -52,6 +52,9 @@ function classify(status: number | undefined, { code, type, message, more }: Err
   return status < 500 ? "upstream_rejected" : "upstream_unavailable";
 }
 
+/** A text as it stands in JSON, without the quotes. */
+const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
+
 /** Whether `text` has a piece of a secret: upstreams like to show the last characters of a wrong key. */
 const reveals = (text: string, secrets: readonly string[], pieceChars: number): boolean =>
   secrets.some((secret) => {
@@ -115,7 +118,7 @@ export function upstreamError(
       // Clients look for OpenAI's word for a context that is too long, so that they can shorten it.
       ...(code !== undefined && errorCode !== "context_length_exceeded" && { code }),
       ...(type !== undefined && { type }),
-      ...(more !== undefined && !reveals(more.json, secrets, 8) && { fields: more.fields }),
+      ...(more !== undefined && !reveals(more.json, secrets.map(inJson), 8) && { fields: more.fields }),
     },
   });
 }

@@ -244,6 +244,12 @@ describe("what an error object has beside its words", () => {
     },
   );
 
+  test("is left out where it has a key that JSON escapes", async () => {
+    const quoted = 'k"ey\\with"quotes';
+    upstream.script(jsonScript(400, { error: { ...error, metadata: { raw: `With ${quoted}.` } } }));
+    expect(asError((await ask("Hello", { apiKey: quoted })).error).fields).toBeUndefined();
+  });
+
   test("is left out where it is huge or has no bottom", async () => {
     const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
     for (const more of ["x".repeat(20_000), JSON.parse(deep.slice(19_000, 21_000))]) {

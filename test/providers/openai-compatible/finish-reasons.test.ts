@@ -71,6 +71,15 @@ describe("a finish_reason", () => {
     expect(nativeEvents(read)[0].choices[0].native_finish_reason).toBe("moon_phase");
   });
 
+  test("that nobody knows, without anything of a reply, is a failure", async () => {
+    upstream.script(whole("moon_phase", { content: null }), events(chunk({}, "moon_phase"), doneEvent));
+    for (const stream of [false, true])
+      expect(asError((await ask({ stream })).error)).toMatchObject({
+        code: "upstream_error",
+        message: "stand-in broke off its reply: moon_phase.",
+      });
+  });
+
   test("of an upstream's upstream is not replaced", async () => {
     const choice = {
       index: 0,
