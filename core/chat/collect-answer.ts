@@ -80,6 +80,8 @@ const modelledInMessage = new Set([
   "content",
   "reasoning_content",
   "reasoning",
+  "reasoning_text",
+  "thinking",
   "refusal",
   "tool_calls",
 ]);

@@ -127,7 +127,10 @@ export function isFailure(body: JsonObject): boolean {
   if (!isEmpty(body.error) || body.object === "error" || body.type === "error") return true;
   if (Array.isArray(body.choices) && body.choices.length > 0) return false;
   const { base_resp: base, header } = body;
-  if (!isEmpty(body.errors) || !isEmpty(body.detail) || !isEmpty(body.fault)) return true;
+  if (!isEmpty(body.errors) || !isEmpty(body.fault)) return true;
+  // Events of other kinds have details too; an error's type is a URL, if anything (RFC 9457).
+  const isTyped = body.object != null || (typeof body.type === "string" && !body.type.includes(":"));
+  if (!isEmpty(body.detail) && !isTyped) return true;
   for (const envelope of [base, header, body]) {
     if (isRecord(envelope) && wordsOf(envelope) !== undefined && !isSuccess(codeOf(envelope))) return true;
   }

@@ -1,24 +1,20 @@
 /** Why a reply ended, in the words of vendors, which keep adding some. */
 import type { FinishReason } from "../../types.ts";
 
-/** OpenAI's own words, and those that no pattern would read right. */
+/** OpenAI's own words, and Anthropic's for tools. */
 const words: ReadonlyMap<string, FinishReason> = new Map([
   ["stop", "stop"],
   ["length", "length"],
   ["tool_calls", "tool_calls"],
   ["content_filter", "content_filter"],
   ["function_call", "function_call"],
-  ["end_turn", "stop"],
-  ["eos", "stop"],
-  ["eos_token", "stop"],
-  ["stop_sequence", "stop"],
-  ["stop_token", "stop"],
   ["tool_use", "tool_calls"],
   ["tool_call", "tool_calls"],
 ]);
 
 const failures =
-  /error|abort|cancel|fail|malformed|unexpected_tool_call|time_?(limit|out)|insufficient_(system_)?resource|unavailable|overload/;
+  /error|network|max_time|abort|cancel|fail|malformed|unexpected_tool_call|time_?(limit|out)|insufficient_(system_)?resource|unavailable|overload/;
+const stops = /^(stop|eos|end|complete|finished|done)(_|d?$)/;
 const filters =
   /filter|safety|sensitiv|recitation|prohibited|block|spii|moderat|refus|guardrail|policy|violat/;
 const limits = /length|tokens?(_|$)|context/;
@@ -35,7 +31,7 @@ export function readFinishReason(reason: string): FinishReason | "failure" | und
     .toLowerCase()
     .replaceAll(/[\s-]+/g, "_");
   if (failures.test(word)) return "failure";
-  return (
-    words.get(word) ?? (filters.test(word) ? "content_filter" : limits.test(word) ? "length" : undefined)
-  );
+  if (filters.test(word)) return "content_filter";
+  if (stops.test(word)) return "stop";
+  return words.get(word) ?? (limits.test(word) ? "length" : undefined);
 }

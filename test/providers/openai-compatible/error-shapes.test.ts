@@ -177,6 +177,10 @@ describe("an error's words and class", () => {
       { code: "20015", message: "Broken" },
       { code: "upstream_error", message: "Broken" },
     ],
+    [
+      { type: "about:blank", title: "Bad", detail: "Broken" },
+      { code: "upstream_error", message: "Broken" },
+    ],
     [{ detail: "Broken" }, { code: "upstream_error", message: "Broken" }],
     [{ errors: [{ message: "Broken" }] }, { code: "upstream_error", message: "Broken" }],
     [{ errors: ["Broken"] }, { code: "upstream_error", message: "Broken" }],
@@ -202,6 +206,7 @@ describe("an error's words and class", () => {
     [{ error: {}, choices: [] }],
     [{ error_code: 0, error_msg: "" }],
     [{ message: "processing" }],
+    [{ type: "progress", detail: "searching" }],
   ])("are none where all is well: %j", async (body) => {
     const event = `data: ${JSON.stringify(body)}\n\n`;
     upstream.script(events(event, chunk({ content: "Hi" }), event, chunk({}, "stop"), event, doneEvent));
