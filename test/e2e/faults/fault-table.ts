@@ -442,12 +442,12 @@ export const upstreamFaults: readonly UpstreamFault[] = [
     status: 400,
     body: JSON.stringify({
       success: false,
-      errors: [{ code: 5007, message: "No such model" }],
+      errors: [{ code: 5007, message: "Input is not valid" }],
       result: null,
     }),
     code: "upstream_rejected",
     shown: { status: 400, code: "upstream_rejected" },
-    says: /No such model/,
+    says: /Input is not valid/,
   },
   {
     what: "200 with an error in `base_resp`",

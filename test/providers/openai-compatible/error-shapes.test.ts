@@ -13,11 +13,11 @@ describe("an error's words and class", () => {
     [
       "Cloudflare's",
       400,
-      { errors: [{ code: 5007, message: "No such model" }], success: false },
+      { errors: [{ code: 5007, message: "Input is not valid" }], success: false },
       {
         code: "upstream_rejected",
         status: 400,
-        message: "No such model",
+        message: "Input is not valid",
       },
     ],
     [
