@@ -500,7 +500,7 @@ class ChatEncoder implements AnswerEncoder {
   #withRole(index: number, delta: JsonObject): JsonObject {
     if (this.#opened.has(index)) return delta;
     this.#opened.add(index);
-    return delta.role == null ? { role: "assistant", ...delta } : delta;
+    return delta.role ? delta : { ...delta, role: "assistant" };
   }
 }
 

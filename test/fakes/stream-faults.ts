@@ -120,6 +120,19 @@ export const streamFaults: readonly StreamFault[] = [
     ...whole,
   },
   {
+    name: "null as a text, and a role that is empty",
+    stream:
+      (hello + stop)
+        .replaceAll('"finish_reason":null', '"finish_reason":"null"')
+        .replaceAll('"assistant"', '""') + doneEvent,
+    ...whole,
+  },
+  {
+    name: "a word of its own while it goes on",
+    stream: hello.replaceAll('"finish_reason":null', '"finish_reason":"ongoing"') + stop + doneEvent,
+    ...whole,
+  },
+  {
     name: "a finish_reason, and more text after it",
     stream: `${chunk({ content: "Grüß" }, "stop")}${chunk({ content: " 👩‍👩‍👧!" })}${chunk({}, "length")}${doneEvent}`,
     text: greeting,

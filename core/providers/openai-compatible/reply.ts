@@ -75,6 +75,8 @@ interface Choice {
   readonly tags: ReasoningTags | undefined;
   /** The reason of the finish that came last, if nothing has come after it. */
   finish: FinishReason | undefined;
+  /** The word of that finish, if nobody knows it. */
+  unknownWord: string | undefined;
   /** Whether there is anything of the reply. */
   hasBegun: boolean;
   /** Whether a delta has told something of it. */
@@ -235,6 +237,11 @@ export class ReplyReader {
     return new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`);
   }
 
+  #brokenOff(reason: string): ApiError {
+    const message = `${this.#options.name} broke off its reply: ${cleanErrorText(reason)}.`;
+    return new ApiError("upstream_error", message);
+  }
+
   #tooLarge(): ApiError {
     return this.#invalid(`sent more than ${this.#options.maxEventChars} characters at once`);
   }
@@ -334,6 +341,7 @@ export class ReplyReader {
       toolCalls: new ToolCalls(),
       tags: reasoningTags && new ReasoningTags(reasoningTags),
       finish: undefined,
+      unknownWord: undefined,
       hasBegun: false,
       hasDelta: false,
       messageText: "",
@@ -398,21 +406,19 @@ export class ReplyReader {
   /** Returns the upstream's own word where clients get another one. */
   #readFinish(fields: Fields, choice: Choice, parts: StreamPart[]): string | undefined {
     const { finish_reason: word } = fields;
-    if (typeof word !== "string" || word === "") return undefined;
+    // Some write null as a text.
+    if (typeof word !== "string" || word === "" || word === "null") return undefined;
     const known = readFinishReason(word);
-    // Nothing for a reason that nobody knows is no success either.
-    if (known === "failure" || (known === undefined && !choice.hasBegun)) {
-      const message = `${this.#options.name} broke off its reply: ${cleanErrorText(word)}.`;
-      throw new ApiError("upstream_error", message);
-    }
+    if (known === "failure") throw this.#brokenOff(word);
     const isStop = known === undefined || known === "stop";
     const reason = isStop && choice.toolCalls.length > 0 ? "tool_calls" : (known ?? "stop");
     if (choice.finish !== undefined) {
-      // Said twice: what says more than "stop" counts.
-      if (isStop || reason === choice.finish) return undefined;
+      // Said twice: the word that says more counts.
+      if (choice.unknownWord === undefined && (isStop || reason === choice.finish)) return undefined;
       this.#reopen(choice);
     }
     choice.finish = reason;
+    choice.unknownWord = known === undefined ? word : undefined;
     parts.push({ type: "finish", ...(choice.index > 0 && { choice: choice.index }), reason });
     return word === reason || fields.native_finish_reason != null ? undefined : word;
   }
@@ -422,6 +428,10 @@ export class ReplyReader {
     if (this.#isConcluded) return;
     this.#isConcluded = true;
     if (this.#choices.length === 0) throw this.#invalid("answered without a reply");
+    for (const choice of this.#choices) {
+      // Nothing, for a reason that nobody knows, is no success.
+      if (choice?.unknownWord !== undefined && !choice.hasBegun) throw this.#brokenOff(choice.unknownWord);
+    }
     this.#release();
     const parts: StreamPart[] = [];
     for (const choice of this.#choices) {
