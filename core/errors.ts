@@ -336,6 +336,8 @@ export interface ApiErrorOptions {
     readonly type?: string;
     readonly fields?: Readonly<Record<string, unknown>>;
   };
+  /** How long a prompt is that is too long, and how long it may be, in characters. */
+  readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
 }
 
@@ -368,6 +370,7 @@ export class ApiError extends Error {
   readonly param: string | null;
   readonly retryAfterMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
   /** Further fields of an upstream's error object. */
@@ -386,6 +389,7 @@ export class ApiError extends Error {
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.overflow = options.overflow;
   }
 
   /** The same failure, known by another code; what an upstream gave of its own stays. */

@@ -49,6 +49,7 @@ describe("docs/upstreams.md", () => {
       "headers",
       "contextMaxTokens",
       "streamUsage",
+      "completions",
       "maxConcurrency",
     ];
     expect(fields.filter((field) => !field?.startsWith("x"))).toEqual(known);
@@ -60,6 +61,7 @@ describe("docs/upstreams.md", () => {
       headers: {},
       contextMaxTokens: 1,
       streamUsage: false,
+      completions: true,
       maxConcurrency: 1,
     };
     expect(Object.keys(upstream)).toEqual(known);

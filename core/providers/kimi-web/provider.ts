@@ -24,6 +24,9 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   readonly holdOffMs?: number;
 }
 
+/** About what a token has. */
+const charsPerToken = 4;
+
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
 
@@ -87,6 +90,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     id,
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,
+    contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
   /** A part at a time, with a pause between two. */
@@ -126,7 +130,8 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       const parts: StreamPart[] = [...pieces]
         .filter((delta) => delta !== "")
         .map((delta) => ({ type: "text-delta", delta }));
-      parts.push({ type: "finish", reason: reply.reason });
+      const { reason, stopSequence } = reply;
+      parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced
         ? paced(parts, context.signal)
