@@ -14,6 +14,7 @@ import type {
   ChatMessage,
   ChatResponse,
   Clock,
+  CondensedReport,
   DialectCall,
   DialectInput,
   Logger,
@@ -22,8 +23,9 @@ import type {
   Usage,
 } from "../types.ts";
 import { Lifetime } from "../util/abort.ts";
-import { settlesWithin } from "../util/time.ts";
+import { createDeadline, settlesWithin, sleep } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
+import type { ChatSettings } from "./settings.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
 import { estimateUsage } from "./usage.ts";
 
@@ -46,9 +48,9 @@ export interface ExchangeOptions {
   /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
   readonly totalTimeoutMs: number;
-  readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
   /** Takes secrets out of texts. */
   readonly hide: (text: string) => string;
+  readonly stream: ChatSettings["stream"];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -120,13 +122,22 @@ type ChatEnd = Awaited<ChatResponse["finished"]>;
 /** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
 const answerHeaders = ({ begun }: TurnAnswer<UpstreamAnswer>): Record<string, string> => {
   if (begun === undefined) return {};
-  const { route, failed, droppedMessages } = begun;
+  const { route, failed, droppedMessages, shortenedMessages, condensed } = begun;
   return {
     ...(droppedMessages > 0 && { "x-context-dropped-messages": String(droppedMessages) }),
+    ...(shortenedMessages > 0 && { "x-context-shortened-messages": String(shortenedMessages) }),
+    ...(condensed && { "x-context-condensed": describeCondensed(condensed) }),
     "x-served-by": route.name,
     ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
   };
 };
+
+/** Such as `6163>412; calls=7`. */
+const describeCondensed = ({ fromChars, toChars, calls, failed }: CondensedReport): string =>
+  `${fromChars}>${toChars}; calls=${calls}${failed ? "; failed" : ""}`;
+
+/** How long a stream's headers wait for the first event where neither a setting nor the provider says. */
+const defaultCommitMs = 5000;
 
 const headerLines = (headers: Readonly<Record<string, string>>): string =>
   Object.entries(headers)
@@ -167,7 +178,10 @@ class Exchange {
         requestId: this.#routed.requestId,
       });
       const asking = this.#ask(found, call, turn);
-      if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
+      if (call.prompt.stream) {
+        const { streamCommitMs = defaultCommitMs } = found.route.provider;
+        return await this.#stream(turn, encoder, asking, streamCommitMs);
+      }
       return await this.#whole(turn, encoder, await asking);
     } catch (error) {
       throw new ChatError(error instanceof AskError ? error.cause : error, this.#end());
@@ -288,6 +302,7 @@ class Exchange {
     facts.model = begun.route.model.id;
     facts.unlisted = begun.route.isListed ? undefined : true;
     facts.droppedMessages = begun.droppedMessages;
+    facts.shortenedMessages = begun.shortenedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
   }
 
@@ -302,6 +317,7 @@ class Exchange {
       for (const event of events) addEvent(this.#collected, event);
     }
     const isKept = await this.#keep(turn);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const body = encoder.whole(this.#collected, this.#usage(turn));
     const response = this.#routed.respond(200, body, {
       ...this.#headers(answer),
@@ -315,10 +331,12 @@ class Exchange {
     turn: Turn<UpstreamAnswer>,
     encoder: AnswerEncoder,
     asking: Promise<TurnAnswer<UpstreamAnswer>>,
+    providerCommitMs: number,
   ): Promise<ChatResponse> {
     const { stream, clock } = this.#options;
+    const commitMs = stream.commitMs ?? Math.min(providerCommitMs, stream.longestCommitMs);
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
-    const isEarly = await settlesWithin(asking, stream.commitMs, clock);
+    const isEarly = await settlesWithin(asking, commitMs, clock);
     const headers = {
       ...streamHeaders,
       ...(encoder.streamType && { "content-type": encoder.streamType }),
@@ -362,8 +380,13 @@ class Exchange {
     const encode = (events: readonly UpstreamEvent[]) => {
       for (const event of events) {
         addEvent(this.#collected, event);
-        if (isFinished(this.#collected)) held += encoder.event(event);
-        else text += encoder.event(event);
+        const encoded = encoder.event(event);
+        if (isFinished(this.#collected)) held += encoded;
+        else {
+          // What seemed to be the end was that of one choice.
+          text += held + encoded;
+          held = "";
+        }
       }
     };
     encode(answer.first);
@@ -378,6 +401,7 @@ class Exchange {
       this.#taken();
     }
     const isKept = await this.#keep(turn);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
   }
@@ -393,6 +417,35 @@ class Exchange {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
     return this.#timeStore(turn.finish(this.#collected));
+  }
+
+  /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */
+  #summarizeAfterwards(turn: Turn<UpstreamAnswer>, { source, begun }: TurnAnswer<UpstreamAnswer>): void {
+    const { keepSummary } = turn;
+    const summarize = source === "provider" ? begun?.summarize : undefined;
+    if (keepSummary === undefined || summarize === undefined) return;
+    const { clock, log, requestTimeoutMs } = this.#options;
+    const { requestId } = this.#routed;
+    const work = async () => {
+      await sleep(0, { clock });
+      const deadline = createDeadline(requestTimeoutMs, {
+        clock,
+        parent: new AbortController().signal,
+        reason: () => new ApiError("upstream_timeout", "The summary took too long."),
+      });
+      try {
+        const deadlineMs = clock.monotonic() + requestTimeoutMs;
+        const summary = await summarize({ signal: deadline.signal, requestId, log, deadlineMs });
+        if (summary !== undefined) await keepSummary(summary);
+      } catch (error) {
+        const reason = error instanceof ApiError ? error.code : (error as Error).message;
+        log.warn("summary.failed", { requestId, reason });
+      } finally {
+        deadline.release();
+      }
+    };
+    const done = work();
+    this.#routed.waitUntil?.(done);
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {

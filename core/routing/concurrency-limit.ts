@@ -17,6 +17,8 @@ export interface ConcurrencyLimit {
    * a call of another owner needs the place in line; and with the signal's reason when that aborts first.
    */
   acquire(signal: AbortSignal, owner?: string): Promise<Slot>;
+  /** A slot, if one is free now. */
+  tryAcquire(owner?: string): Slot | undefined;
   /** Calls that have a slot. */
   readonly running: number;
   /** Calls that wait for one. */
@@ -146,6 +148,11 @@ export function createConcurrencyLimit(limit: number, queueLimit: number): Concu
         throw overloaded();
       }
       return waitInLine(signal, owner, share);
+    },
+    tryAcquire(owner = "") {
+      if (running >= limit) return undefined;
+      running++;
+      return createSlot(owner, shareOf(owner));
     },
     get running() {
       return running;

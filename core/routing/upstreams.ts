@@ -8,7 +8,9 @@ import type {
   ChatPrompt,
   ChatRequest,
   Clock,
+  CondensedReport,
   ConversationRef,
+  ConversationSummary,
   Logger,
   Provider,
   ProviderAnswer,
@@ -51,6 +53,9 @@ export interface UpstreamAnswer {
   readonly droppedMessages: number;
   /** Of these, the ones among `messages` that the provider left out. */
   readonly droppedByProvider: number;
+  /** Messages of which the model got to read a part. */
+  readonly shortenedMessages: number;
+  readonly condensed: CondensedReport | undefined;
   /** Calls made to upstreams, those of the failed routes among them. */
   readonly attempts: number;
   /** Milliseconds spent waiting for upstreams. */
@@ -61,6 +66,8 @@ export interface UpstreamAnswer {
   readonly first: readonly UpstreamEvent[];
   /** Those after them. */
   readonly rest: AsyncIterable<readonly UpstreamEvent[]>;
+  /** As `ProviderAnswer.summarize`, once a slot is free. */
+  readonly summarize: ((context: ProviderContext) => Promise<ConversationSummary | undefined>) | undefined;
   /** Ends the upstream call, if it still runs. */
   close(): void;
 }
@@ -159,6 +166,14 @@ async function* readEvents(
   }
 }
 
+/** Lets a provider make further calls at once, as far as there are slots for them. */
+const withExtraSlots = (
+  context: ProviderContext,
+  concurrency: ConcurrencyLimit | undefined,
+  caller: Caller,
+): ProviderContext =>
+  concurrency === undefined ? context : { ...context, extraSlot: () => concurrency.tryAcquire(caller.key) };
+
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const { circuitBreaker: breaks, clock, log } = options;
   interface State extends ProviderState {
@@ -246,7 +261,10 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     }
     const startedMs = clock.monotonic();
     try {
-      const answer = await abortable(state.provider.answer(request, context), signal);
+      const answer = await abortable(
+        state.provider.answer(request, withExtraSlots(context, state.concurrency, caller)),
+        signal,
+      );
       const rest = readEvents(answer, signal, slot);
       const { value: first = [] } = await rest.next();
       admission?.succeeded();
@@ -264,6 +282,21 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     }
   };
 
+  /** Holds a slot for as long as the summary takes. */
+  const summarize = async (
+    state: State,
+    caller: Caller,
+    answer: ProviderAnswer,
+    context: ProviderContext,
+  ): Promise<ConversationSummary | undefined> => {
+    const slot = await state.concurrency?.acquire(context.signal, caller.key);
+    try {
+      return await answer.summarize?.(withExtraSlots(context, state.concurrency, caller));
+    } finally {
+      slot?.release();
+    }
+  };
+
   return {
     get known() {
       return [...known.values()];
@@ -278,7 +311,8 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
         const isLast = index === found.fallbacks.length;
         const shareMs = (deadlineMs - clock.monotonic()) / (found.fallbacks.length + 1 - index);
         const share = isLast ? undefined : createShare(context.signal, shareMs);
-        const shared = share ? { ...context, signal: share.signal } : context;
+        const signal = share?.signal ?? context.signal;
+        const shared = { ...context, signal, deadlineMs: clock.monotonic() + shareMs };
         let route: ModelRoute | undefined;
         try {
           const find = found.fallbacks[index - 1];
@@ -304,11 +338,14 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
             messages,
             droppedByProvider,
             droppedMessages: transcript.length - messages.length + droppedByProvider,
+            shortenedMessages: answer.context?.shortenedMessages ?? 0,
+            condensed: answer.context?.condensed,
             attempts: attempts + (answer.calls ?? 1),
             upstreamMs: upstreamMs + begun.upstreamMs,
             isComplete: answer.isComplete === true,
             first,
             rest,
+            summarize: answer.summarize && ((afterwards) => summarize(state, caller, answer, afterwards)),
             close() {
               share?.release();
               rest.return(undefined).then(undefined, () => {});

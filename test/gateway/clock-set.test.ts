@@ -59,6 +59,7 @@ const wallClockUsers = [
   "core/providers/kimi-web/ajax.ts",
   "core/providers/kimi-web/nonce/credential-store.ts",
   "core/providers/kimi-web/nonce/credentials.ts",
+  "core/providers/kimi-web/talk.ts",
   "core/providers/openai-compatible/provider.ts",
   "core/routing/upstreams.ts",
   "core/stores/deno-kv.ts",
