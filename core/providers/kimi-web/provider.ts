@@ -11,15 +11,18 @@ import type {
   SessionStore,
   StreamPart,
   UpstreamEvent,
+  Usage,
 } from "../../types.ts";
+import { estimateTokens } from "../../util/estimate-tokens.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
 import { type Credentials, credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
+import { safeText as writeSafely } from "./prompt/safe-text.ts";
 import { cutText } from "./reply/cut-text.ts";
-import { limitReply } from "./reply/limit-reply.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 import { siteWords } from "./site-response.ts";
+import { createTask, leadSeparator, performTask, type TaskQuestion, type TaskReply } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -100,6 +103,9 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     createdAt: modelsCreatedAt,
   }));
 
+  const taskOf = (request: ChatRequest) =>
+    createTask(request, { maxChars, byPrompt: site.toolsByPrompt, name });
+
   const post = (
     form: ChatMessageForm,
     { nonce, cookie }: Credentials,
@@ -161,7 +167,10 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     // The site knows its callers by their address.
     sharesRateLimit: true,
     models: () => models,
-    check: (request) => refuseUnsupported(request, name),
+    check(request) {
+      refuseUnsupported(request, name);
+      taskOf(request);
+    },
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
@@ -169,24 +178,30 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
       refuseUnsupported(request, name);
-      const { text: message, droppedMessages } = buildPrompt(request.messages, {
-        maxChars,
-        labels,
-        safeText,
-      });
       const { startedAtMs, id } = request.conversation;
-      const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
-      const { text, calls } = await send(form, context);
+      const task = taskOf(request);
+      const sent = { calls: 0, promptTokens: 0, completionTokens: 0 };
+      let droppedMessages = 0;
+      const ask = async ({ lead, messages }: TaskQuestion): Promise<string> => {
+        const led = lead === "" ? "" : `${lead}${leadSeparator}`;
+        const prompt = buildPrompt(messages, { maxChars: maxChars - [...led].length, labels, safeText });
+        droppedMessages = prompt.droppedMessages;
+        const message = (safeText ? writeSafely(led) : led) + prompt.text;
+        const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
+        const { text, calls } = await send(form, context);
+        sent.calls += calls;
+        sent.promptTokens += estimateTokens(message);
+        sent.completionTokens += estimateTokens(text);
+        return text;
+      };
+      const reply = await performTask(task, ask);
 
-      const reply = limitReply(text, request);
-      const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
-      const parts: StreamPart[] = [...pieces]
-        .filter((delta) => delta !== "")
-        .map((delta) => ({ type: "text-delta", delta }));
-      parts.push({ type: "finish", reason: reply.reason });
+      const parts = partsOf(reply, request.stream ? chunkChars : undefined);
+      // Of a plain chat the messages say as much.
+      if (task.question.lead !== "" && request.usage) parts.push({ type: "usage", usage: usageOf(sent) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
-      return { events, context: { droppedMessages }, calls, isComplete: true };
+      return { events, context: { droppedMessages }, calls: sent.calls, isComplete: true };
     },
 
     warmUp: credentials.warmUp,
@@ -197,11 +212,31 @@ async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly Up
   yield parts.map((part) => ({ parts: [part] }));
 }
 
+/** A reply's text in pieces of `chunkChars` where that is given, then its calls, each as a whole. */
+function partsOf({ text, calls, reason }: TaskReply, chunkChars: number | undefined): StreamPart[] {
+  const pieces = chunkChars === undefined ? [text] : [...cutText(text, chunkChars)];
+  const texts = pieces.filter((delta) => delta !== "");
+  return [
+    ...texts.map((delta): StreamPart => ({ type: "text-delta", delta })),
+    ...calls.map(({ name, arguments: delta }, index): StreamPart => {
+      const id = `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
+      return { type: "tool-call-delta", index, id, name, delta };
+    }),
+    { type: "finish", reason },
+  ];
+}
+
+const usageOf = (sent: Pick<Usage, "promptTokens" | "completionTokens">): Usage => ({
+  promptTokens: sent.promptTokens,
+  completionTokens: sent.completionTokens,
+  totalTokens: sent.promptTokens + sent.completionTokens,
+});
+
 const hasAttachments = ({ attachments }: ChatMessage): boolean =>
   attachments !== undefined && attachments.length > 0;
 
 function refuseUnsupported(request: ChatRequest, name: string): void {
-  const { messages, choices, toolChoice, responseFormat } = request;
+  const { messages, choices } = request;
   const index = messages.findIndex(hasAttachments);
   if (index >= 0) {
     // The client named them, and at any length.
@@ -213,17 +248,14 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
       { param: "messages" },
     );
   }
-  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
-  if (toolChoice === "required" || typeof toolChoice === "object")
-    throw unsupported(name, "tool_choice", "call tools");
-  if (responseFormat !== "text") {
-    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
-    throw unsupported(name, "response_format", `be held to ${format}`);
+  if (choices > 1) {
+    throw new ApiError(
+      "unsupported_parameter",
+      `The models of ${name} can't give more than one reply to a request.`,
+      { param: "n" },
+    );
   }
 }
-
-const unsupported = (name: string, param: string, what: string): ApiError =>
-  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
 
 const staleNonce = (text: string): ApiError =>
   new ApiError(
