@@ -18,7 +18,7 @@ export interface Checker {
 }
 
 /** Steps of a check. Schemas can be made so that a short value takes for ever. */
-const maxSteps = 200_000;
+const maxSteps = 50_000;
 const maxStepDepth = 500;
 
 /** Names that differ only by case, `-`, `_`, `.` and blanks are the same one. */

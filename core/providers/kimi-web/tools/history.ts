@@ -1,5 +1,6 @@
 /** Past calls and their results, in the syntax that the model is asked to use. */
 import type { ChatMessage, ToolCall } from "../../../types.ts";
+import { tryParseJson } from "../../../util/json.ts";
 import { isSystem } from "../../../util/messages.ts";
 import { countCodePoints, leastShortened, shorten } from "../prompt/shorten.ts";
 import { withoutBlanks } from "./json-text.ts";
@@ -14,7 +15,8 @@ const textMessage = ({ role }: ChatMessage, text: string): ChatMessage => ({
   native: { role, content: text },
 });
 
-const lineOf = ({ name, arguments: json }: ToolCall): string => callLine(name, withoutBlanks(json) || "{}");
+const lineOf = ({ name, arguments: json }: ToolCall): string =>
+  callLine(name, tryParseJson(json) === undefined ? json || "{}" : withoutBlanks(json));
 
 /** The messages with calls and results as text: `@@name {…}` and `name: result`. */
 export function writeCalls(messages: readonly ChatMessage[]): readonly ChatMessage[] {

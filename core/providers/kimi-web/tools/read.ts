@@ -33,8 +33,8 @@ export function readReply(reply: string, options: ReadOptions): ReadReply {
   return new ReplyReader(reply, options).read();
 }
 
-/** The most values that are looked for in a reply. */
-const maxSpans = 100;
+/** After so many that could not be read, the rest is text: each may have cost a look at the whole reply. */
+const maxFaults = 10;
 
 /** A call as it stands in the reply. */
 interface FoundCall {
@@ -79,7 +79,7 @@ class ReplyReader {
   readonly #options: ReadOptions;
   readonly #checkers = new Map<ToolDefinition, Checker>();
   #fault: string | undefined;
-  #spans = 0;
+  #faults = 0;
 
   constructor(reply: string, options: ReadOptions) {
     this.#reply = unfenced(reply);
@@ -246,13 +246,10 @@ class ReplyReader {
 
   /** The value that begins at `at`. One that is open at the reply's end counts if nothing but brackets is missing. */
   #span(at: number): { readonly text: string; readonly end: number } | undefined {
-    // Each looks through the rest of the reply.
-    this.#spans += 1;
-    if (this.#spans > maxSpans) return undefined;
+    if (this.#faults >= maxFaults) return undefined;
     const { end, open } = spanOfJson(this.#reply, at);
     if (open === "string" || (open === "brackets" && this.#options.isCut)) {
-      this.#fault ??= "The call is cut off.";
-      return undefined;
+      return this.#refuse("The call is cut off.");
     }
     return { text: this.#reply.slice(at, end), end };
   }
@@ -261,8 +258,7 @@ class ReplyReader {
   #checked(name: string, input: string | JsonObject): ReadCall | undefined {
     const tool = findTool(name, this.#options.tools);
     if (tool === undefined) {
-      this.#fault ??= "There is no tool of that name.";
-      return undefined;
+      return this.#refuse("There is no tool of that name.");
     }
     let checker = this.#checkers.get(tool);
     if (checker === undefined) {
@@ -271,8 +267,12 @@ class ReplyReader {
     }
     const checked = typeof input === "string" ? checker.check(input) : checker.checkValue(input);
     if ("json" in checked) return { name: tool.name, arguments: checked.json };
-    this.#fault ??= `${tool.name}: ${checked.fault}`;
-    return undefined;
+    return this.#refuse(`${tool.name}: ${checked.fault}`);
+  }
+
+  #refuse(fault: string): undefined {
+    this.#fault ??= fault;
+    this.#faults += 1;
   }
 
   /** Each call once, and no more of them than the client wants. */

@@ -25,11 +25,11 @@ export function shapeOf(schema: JsonSchema, detail: ShapeDetail): string {
 /** The properties of an object's schema as a function's parameters, without the parentheses. */
 export function parametersOf(schema: JsonSchema, detail: ShapeDetail): string {
   const writer = new Writer(schema, detail);
-  const { target } = writer.follow(schema);
+  const target = writer.follow(schema);
   if (typeof target === "boolean") return "";
   // No plain list of properties: alternatives, or names that are the model's choice.
   const isPlain = isRecord(target.properties) && !["anyOf", "oneOf", "allOf"].some((key) => key in target);
-  if (isPlain) return writer.properties(target);
+  if (isPlain) return writer.parameters(target);
   const shape = writer.shape(schema);
   return /^(?:object|any|\{\})$/.test(shape) ? "" : `args: ${shape}`;
 }
@@ -59,16 +59,24 @@ class Writer {
   }
 
   /** What a reference, or a chain of them, leads to. */
-  follow(schema: JsonSchema): { readonly target: JsonSchema } {
+  follow(schema: JsonSchema): JsonSchema {
     let target = schema;
     for (let steps = 0; steps < 10; steps += 1) {
       if (typeof target === "boolean" || typeof target.$ref !== "string") break;
       target = schemaAt(target.$ref, this.#root) ?? true;
     }
-    return { target };
+    return target;
   }
 
-  properties(schema: JsonObject): string {
+  /** An object's properties; objects among them are nested. */
+  parameters(schema: JsonObject): string {
+    this.#depth += 1;
+    const told = this.#properties(schema);
+    this.#depth -= 1;
+    return told;
+  }
+
+  #properties(schema: JsonObject): string {
     const { optional, notes } = this.#detail;
     const required = Array.isArray(schema.required) ? schema.required : [];
     const parts: string[] = [];
@@ -135,20 +143,26 @@ class Writer {
     const names = isRecord(properties) ? Object.keys(properties) : [];
     if (names.length === 0 && isRecord(others)) return `{[key: string]: ${this.shape(others)}}`;
     if (names.length === 0 || (this.#depth > 0 && !this.#detail.nested)) return "object";
-    this.#depth += 1;
-    const told = this.properties(schema);
-    this.#depth -= 1;
-    return `{${told}}`;
+    return `{${this.parameters(schema)}}`;
   }
 
   #array(schema: JsonObject): string {
     const tuple = schemasIn(schema.prefixItems ?? schema.items);
     if (tuple.length > 0) return `[${tuple.map((entry) => this.shape(entry)).join(", ")}]`;
+    const schemaOfItems = (schema.items ?? true) as JsonSchema;
     this.#depth += 1;
-    const items = this.shape((schema.items ?? true) as JsonSchema);
+    const items = this.shape(schemaOfItems);
     this.#depth -= 1;
-    return /[|&]/.test(items) && !/^[{[("]?[^|&]*[)\]}]$/.test(items) ? `(${items})[]` : `${items}[]`;
+    return isUnion(this.follow(schemaOfItems)) ? `(${items})[]` : `${items}[]`;
   }
+}
+
+/** Whether the shape of a schema is several with signs between them. */
+function isUnion(schema: JsonSchema): boolean {
+  if (typeof schema === "boolean" || "const" in schema) return false;
+  const lists = [schema.enum, schema.anyOf ?? schema.oneOf, schema.type];
+  const isNullable = schema.nullable === true || Array.isArray(schema.allOf);
+  return isNullable || lists.some((list) => Array.isArray(list) && list.length > 1);
 }
 
 const unique = (shapes: readonly string[]): string[] => [...new Set(shapes)];
