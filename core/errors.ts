@@ -227,6 +227,17 @@ const rows = {
     operator: "Wait: the circuit breaker spares the upstream. Meanwhile MODEL_FALLBACKS can answer.",
     wakeUp: "no",
   },
+  upstream_message_refused: {
+    status: 422,
+    type: invalid,
+    retry: false,
+    fallback: true,
+    inStream: true,
+    when: "a firewall before the site, which reads messages, refused this one, and would refuse it again",
+    operator:
+      "Nothing: other messages pass. If many are refused, ask the site's host to exempt admin-ajax.php from its firewall's rules, or name MODEL_FALLBACKS. Sending such messages again and again gets the gateway's address banned.",
+    wakeUp: "no",
+  },
   upstream_nonce_unavailable: {
     status: 503,
     type: "upstream_error",

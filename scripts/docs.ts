@@ -69,12 +69,6 @@ const errorRows = Object.entries(errorTable).map(([name, row]) => ({
   shouldRetry: retryWords[`${row.retry}`],
 }));
 
-const errorsTable = (): string =>
-  table(
-    ["code", "status", "when", "x-should-retry"],
-    errorRows.map(({ code, status, when, shouldRetry }) => [code, status, when, shouldRetry]),
-  );
-
 const errorGuideTable = (): string =>
   table(
     ["code", "status", "when", "x-should-retry", "Retry-After", "after commit", "what an operator can do"],
@@ -108,7 +102,6 @@ const faultTable = (what: string, faults: readonly FaultRow[]): string =>
   );
 
 const blocks: Readonly<Record<string, () => string>> = {
-  errors: errorsTable,
   "error-guide": errorGuideTable,
   night: nightTable,
   "call-faults": () => faultTable("the site answers a message with", callFaults),

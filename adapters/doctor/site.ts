@@ -18,6 +18,7 @@ export interface SiteOptions {
 }
 
 interface Call {
+  readonly url: string;
   readonly method: string;
   status: number | undefined;
   ms: number;
@@ -26,7 +27,7 @@ interface Call {
 /** A fetch that notes what it does. */
 const observed = (fetch: Fetch, calls: Call[]): Fetch => {
   return async (url, init) => {
-    const call: Call = { method: init.method ?? "GET", status: undefined, ms: 0 };
+    const call: Call = { url, method: init.method ?? "GET", status: undefined, ms: 0 };
     calls.push(call);
     const startedMs = performance.now();
     try {
@@ -58,7 +59,8 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   const provider = kimiWeb({ ...site, fetch: observed(options.fetch, calls), holdOffMs: 0, chunkDelayMs: 0 });
   const outcome = await askOnce(provider, model, timeoutMs).catch((error: unknown) => ({ error }));
   const error = "error" in outcome ? outcome.error : undefined;
-  const pages = calls.filter(({ method }) => method === "GET");
+  // The page's scripts are asked too where the page itself has no nonce.
+  const pages = calls.filter(({ method, url }) => method === "GET" && !new URL(url).pathname.endsWith(".js"));
   const posts = calls.filter(({ method }) => method === "POST");
   const page = pages.at(-1);
   const lacksNonce = error instanceof ApiError && error.code === "upstream_nonce_unavailable";
@@ -79,7 +81,7 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   else if (posts.length > 1) {
     yield warning("nonce", "the first one was refused, the one after it taken", {
       means:
-        "the page comes out of a cache that is older than its nonces; the gateway passes it where it must",
+        "the site refused what its page had just given, perhaps as the page came out of a cache; the gateway asked again",
       change: "nothing",
     });
   } else yield good("nonce", "found in the page");

@@ -56,3 +56,37 @@ export const coldStart: Scenario = {
     return rows;
   },
 };
+
+/** Imports the single file and has it answer once; prints the processor time that this took, in microseconds. */
+const importAndAnswer = `
+  const before = process.cpuUsage();
+  const { default: gateway } = await import(process.argv[1]);
+  const response = await gateway.fetch(new Request("http://127.0.0.1/health"), {});
+  if (!response.ok) throw new Error(await response.text());
+  const { user, system } = process.cpuUsage(before);
+  console.log(user + system);`;
+
+/** What a cold start of a function costs beside that of Node itself: dist/handler.js to its first answer. */
+export const singleFileStart: Scenario = {
+  name: "single-file-start",
+  async run(bench) {
+    await Bun.$`bun scripts/build.ts single-file`.cwd(projectFolder).quiet();
+    const file = `${projectFolder}/dist/handler.js`;
+    const env = { PATH: process.env.PATH, LOG_LEVEL: "silent", API_MASTER_KEY: apiKey };
+    const times: number[] = [];
+    for (let round = 0; round < bench.size(11, 1); round++) {
+      const output = await Bun.$`node --input-type=module -e ${importAndAnswer} ${file}`.env(env).text();
+      times.push(Number(output) / 1000);
+    }
+    const cpuMs = median(times);
+    return [
+      {
+        scenario: this.name,
+        measure: "dist/handler.js imported and first answer given, on Node: processor time",
+        unit: "ms",
+        values: { gateway: cpuMs },
+        verdict: atMost(cpuMs, 60, "ms"),
+      },
+    ];
+  },
+};

@@ -100,7 +100,7 @@ export const conversation: Scenario = {
         measure: "turns a second (floor: stateless)",
         unit: "",
         values: beside(stateless, rate),
-        verdict: atLeast(share(stateless), 0.9),
+        verdict: atLeast(share(stateless), 0.6),
       },
       {
         scenario: this.name,

@@ -21,7 +21,7 @@ export function firstChunk(lane: Lane): Scenario {
           measure: "first text, one at a time",
           unit: "ms",
           values: medians(samples, value),
-          verdict: addedAtMost(compare(samples, ["floor", "gateway"], value, difference), 0.5),
+          verdict: addedAtMost(compare(samples, ["floor", "gateway"], value, difference), 0.3),
         },
       ];
     },

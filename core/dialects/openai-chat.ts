@@ -228,7 +228,11 @@ const encodeUsage = (usage: Usage) => ({
 });
 
 /** Without the random padding that hides the lengths of OpenAI's events: it means nothing behind a gateway. */
-const withoutPadding = ({ obfuscation: _, p: __, ...fields }: JsonObject): JsonObject => fields;
+function withoutPadding(fields: JsonObject): JsonObject {
+  if (!("obfuscation" in fields || "p" in fields)) return fields;
+  const { obfuscation: _, p: __, ...rest } = fields;
+  return rest;
+}
 
 /** `reasoning` is OpenRouter's, Groq's and Ollama's name for what most clients know as `reasoning_content`. */
 const withReasoning = (message: JsonObject): JsonObject =>

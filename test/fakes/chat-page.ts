@@ -41,52 +41,38 @@ const wordpressVariants: Readonly<Record<string, (block: Block) => string>> = {
     `<script>var kimi_ajax = {};</script>\n<!-- <script>var kimi_ajax = {"ajax_url":"","nonce":"0123456789"};</script> -->\n${inline(assign(block))}`,
 };
 
-/** Further shapes, of which only the stand-in knows. */
+const movedScriptName = "8f3b6a1c9d.js";
+
+/** The file into which the shape `moved` has put the script block. */
+export const movedScriptPath = `/wp-content/litespeed/js/${movedScriptName}`;
+
+/** What stands in that file. */
+export const movedScript = (ajaxUrl: string, nonce: string): string =>
+  `!function(){window.a={b:"}"}}();var kimi_ajax = {"ajax_url":"${escaped(ajaxUrl)}","nonce":"${nonce}"};jQuery(function(){});`;
+
+/** Further shapes that plug-ins of real sites give the page, of which only the stand-in knows. */
 const furtherVariants: Readonly<Record<string, (block: Block) => string>> = {
   wp69: ({ ajaxUrl, nonce }) =>
     inline(
-      `var kimi_ajax = {"ajax_url":"${ajaxUrl}","nonce":"${nonce}"};\n//# sourceURL=kimi-chat-js-extra`,
+      `var kimi_ajax = {"ajax_url":"${ajaxUrl}","hello":"\\u003Cb\\u003EHi\\u003C/b\\u003E","nonce":"${nonce}"};\n//# sourceURL=kimi-chat-js-extra`,
       'id="kimi-chat-js-extra"',
     ),
-  base64_charset: (block) =>
-    `<script defer id="kimi-chat-js-extra" src='data:text/javascript;charset=utf-8;base64,${base64(assign(block))}'></script>\n`,
-  base64_percent: (block) =>
-    `<script defer src="data:application/javascript;base64,${encodeURIComponent(base64(assign(block)))}"></script>\n`,
-  datauri_lower: (block) =>
-    `<script src="data:text/javascript;charset=UTF-8,${encodeURIComponent(assign(block)).replace(/%../g, (octet) => octet.toLowerCase())}"></script>\n`,
-  datauri_entities: ({ json }) =>
-    `<script src="data:text/javascript,var kimi_ajax = ${json.replaceAll('"', "&quot;")};" defer></script>\n`,
-  rocket: (block) => inline(assign(block), 'type="rocketlazyloadscript" data-rocket-type="text/javascript"'),
-  rocket_src: (block) =>
-    `<script type="rocketlazyloadscript" data-rocket-src="data:text/javascript;base64,${base64(assign(block))}" defer></script>\n`,
+  base64_unquoted: ({ json }) =>
+    `<script defer id=kimi-chat-js-extra src=data:text/javascript;base64,${base64(`var kimi_ajax=${json}`)}></script>\n`,
   litespeed: (block) =>
     inline(assign(block), 'data-optimized="1" type="litespeed/javascript" id="kimi-chat-js-extra"'),
   litespeed_src: (block) =>
     `<script id="kimi-chat-js-extra" type="litespeed/javascript" data-src="data:text/javascript;base64,${base64(assign(block))}"></script>\n`,
-  cloudflare_rocket: (block) => inline(assign(block), 'type="6f1c2ab9e0d4-text/javascript"'),
-  perfmatters: (block) =>
-    inline(assign(block), 'type="pmdelayedscript" data-cfasync="false" data-no-optimize="1"'),
-  uppercase: (block) => `<SCRIPT ID="kimi-chat-js-extra">${assign(block)}</SCRIPT>\n`,
-  let: ({ json }) => inline(`let kimi_ajax = ${json}`),
-  const: ({ json }) => inline(`const kimi_ajax=${json};`),
-  window: ({ json }) => inline(`window.kimi_ajax = window.kimi_ajax || ${json};`),
-  window_bracket: ({ json }) => inline(`window["kimi_ajax"]=${json};`),
-  global: ({ json }) => inline(`kimi_ajax = ${json};`),
-  literal: ({ ajaxUrl, nonce }) => inline(`var kimi_ajax={ajax_url:'${ajaxUrl}',nonce:'${nonce}'};`),
-  literal_comma: ({ ajaxUrl, nonce }) =>
-    inline(`var kimi_ajax = {\n  ajax_url: "${ajaxUrl}", // where to\n  /* and */ 'nonce': "${nonce}",\n};`),
-  literal_values: ({ ajaxUrl, nonce }) =>
-    inline(`var kimi_ajax={debug:!1,user:void 0,limit:1e3,list:[,1],ajax_url:"${ajaxUrl}",nonce:"${nonce}"}`),
-  literal_template: ({ ajaxUrl, nonce }) =>
-    inline(`const kimi_ajax = { ajax_url: \`${ajaxUrl}\`, nonce: \`${nonce}\` };`),
-  unicode: ({ ajaxUrl, nonce }) =>
+  rocket: (block) => inline(assign(block), 'type="rocketlazyloadscript" data-rocket-type="text/javascript"'),
+  meteor: (block) => inline(assign(block), 'type="javascript/blocked" data-wpmeteor-type="text/javascript"'),
+  text_plain: (block) => inline(assign(block), 'type="text/plain" data-type="text/javascript"'),
+  consent: (block) => inline(assign(block), 'type="application/consent"'),
+  consent_attribute: (block) =>
+    `<script>var realCookieBanner = {"rules":["*kimi_ajax*"],"nonce":"0123456789"};</script>\n` +
+    `<script consent-required="12" consent-by="services" consent-inline="${assign(block).replaceAll('"', "&quot;")}"></script>\n`,
+  listener: ({ json }) =>
     inline(
-      `var kimi_ajax = {"ajax_url":"${escaped(ajaxUrl)}","nonce":"\\u00${nonce.charCodeAt(0).toString(16)}${nonce.slice(1)}"};`,
-    ),
-  declarations: ({ json }) => inline(`var a=1,b={nonce:"b"},kimi_ajax=${json},c=[{}];`),
-  combined: ({ json }) =>
-    inline(
-      `try{var wp_ajax = {"nonce":"aaaaaaaaaa"};(function(){if(1<2){console.log("};")}})();var kimi_ajax = ${json};}catch(e){}`,
+      `try{var wp_ajax = {"nonce":"aaaaaaaaaa"};document.addEventListener("click",function(){if(1<2){console.log("};")}let kimi_ajax = ${json};})}catch(e){}`,
     ),
   strings: ({ ajaxUrl, nonce }) =>
     inline(
@@ -96,11 +82,9 @@ const furtherVariants: Readonly<Record<string, (block: Block) => string>> = {
     inline(
       `var kimi_ajax = {"nonce":"${nonce}","ajax_url":"${escaped(ajaxUrl)}","rest":{"nonce":"restnonce0","root":"\\/"}};`,
     ),
-  decoys: (block) =>
-    `<script>var kimi_ajax_old = {"nonce":"1111111111"}; var my_kimi_ajax = {"nonce":"2222222222"};</script>\n` +
-    `<script>/* var kimi_ajax = {"nonce":"3333333333"}; */\n// var kimi_ajax = {"nonce":"4444444444"};\nvar text = 'var kimi_ajax = {"nonce":"5555555555"};';</script>\n` +
-    `<script>if (typeof kimi_ajax === "undefined") { console.log(kimi_ajax == null); }</script>\n` +
-    inline(assign(block)),
+  moved: () =>
+    `<script src="/wp-includes/js/jquery/jquery.min.js?ver=3.7.1"></script>\n` +
+    `<script data-src='/wp-content/litespeed/js/${movedScriptName}?ver=1&#038;x=2' type="litespeed/javascript"></script>\n`,
   huge: (block) =>
     `<script>var filler = "${"{ kimi nonce ".repeat(100_000)}";</script>\n${inline(assign(block))}<p>${"<".repeat(200_000)}</p>\n`,
 };

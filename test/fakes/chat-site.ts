@@ -4,7 +4,7 @@
  *
  *     PORT=42000 bun test/fakes/chat-site.ts
  */
-import { chatPage } from "./chat-page.ts";
+import { chatPage, movedScript, movedScriptPath } from "./chat-page.ts";
 import { edgeFault, modeText, parseMode, pluginAnswer, type Step, slowMs } from "./faults.ts";
 import { cookiesOf, formOf, headersOf, isBrokenUtf8 } from "./php-request.ts";
 import type { SiteSettings } from "./site-control.ts";
@@ -451,6 +451,12 @@ export function startChatSite(options: ChatSiteOptions = {}): ChatSite {
     if (databaseIsDown) return respond(databaseDown(where));
     if (where === "ajax") return respond(await serveAjax(request, url));
     if (pathname === "/chat/" || pathname === "/chat") return respond(await servePage(request, url));
+    if (pathname === movedScriptPath && state.page === "moved") {
+      const nonce = nonces.create({ cookie: "", loginToken: "" }, state.nonce_epoch, state.nonce_life);
+      return new Response(movedScript(site.ajaxUrl, nonce), {
+        headers: { "content-type": "text/javascript" },
+      });
+    }
     if (pathname === "/wp-login.php") {
       return respond(
         edgeFault({ name: "html200", argument: "" }, "page", site.url) ?? notFound("wordpress_404"),

@@ -9,11 +9,14 @@
  * - connection: `cut` (in the middle of the body), `kill` (nginx's own 502)
  * - host and edge, for pages too: `http=STATUS`, `cf502`, `challenge`, `challenge503`, `redirect`, `redirect=URL`, `html200`, `fatal`
  * - pages only: `notfound`, `empty`, `cut`, `kill`
- * - only here, not in the real site's simulator: `bom`, `blank_lines`, `comment` (HTML after the JSON), `data_string`
+ * - firewalls, not in the real site's simulator: those of firewalls.ts
+ * - only here, not in the real site's simulator: `error_json=TEXT` (JSON without `success`), `rest_nonce`, `bom`,
+ *   `blank_lines`, `comment` (HTML after the JSON), `data_string`
  *   (the message without an object around it), `null`
  * - reply text: `long`, `long=BYTES`, `cjk`, `emoji`, `newlines`, `markdown`, `text=TEXT`
  */
 import { STATUS_CODES } from "node:http";
+import { firewallAnswers } from "./firewalls.ts";
 import {
   ajaxDie,
   ajaxError,
@@ -71,6 +74,8 @@ export function edgeFault(
   where: "ajax" | "page",
   siteUrl: string,
 ): SiteAnswer | undefined {
+  const firewallAnswer = firewallAnswers[name];
+  if (firewallAnswer !== undefined) return firewallAnswer();
   switch (name) {
     case "challenge":
     case "challenge503": {
@@ -183,6 +188,18 @@ export function pluginAnswer(
         return ajaxJson(name, { success: false, data: "Too many requests" }, 429, {
           "retry-after": argument || "7",
         });
+      case "error_json":
+        return ajaxText(name, phpJson({ error: argument }));
+      case "rest_nonce":
+        return ajaxText(
+          name,
+          phpJson({
+            code: "rest_cookie_invalid_nonce",
+            message: "Cookie check failed",
+            data: { status: 403 },
+          }),
+          403,
+        );
       case "success_nodata":
         return ajaxJson(name, { success: true });
       case "data_empty_object":

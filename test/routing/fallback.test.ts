@@ -37,6 +37,7 @@ const mendable: readonly ErrorCode[] = [
   "upstream_challenge",
   "upstream_error",
   "upstream_invalid_response",
+  "upstream_message_refused",
   "upstream_nonce_unavailable",
   "upstream_rate_limited",
   "upstream_timeout",

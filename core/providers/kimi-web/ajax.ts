@@ -1,16 +1,19 @@
 /** The chat's one call: a form that is posted to WordPress's admin-ajax.php, and what its answer means. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
 import { cleanErrorText, readRetryAfterMs } from "../shared/upstream-http.ts";
 import { parseCookies } from "./nonce/cookies.ts";
-import { findJson } from "./reply/find-json.ts";
+import { findJson, jsonObjectAt } from "./reply/find-json.ts";
 import {
   callSite,
   challengeFault,
+  isFirewallRefusal,
   isMarkedChallenge,
+  isTooLargeHeader,
   pageSummary,
-  type SiteCall,
   type SiteResponse,
+  shortText,
   siteFault,
   siteWords,
 } from "./site-response.ts";
@@ -33,33 +36,40 @@ export interface PostOptions {
   readonly cookie: string;
   readonly signal: AbortSignal;
   readonly clock: Pick<Clock, "now">;
+  /** Whether the site has accepted a message with this nonce before. */
+  readonly isNonceAccepted: boolean;
+}
+
+/** The site has not read the message, and may do so with other credentials. */
+export interface Refused {
+  /**
+   * "refused-nonce": the site did not accept the nonce. "refused-cookies": it finds them too large.
+   * "unclear-refusal": its text does not tell why.
+   */
+  readonly kind: "refused-nonce" | "refused-cookies" | "unclear-refusal";
+  /** The site's words. */
+  readonly text: string;
 }
 
 /** What the site made of a message. All else is thrown. */
-export type SiteAnswer =
-  | { readonly kind: "reply"; readonly text: string }
-  /** The site did not accept the nonce, and so has not read the message. */
-  | { readonly kind: "refused-nonce"; readonly text: string }
-  /** The site refuses and its text does not tell why. */
-  | { readonly kind: "unclear-refusal"; readonly text: string };
-
-/**
- * A form's value. URLSearchParams would do for the form as a whole, at three times the cost; PHP reads `%20` as it reads
- * `+`. Half a surrogate pair, which UTF-8 does not have, becomes U+FFFD in both.
- */
-const encodeValue = (value: string): string =>
-  /[^\w.-]/.test(value) ? encodeURIComponent(value.toWellFormed()) : value;
+export type SiteAnswer = Refused | { readonly kind: "reply"; readonly text: string };
 
 /** Sends one message, once. */
-export function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
-  const nonce = encodeValue(options.nonce);
-  const message = encodeValue(form.message);
-  const model = encodeValue(form.model);
-  const sessionId = encodeValue(form.sessionId);
-  const body = `action=kimi_send_message&nonce=${nonce}&message=${message}&model=${model}&session_id=${sessionId}`;
-  const { fetch, url, headers, signal } = options;
-  const call: SiteCall = { fetch, url, method: "POST", headers, body, signal, maxChars: maxReplyChars };
-  return callSite(call).then((response) => readAnswer(response, options));
+export async function postMessage(form: ChatMessageForm, options: PostOptions): Promise<SiteAnswer> {
+  const { fetch, url, headers, nonce, signal } = options;
+  const { message, model, sessionId } = form;
+  const fields = { action: "kimi_send_message", nonce, message, model, session_id: sessionId };
+  const body = new URLSearchParams(fields).toString();
+  const response = await callSite({
+    fetch,
+    url,
+    method: "POST",
+    headers,
+    body,
+    signal,
+    maxChars: maxReplyChars,
+  });
+  return readAnswer(response, options);
 }
 
 export interface AnswerContext {
@@ -68,6 +78,7 @@ export interface AnswerContext {
   /** What was sent, lest it be shown when the site repeats it. */
   readonly nonce: string;
   readonly cookie: string;
+  readonly isNonceAccepted: boolean;
 }
 
 /** Sorts an answer of admin-ajax.php. */
@@ -76,9 +87,7 @@ export function readAnswer(response: SiteResponse, context: AnswerContext): Site
   if (isMarkedChallenge(headers)) throw challengeFault(status);
   if (isCut) throw invalid("more than 4 million characters");
   const answer = findJson(response.text, "success");
-  if (answer === undefined) {
-    return readOtherText({ ...response, text: withoutSecrets(response.text, context) }, context);
-  }
+  if (answer === undefined) return readOtherAnswer(response, context);
   if (isTrue(answer.success)) {
     const text = messageOf(answer.data);
     if (text === undefined) throw invalid(`no message in its JSON (status ${status})`);
@@ -90,7 +99,7 @@ export function readAnswer(response: SiteResponse, context: AnswerContext): Site
 
 function withoutSecrets(text: string, { nonce, cookie }: AnswerContext): string {
   let shown = text;
-  for (const secret of [nonce, ...parseCookies(cookie).values()]) {
+  for (const secret of [nonce, ...Object.values(parseCookies(cookie))]) {
     // What is shorter is no secret, and may be a piece of any word.
     if (secret.length >= 6) shown = shown.replaceAll(secret, "***");
   }
@@ -100,9 +109,6 @@ function withoutSecrets(text: string, { nonce, cookie }: AnswerContext): string 
 const isTrue = (value: unknown): boolean =>
   value === true || value === 1 || value === "true" || value === "1";
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;
-
 function messageOf(data: unknown): string | undefined {
   const message = isRecord(data) ? data.message : data;
   return typeof message === "string" && message !== "" ? message : undefined;
@@ -111,8 +117,9 @@ function messageOf(data: unknown): string | undefined {
 /** The words in what PHP code hands to wp_send_json_error: a text, an object with one, a list of WP_Error's parts. */
 function failureText(data: unknown, depth = 0): string {
   if (typeof data === "string") return data;
-  if (!isRecord(data) || depth > 4) return "";
+  if (depth > 4) return "";
   if (Array.isArray(data)) return failureText(data[0], depth + 1);
+  if (!isRecord(data)) return "";
   const text = [data.message, data.error, data.msg, data.errors]
     .map((value) => failureText(value, depth + 1))
     .find((words) => words !== "");
@@ -152,7 +159,8 @@ function readFailure({ status, headers }: SiteResponse, text: string, nowMs: num
 /** The site says that it failed. */
 export function siteRefusal(text: string): ApiError {
   const detail = siteWords(text);
-  const message = detail === "" ? "The chat site failed without a word." : `The chat site failed: ${detail}`;
+  const message =
+    detail === "" ? "The chat site failed without an error message." : `The chat site failed: ${detail}`;
   return new ApiError("upstream_error", message);
 }
 
@@ -162,27 +170,50 @@ const invalid = (what: string): ApiError =>
 /** check_ajax_referer's whole answer; PHP's warnings may stand before it, a cache plugin's comment behind it. */
 const bareMinusOne = /^(?:<[\s\S]*>\s*)?-1\s*(?:<!--[^>]*-->)?$/;
 
-/** An answer without JSON. Its text may be a broken reply, so only what is surely none is shown. */
-function readOtherText(response: SiteResponse, context: AnswerContext): SiteAnswer {
-  const { status, headers } = response;
-  const text = response.text.trim();
+const isHtml = (text: string): boolean => text.startsWith("<") && !text.includes('{"');
+
+/** An answer that is not the chat plugin's. */
+function readOtherAnswer(response: SiteResponse, context: AnswerContext): SiteAnswer {
+  const nowMs = context.clock.now();
+  const text = withoutSecrets(response.text, context).trim();
+  const shown = { ...response, text };
   if (text.length < 4096 && bareMinusOne.test(text)) return { kind: "refused-nonce", text: "-1" };
-  const fault = siteFault(response, context.clock.now());
+  if (isTooLargeHeader(shown)) return { kind: "refused-cookies", text };
+  if (context.isNonceAccepted && isFirewallRefusal(shown)) throw messageRefused();
+  const words = refusalWords(shown);
+  const fault = siteFault(words === "" ? shown : { ...shown, text: words }, nowMs);
   if (fault !== undefined) throw fault;
+  if (words !== "") return readFailure(response, words, nowMs);
+  throw unusable(shown, context);
+}
+
+/** What JSON without `success` says, or the plain words of a refusal; else "", as the text may be a broken reply. */
+function refusalWords({ status, text }: SiteResponse): string {
+  if (text.startsWith("{")) return failureText(jsonObjectAt(text, 0));
+  const isRefusal = status === 401 || status === 403 || status === 406;
+  return isRefusal && /\p{L}/u.test(text) ? shortText(text) : "";
+}
+
+const messageRefused = (): ApiError =>
+  new ApiError(
+    "upstream_message_refused",
+    "The site's firewall refused this message; other messages may pass.",
+  );
+
+/** Says what came instead of JSON, as far as that is surely no reply. */
+function unusable({ status, headers, text }: SiteResponse, context: AnswerContext): ApiError {
   const withStatus = `(status ${status})`;
   if (status === 0 || (status >= 300 && status < 400)) {
     const target = withoutSecrets(redirectTarget(headers), context);
-    throw invalid(`a redirect${target}, which is not followed ${withStatus}`);
+    return invalid(`a redirect${target}, which is not followed ${withStatus}`);
   }
-  if (text === "") throw invalid(`it is empty ${withStatus}`);
+  if (text === "") return invalid(`it is empty ${withStatus}`);
   if (text === "0") {
-    throw invalid(`"0" ${withStatus}: WordPress has no action kimi_send_message, or it gave no answer`);
+    return invalid(`"0" ${withStatus}: WordPress has no action kimi_send_message, or it gave no answer`);
   }
-  if (text === "null") throw invalid(`"null" ${withStatus}`);
-  if (text.startsWith("<") && !text.includes('{"')) {
-    throw invalid(`an HTML page instead of JSON ${withStatus}: "${pageSummary(text)}"`);
-  }
-  throw invalid(`${text.includes("{") ? "broken JSON" : "text that is not JSON"} ${withStatus}`);
+  if (text === "null") return invalid(`"null" ${withStatus}`);
+  if (isHtml(text)) return invalid(`an HTML page instead of JSON ${withStatus}: "${pageSummary(text)}"`);
+  return invalid(`${text.includes("{") ? "broken JSON" : "text that is not JSON"} ${withStatus}`);
 }
 
 /** Host and path of a redirect; its query may hold what is nobody's business. */

@@ -7,7 +7,6 @@ import type {
   Clock,
   Fetch,
   Provider,
-  ProviderContext,
   SessionStore,
   StreamPart,
   UpstreamEvent,
@@ -15,13 +14,12 @@ import type {
 } from "../../types.ts";
 import { estimateTokens } from "../../util/estimate-tokens.ts";
 import { sleep, systemClock } from "../../util/time.ts";
-import { type ChatMessageForm, postMessage, type SiteAnswer, siteRefusal } from "./ajax.ts";
-import { type Credentials, credentialSource } from "./nonce/credentials.ts";
+import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { safeText as writeSafely } from "./prompt/safe-text.ts";
 import { cutText } from "./reply/cut-text.ts";
+import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
-import { siteWords } from "./site-response.ts";
 import { createTask, leadSeparator, performTask, type TaskQuestion, type TaskReply } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
@@ -38,9 +36,6 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
 
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
-
-/** A nonce younger than this is not to blame for a refusal that says nothing of it. */
-const provenNonceMs = 60_000;
 
 const browserHeaders = {
   "user-agent":
@@ -81,20 +76,21 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     store,
     holdOffMs,
   });
-  const postHeaders = new Headers({
-    ...browserHeaders,
-    accept: "application/json, text/javascript, */*; q=0.01",
-    "x-requested-with": "XMLHttpRequest",
-    origin: new URL(pageUrl).origin,
-    referer: pageUrl,
-    ...ownHeaders,
-    "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+  const sendMessage = createMessageSender({
+    fetch,
+    clock,
+    ajaxUrl,
+    headers: new Headers({
+      ...browserHeaders,
+      accept: "application/json, text/javascript, */*; q=0.01",
+      "x-requested-with": "XMLHttpRequest",
+      origin: new URL(pageUrl).origin,
+      referer: pageUrl,
+      ...ownHeaders,
+      "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
+    }),
+    credentials,
   });
-  const headersFor = (cookie: string): Headers => {
-    const headers = new Headers(postHeaders);
-    if (cookie !== "") headers.set("cookie", cookie);
-    return headers;
-  };
 
   const siteNames = new Map(site.models.map(({ id, siteName }) => [id, siteName]));
   const models = site.models.map(({ id, siteName, aliases = [] }) => ({
@@ -105,52 +101,6 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
 
   const taskOf = (request: ChatRequest) =>
     createTask(request, { maxChars, byPrompt: site.toolsByPrompt, name });
-
-  const post = (
-    form: ChatMessageForm,
-    { nonce, cookie }: Credentials,
-    { signal }: ProviderContext,
-  ): Promise<SiteAnswer> =>
-    postMessage(form, { fetch, url: ajaxUrl, headers: headersFor(cookie), nonce, cookie, signal, clock });
-
-  /** Sends a message that the site has refused once more, if it was for its nonce alone. */
-  async function postAgain(
-    form: ChatMessageForm,
-    used: Credentials,
-    answer: Exclude<SiteAnswer, { readonly kind: "reply" }>,
-    context: ProviderContext,
-  ): Promise<string> {
-    const { signal, log } = context;
-    const refusal = answer.kind === "refused-nonce" ? "certain" : "suspected";
-    if (refusal === "suspected" && clock.now() - used.fetchedAtMs <= provenNonceMs) {
-      throw siteRefusal(answer.text);
-    }
-    const renewed = await credentials.renew(used, refusal, context).catch((error) => {
-      // Only a suspicion: the site's own words tell more than a page that could not be had.
-      throw refusal === "certain" || signal.aborted ? error : siteRefusal(answer.text);
-    });
-    log.info("nonce.refused", { certain: refusal === "certain", renewed: renewed !== undefined });
-    if (refusal === "suspected" && renewed?.nonce === used.nonce) throw siteRefusal(answer.text);
-    if (renewed === undefined) {
-      throw refusal === "certain" ? staleNonce(answer.text) : siteRefusal(answer.text);
-    }
-    const second = await post(form, renewed, context);
-    if (second.kind === "reply") return second.text;
-    if (second.kind === "unclear-refusal") throw siteRefusal(second.text);
-    credentials.refusedAgain(renewed);
-    throw staleNonce(second.text);
-  }
-
-  /** Sends one message; resolves to the reply and the calls that it took. */
-  async function send(
-    form: ChatMessageForm,
-    context: ProviderContext,
-  ): Promise<{ readonly text: string; readonly calls: number }> {
-    const used = credentials.atHand() ?? (await credentials.get(context));
-    const answer = await post(form, used, context);
-    if (answer.kind === "reply") return { text: answer.text, calls: 1 };
-    return { text: await postAgain(form, used, answer, context), calls: 2 };
-  }
 
   /** A part at a time, with a pause between two. */
   async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
@@ -188,7 +138,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
         droppedMessages = prompt.droppedMessages;
         const message = (safeText ? writeSafely(led) : led) + prompt.text;
         const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
-        const { text, calls } = await send(form, context);
+        const { text, calls } = await sendMessage(form, context);
         sent.calls += calls;
         sent.promptTokens += estimateTokens(message);
         sent.completionTokens += estimateTokens(text);
@@ -256,10 +206,3 @@ function refuseUnsupported(request: ChatRequest, name: string): void {
     );
   }
 }
-
-const staleNonce = (text: string): ApiError =>
-  new ApiError(
-    "upstream_nonce_unavailable",
-    `The chat site refuses the nonce (${siteWords(text)}), and its page has no other: it may be held by a page ` +
-      "cache that can't be passed, or the site refuses for another reason.",
-  );

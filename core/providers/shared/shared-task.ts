@@ -4,9 +4,9 @@ import type { Clock } from "../../types.ts";
 export interface SharedTaskOptions {
   readonly clock: Clock;
   readonly limitMs: number;
-  /** What those are told who still wait when `limitMs` is over. */
+  /** The message of the error for those that still wait when `limitMs` is over. */
   readonly timeoutMessage: string;
-  /** Called once: the work has ended, or nobody waits for it any more. */
+  /** Called once, when the work has ended or no caller waits for it any more. */
   readonly onOver: () => void;
 }
 

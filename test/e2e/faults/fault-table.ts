@@ -21,6 +21,39 @@ export interface Fault {
   readonly standInOnly?: true;
 }
 
+const challenge = (what: string, mode: string): Fault => ({
+  what,
+  mode,
+  code: "upstream_challenge",
+  shouldRetry: false,
+  standInOnly: true,
+});
+
+/** What a firewall says, to a message or to a fetch of the page. */
+const firewallFaults: readonly Fault[] = [
+  { what: "a Cloudflare challenge, 403", mode: "challenge", code: "upstream_challenge", shouldRetry: false },
+  {
+    what: "a Cloudflare challenge, 503",
+    mode: "challenge503",
+    code: "upstream_challenge",
+    shouldRetry: false,
+  },
+  challenge("a challenge of Anubis, 200", "anubis"),
+  challenge("a challenge of Imunify360, 200", "imunify"),
+  challenge("a block of Imunify360, as JSON", "imunify_json"),
+  challenge("a captcha of LiteSpeed", "lscaptcha"),
+  challenge("a challenge of DDoS-Guard", "ddosguard"),
+  challenge("a challenge of AWS WAF, 202", "awswaf"),
+  {
+    what: "Wordfence's limit, with Retry-After: 60",
+    mode: "wordfence_limit",
+    code: "upstream_rate_limited",
+    shouldRetry: false,
+    retryAfter: 60,
+    standInOnly: true,
+  },
+];
+
 /** The site's answer to a message. The message reaches it once, and is never sent again. */
 export const callFaults: readonly Fault[] = [
   {
@@ -87,13 +120,58 @@ export const callFaults: readonly Fault[] = [
     code: "upstream_nonce_unavailable",
     shouldRetry: false,
   },
-  { what: "a Cloudflare challenge, 403", mode: "challenge", code: "upstream_challenge", shouldRetry: false },
   {
-    what: "a Cloudflare challenge, 503",
-    mode: "challenge503",
-    code: "upstream_challenge",
+    what: "a firewall of the host refuses the message: 403 with an HTML page, after a message that was accepted",
+    mode: "http=403",
+    code: "upstream_message_refused",
     shouldRetry: false,
+    says: /other messages may pass/,
   },
+  {
+    what: "ModSecurity's 406, after a message that was accepted",
+    mode: "modsec",
+    code: "upstream_message_refused",
+    shouldRetry: false,
+    standInOnly: true,
+  },
+  {
+    what: "Wordfence's block of a message, after one that was accepted",
+    mode: "wordfence",
+    code: "upstream_message_refused",
+    shouldRetry: false,
+    standInOnly: true,
+  },
+  {
+    what: "403 with plain words",
+    mode: "unauthorized",
+    code: "upstream_error",
+    shouldRetry: false,
+    says: /Unauthorized/,
+    standInOnly: true,
+  },
+  {
+    what: "JSON without `success`, but with words",
+    mode: "error_json=The model is asleep",
+    code: "upstream_error",
+    shouldRetry: false,
+    says: /The model is asleep/,
+    standInOnly: true,
+  },
+  {
+    what: "the nonce is refused in the REST API's words (`rest_cookie_invalid_nonce`), and the page has no other",
+    mode: "rest_nonce",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+    standInOnly: true,
+  },
+  {
+    what: "400: headers or cookies are too large, even without the site's own",
+    mode: "large_header",
+    code: "upstream_invalid_response",
+    says: /UPSTREAM_HEADERS/,
+    standInOnly: true,
+  },
+  ...firewallFaults,
   { what: "500", mode: "http=500", code: "upstream_unavailable" },
   { what: "503", mode: "http=503", code: "upstream_unavailable" },
   { what: "504", mode: "http=504", code: "upstream_unavailable" },
@@ -127,12 +205,13 @@ export const callFaults: readonly Fault[] = [
 
 /** The site's answer when the chat page is fetched for its nonce. No message is sent. */
 export const pageFaults: readonly Fault[] = [
-  { what: "a Cloudflare challenge, 403", mode: "challenge", code: "upstream_challenge", shouldRetry: false },
+  ...firewallFaults,
   {
-    what: "a Cloudflare challenge, 503",
-    mode: "challenge503",
+    what: "ModSecurity's 406",
+    mode: "modsec",
     code: "upstream_challenge",
     shouldRetry: false,
+    standInOnly: true,
   },
   { what: "429", mode: "http=429", code: "upstream_rate_limited", shouldRetry: false },
   { what: "500", mode: "http=500", code: "upstream_unavailable" },
@@ -148,7 +227,13 @@ export const pageFaults: readonly Fault[] = [
     shouldRetry: false,
   },
   { what: "an empty page", mode: "empty", code: "upstream_nonce_unavailable", shouldRetry: false },
-  { what: "404", mode: "notfound", code: "upstream_nonce_unavailable", shouldRetry: false },
+  {
+    what: "404, without a nonce",
+    mode: "notfound",
+    code: "upstream_nonce_unavailable",
+    shouldRetry: false,
+    standInOnly: true,
+  },
   {
     what: "a redirect to the login page",
     mode: "redirect",

@@ -2,9 +2,10 @@
 import { ApiError } from "../../../errors.ts";
 import type { Fetch } from "../../../types.ts";
 import { cleanErrorText } from "../../shared/upstream-http.ts";
-import { callSite, pageSummary, siteFault } from "../site-response.ts";
+import { callSite, pageSummary, type SiteResponse, siteFault } from "../site-response.ts";
 import { type CookieJar, collectCookies, cookieHeader } from "./cookies.ts";
 import { scanPage } from "./page.ts";
+import { movedScripts } from "./scripts.ts";
 
 const maxPageChars = 2_000_000;
 const maxRedirects = 5;
@@ -25,57 +26,99 @@ export interface ChatPage {
   readonly cookies: CookieJar;
 }
 
-/** What tells page caches to stand aside; the last is what nginx set-ups for WordPress look for. */
+/** These make page caches stand aside, as does a query that no earlier address had. */
 const pastCaches = { "cache-control": "no-cache", pragma: "no-cache" };
+/** What nginx set-ups for WordPress look for. */
 const pastCachesCookie = "wordpress_no_cache=1";
 
 /**
- * Fetches the page as a new visitor, with `isForced` past page caches. Throws ApiError when there is no usable nonce
- * in it.
+ * Fetches the page as a new visitor, past page caches: what they keep has a nonce that may have died long ago. Throws
+ * ApiError when there is no usable nonce in it.
  */
-export async function fetchChatPage(
-  { fetch, pageUrl, headers, cookies: ownCookies, nowMs }: ChatPageOptions,
-  { isForced, signal }: { readonly isForced: boolean; readonly signal: AbortSignal },
-): Promise<ChatPage> {
-  const cookies: CookieJar = new Map();
-  let url = new URL(pageUrl);
-  const { origin } = url;
-  if (isForced) url.searchParams.set("_", String(nowMs()));
+export async function fetchChatPage(options: ChatPageOptions, signal: AbortSignal): Promise<ChatPage> {
+  const { nowMs } = options;
+  let cookies: CookieJar = {};
+  let url = pastCachesUrl(new URL(options.pageUrl), nowMs());
 
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const cookie = cookieHeader(new Map([...ownCookies, ...cookies]));
-    const sent = isForced ? [cookie, pastCachesCookie].filter(Boolean).join("; ") : cookie;
-    const response = await callSite({
-      fetch,
-      url: url.href,
-      method: "GET",
-      headers: { ...headers, ...(isForced && pastCaches), ...(sent !== "" && { cookie: sent }) },
-      signal,
-      maxChars: maxPageChars,
-    });
-    collectCookies(cookies, response.headers, nowMs());
-    const { status, text } = response;
-
-    if (status >= 300 && status < 400 && response.headers.has("location")) {
-      url = redirectTarget(response.headers.get("location") ?? "", url);
-      if (url.origin === origin) continue;
-      throw noNonce(
-        `redirects to ${url.origin}, another site, which is not followed; is CHAT_PAGE_URL right?`,
-      );
+    const response = await get(url, options, cookies, signal);
+    cookies = collectCookies(cookies, response.headers, nowMs());
+    if (isRedirect(response)) {
+      const target = redirectTarget(response, url);
+      // A redirect within one path may be about the query itself.
+      url = target.pathname === url.pathname ? target : pastCachesUrl(target, nowMs());
+      continue;
     }
-    const page = status >= 200 && status < 300 ? scanPage(text) : undefined;
-    if (page !== undefined && "nonce" in page) return { nonce: page.nonce, cookies };
-
-    throw (
-      siteFault(response, nowMs()) ??
-      noNonce(
-        page === undefined
-          ? `has no nonce: status ${status}${quoted(text)}`
-          : `has no nonce: ${page.problem}${quoted(text)}`,
-      )
-    );
+    const page = scanPage(response.text);
+    if ("nonce" in page) return { nonce: page.nonce, cookies };
+    const fault = siteFault(response, nowMs());
+    if (fault !== undefined) throw fault;
+    const nonce = await nonceOfScripts(movedScripts(response.text, url), options, cookies, signal);
+    if (nonce !== undefined) return { nonce, cookies };
+    const { status, text } = response;
+    const isPage = status >= 200 && status < 300;
+    throw noNonce(`has no nonce: ${isPage ? page.problem : `status ${status}`}${quoted(text)}`);
   }
   throw noNonce("redirects in a circle");
+}
+
+/** Some optimisers move the page's inline scripts into files. */
+async function nonceOfScripts(
+  scripts: readonly URL[],
+  options: ChatPageOptions,
+  cookies: CookieJar,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  for (const url of scripts) {
+    const script = await get(url, options, cookies, signal).catch((error) => {
+      signal.throwIfAborted();
+      if (error instanceof ApiError) return undefined;
+      throw error;
+    });
+    if (script === undefined || script.status !== 200) continue;
+    const scan = scanPage(script.text);
+    if ("nonce" in scan) return scan.nonce;
+  }
+  return undefined;
+}
+
+function get(
+  url: URL,
+  { fetch, headers, cookies: ownCookies }: ChatPageOptions,
+  cookies: CookieJar,
+  signal: AbortSignal,
+): Promise<SiteResponse> {
+  const cookie = [cookieHeader({ ...ownCookies, ...cookies }), pastCachesCookie].filter(Boolean).join("; ");
+  return callSite({
+    fetch,
+    url: url.href,
+    method: "GET",
+    headers: { ...headers, ...pastCaches, cookie },
+    signal,
+    maxChars: maxPageChars,
+  });
+}
+
+function pastCachesUrl(url: URL, nowMs: number): URL {
+  const fresh = new URL(url);
+  fresh.searchParams.set("_", String(nowMs));
+  return fresh;
+}
+
+const isRedirect = ({ status, headers }: SiteResponse): boolean =>
+  status >= 300 && status < 400 && headers.has("location");
+
+/** Where a redirect leads. Throws ApiError if that is another site, which is not followed. */
+function redirectTarget({ headers }: SiteResponse, from: URL): URL {
+  const location = headers.get("location") ?? "";
+  if (!URL.canParse(location, from.href)) {
+    throw noNonce(`redirects to something that is no address: ${cleanErrorText(location)}`);
+  }
+  const target = new URL(location, from.href);
+  if (target.origin === from.origin) return target;
+  throw noNonce(
+    `redirects to ${target.origin}, another site, which is not followed; is CHAT_PAGE_URL right?`,
+  );
 }
 
 const noNonce = (what: string): ApiError =>
@@ -85,8 +128,3 @@ const quoted = (text: string): string => {
   const summary = pageSummary(text);
   return summary === "" ? "" : ` ("${summary}")`;
 };
-
-function redirectTarget(location: string, from: URL): URL {
-  if (URL.canParse(location, from.href)) return new URL(location, from.href);
-  throw noNonce(`redirects to something that is no address: ${cleanErrorText(location)}`);
-}

@@ -1,5 +1,9 @@
 /** A nonce and its cookies, shared by all instances of the gateway through the session store. */
 import type { Clock, Logger, SessionStore } from "../../../types.ts";
+import { sha256Hex } from "../../../util/hash.ts";
+import { isRecord, tryParseJson } from "../../../util/json.ts";
+import { withTimeout } from "../../../util/time.ts";
+import { isUsableNonce } from "./page.ts";
 
 /** What instances tell each other. */
 export interface StoredCredentials {
@@ -22,6 +26,8 @@ export interface CredentialStore {
 
 /** A store that hangs is not waited for. */
 const patienceMs = 2_000;
+/** How far the clocks of two instances may be apart. */
+const maxClockSkewMs = 60_000;
 
 export function credentialStore(store: SessionStore, pageUrl: string, clock: Clock): CredentialStore {
   let key: Promise<string> | undefined;
@@ -32,26 +38,27 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
     log: Logger | undefined,
     run: (key: string) => Result | Promise<Result>,
   ): Promise<Result | undefined> => {
-    let cancelTimer = () => {};
-    const tooSlow = new Promise<never>((_, reject) => {
-      cancelTimer = clock.schedule(() => reject(new Error("timed out")), patienceMs);
-    });
     try {
-      key ??= storeKey(pageUrl);
-      const result = await Promise.race([key.then(run), tooSlow]);
+      key ??= sha256Hex(pageUrl).then((hash) => `kimi-web:${hash}`);
+      const result = await withTimeout(key.then(run), patienceMs, {
+        clock,
+        error: () => new StoreFault("timed out"),
+      });
       hasFailed = false;
       return result;
     } catch (error) {
       hasFailed = true;
-      log?.warn("nonce.not_shared", { operation, store: store.name, error: String(error) });
+      log?.warn("nonce.not_shared", { operation, store: store.name, reason: reasonOf(error) });
       return undefined;
-    } finally {
-      cancelTimer();
     }
   };
 
   return {
-    read: (log) => patiently("read", log, async (key) => parseStored((await store.get(key))?.value)),
+    read: (log) =>
+      patiently("read", log, async (key) => {
+        const stored = await store.get(key);
+        return stored && readRecord(stored.value, clock.now());
+      }),
     async write(credentials, ttlMs, log) {
       await patiently("write", log, async (key) => {
         await store.set(key, JSON.stringify(credentials), { ttlMs });
@@ -73,16 +80,28 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
 
 const claimKey = (key: string): string => `${key}:claim`;
 
-async function storeKey(pageUrl: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pageUrl));
-  const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0"));
-  return `kimi-web:${hex.join("")}`;
+/** Reads what may have been written by anybody. Throws an error that says nothing of it. */
+function readRecord(text: string, nowMs: number): StoredCredentials {
+  const record = tryParseJson(text);
+  const { nonce, cookie, fetchedAtMs } = isRecord(record) ? record : {};
+  const isSound =
+    typeof nonce === "string" &&
+    isUsableNonce(nonce) &&
+    typeof cookie === "string" &&
+    typeof fetchedAtMs === "number" &&
+    fetchedAtMs > 0 &&
+    fetchedAtMs <= nowMs + maxClockSkewMs;
+  if (!isSound) throw new StoreFault("the stored record can't be used");
+  return { nonce, cookie, fetchedAtMs };
 }
 
-function parseStored(text: string | undefined): StoredCredentials | undefined {
-  if (text === undefined) return undefined;
-  const { nonce, cookie, fetchedAtMs } = JSON.parse(text);
-  const isSound =
-    typeof nonce === "string" && nonce !== "" && typeof cookie === "string" && Number.isFinite(fetchedAtMs);
-  return isSound ? { nonce, cookie, fetchedAtMs } : undefined;
+/** A failure in our own words. */
+class StoreFault extends Error {}
+
+/** Others' error texts may quote the record, which is secret; so only their names and codes are shown. */
+function reasonOf(error: unknown): string {
+  if (error instanceof StoreFault) return error.message;
+  if (!(error instanceof Error)) return "unknown";
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === "string" && /^\w{1,40}$/.test(code) ? `${error.name} ${code}` : error.name;
 }

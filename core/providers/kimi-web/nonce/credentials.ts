@@ -1,6 +1,7 @@
 /** The nonce and the cookies that a message needs: fetched once for all, kept for hours, renewed when refused. */
 import { ApiError } from "../../../errors.ts";
 import type { Clock, Fetch, Logger, SessionStore } from "../../../types.ts";
+import { sleep } from "../../../util/time.ts";
 import { type SharedTask, sharedTask } from "../../shared/shared-task.ts";
 import { fetchChatPage } from "./chat-page.ts";
 import { cookieHeader, parseCookies } from "./cookies.ts";
@@ -20,22 +21,22 @@ export interface CredentialContext {
   readonly log?: Logger;
 }
 
+/** Why credentials are renewed: the site refused the nonce, may have refused it, or finds the cookies too large. */
+export type Refusal = "certain" | "suspected" | "cookies";
+
 export interface CredentialSource {
-  /** Those that can be used without waiting, if there are any. */
-  atHand(): Credentials | undefined;
   /** Those at hand, or those of the store or the page. */
   get(context: CredentialContext): Promise<Credentials>;
-  /**
-   * What to use instead of `used`, which the site has refused, or may have ("suspected"): undefined if nothing else
-   * can be had.
-   */
-  renew(
-    used: Credentials,
-    refusal: "certain" | "suspected",
-    context: CredentialContext,
-  ): Promise<Credentials | undefined>;
-  /** Tells that the site has refused renewed ones too. */
+  /** What to use instead of `used`; undefined if nothing else can be had. */
+  renew(used: Credentials, refusal: Refusal, context: CredentialContext): Promise<Credentials | undefined>;
+  /** Notes that the site has accepted a message with `used`. */
+  accepted(used: Credentials): void;
+  /** Notes that the site has refused renewed ones too. */
   refusedAgain(renewed: Credentials): void;
+  /** Whether the site has ever accepted a message with `used`. */
+  wasAccepted(used: Credentials): boolean;
+  /** Whether `used` proved good within the last minute, so that a refusal without a reason must have another one. */
+  isProven(used: Credentials): boolean;
   /** Fetches ahead of the first message. Never throws. */
   warmUp(): Promise<void>;
 }
@@ -56,6 +57,8 @@ export interface CredentialSourceOptions {
 /** WordPress's nonces live for 12 to 24 hours. */
 const maxAgeMs = 12 * 60 * 60 * 1000;
 const pageLimitMs = 15_000;
+/** How long a nonce that has proved good is not suspected again. */
+const provenMs = 60_000;
 /** How long an instance that fetches the page is relied on by the others, and how often they look. */
 const claimMs = 5_000;
 const lookMs = 200;
@@ -66,11 +69,9 @@ const edgeCookies = /(?:^|; )(?:__cf|_cf|cf_)[^;]*/g;
 const isSame = (a: Credentials, b: Credentials): boolean =>
   a.nonce === b.nonce && a.cookie.replace(edgeCookies, "") === b.cookie.replace(edgeCookies, "");
 
-/** Why the page is fetched: nothing usable is at hand, or what is at hand was refused. */
-type Reason = "none" | "suspected" | "certain";
-
 interface Flight extends SharedTask<Credentials> {
-  readonly reason: Reason;
+  /** Why the page is fetched; undefined if nothing usable was at hand. */
+  readonly refusal: Refusal | undefined;
 }
 
 /** Credentials for one site. */
@@ -83,23 +84,28 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   let current: Credentials | undefined;
   /** The one fetch that is under way. */
   let flight: Flight | undefined;
-  /** What the last forced fetch has brought. */
+  /** What the last renewal has brought. */
   let renewedLast: Credentials | undefined;
+  /** The credentials that the site accepted last. */
+  let acceptedLast: Credentials | undefined;
+  /** What the site accepted last, or its page had again when it was suspected. */
+  let proven: { readonly credentials: Credentials; readonly atMs: number } | undefined;
   let heldOffUntilMs = 0;
 
   const ageMs = ({ fetchedAtMs }: Credentials) => clock.now() - fetchedAtMs;
 
   const adopt = ({ nonce, cookie, fetchedAtMs }: StoredCredentials): Credentials => {
-    current = { nonce, cookie: cookieHeader(new Map([...ownCookies, ...parseCookies(cookie)])), fetchedAtMs };
+    current = { nonce, cookie: cookieHeader({ ...ownCookies, ...parseCookies(cookie) }), fetchedAtMs };
     return current;
   };
 
-  async function fetchFromPage(isForced: boolean, signal: AbortSignal, log: Logger | undefined) {
-    const { nonce, cookies } = await fetchChatPage(page, { isForced, signal });
-    const fetched = { nonce, cookie: cookieHeader(cookies), fetchedAtMs: clock.now() };
-    // Others profit from it; whoever waits here does not, and so does not wait for it.
+  async function fetchFromPage(refusal: Refusal | undefined, signal: AbortSignal, log: Logger | undefined) {
+    const { nonce, cookies } = await fetchChatPage(page, signal);
+    const cookie = refusal === "cookies" ? "" : cookieHeader(cookies);
+    const fetched = { nonce, cookie, fetchedAtMs: clock.now() };
+    // Only other instances need what is stored, so the request at hand does not wait for it.
     void store?.write(fetched, maxAgeMs, log);
-    log?.debug("nonce.fetched", { forced: isForced });
+    log?.debug("nonce.fetched", { renewal: refusal !== undefined });
     return adopt(fetched);
   }
 
@@ -111,8 +117,11 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     return adopt(stored);
   }
 
-  function start(reason: Reason, refused: Credentials | undefined, log: Logger | undefined): Flight {
-    const isForced = reason !== "none";
+  function start(
+    refusal: Refusal | undefined,
+    refused: Credentials | undefined,
+    log: Logger | undefined,
+  ): Flight {
     const work = async (signal: AbortSignal) => {
       const untilMs = clock.now() + claimMs;
       while (store) {
@@ -120,13 +129,13 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
         if (stored !== undefined && !(refused && isSame(stored, refused))) return stored;
         signal.throwIfAborted();
         if (clock.now() >= untilMs || (await store.claim(claimMs, log))) break;
-        await new Promise<void>((resolve) => clock.schedule(resolve, lookMs));
+        await sleep(lookMs, { clock });
       }
-      const fetched = await fetchFromPage(isForced, signal, log).catch((error) => {
+      const fetched = await fetchFromPage(refusal, signal, log).catch((error) => {
         void store?.release(log);
         throw error;
       });
-      if (isForced) renewedLast = fetched;
+      if (refusal !== undefined) renewedLast = fetched;
       return fetched;
     };
     const onOver = () => {
@@ -134,7 +143,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     };
     const timeoutMessage = `The chat page took longer than ${pageLimitMs / 1000} s.`;
     const task = sharedTask(work, { clock, limitMs: pageLimitMs, timeoutMessage, onOver });
-    const started: Flight = { ...task, reason };
+    const started: Flight = { ...task, refusal };
     flight = started;
     return started;
   }
@@ -144,27 +153,36 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     if (clock.now() >= heldOffUntilMs) heldOffUntilMs = clock.now() + holdOffMs;
   };
 
-  // While one that was refused is renewed, nobody else needs to be refused.
-  const atHand = (): Credentials | undefined =>
-    current !== undefined && ageMs(current) < maxAgeMs && flight?.reason !== "certain" ? current : undefined;
+  /** What can be used without waiting: not what is being renewed, unless that is only suspected. */
+  const atHand = (): Credentials | undefined => {
+    const isRefused = flight?.refusal !== undefined && flight.refusal !== "suspected";
+    return current !== undefined && ageMs(current) < maxAgeMs && !isRefused ? current : undefined;
+  };
 
   async function get({ signal, log }: CredentialContext): Promise<Credentials> {
-    return atHand() ?? (flight ?? start("none", undefined, log)).join(signal);
+    return atHand() ?? (flight ?? start(undefined, undefined, log)).join(signal);
   }
 
+  const prove = (credentials: Credentials) => {
+    proven = { credentials, atMs: clock.now() };
+  };
+
   return {
-    atHand,
     get,
 
     async renew(used, refusal, { signal, log }) {
-      // What brings the first nonce may come out of a page cache: only what it changes is of use.
-      if (flight?.reason === "none") await flight.join(signal);
-      if (current !== undefined && !isSame(current, used)) return current;
+      // Another cookie alone is no reason to doubt what the site says of something else.
+      const helps = (other: Credentials) =>
+        refusal === "suspected" ? other.nonce !== used.nonce : !isSame(other, used);
+      // A fetch that was not begun for a refusal may bring what the store has, which may be the refused nonce itself.
+      if (flight !== undefined && flight.refusal === undefined) await flight.join(signal);
+      if (current !== undefined && helps(current)) return current;
       if (clock.now() < heldOffUntilMs) return undefined;
       try {
         const renewed = await (flight ?? start(refusal, used, log)).join(signal);
-        if (!isSame(renewed, used)) return renewed;
-        if (refusal === "certain") holdOff();
+        if (helps(renewed)) return renewed;
+        if (refusal === "suspected") prove(renewed);
+        else holdOff();
         return undefined;
       } catch (error) {
         if (error instanceof ApiError && error.code === "upstream_nonce_unavailable") holdOff();
@@ -172,9 +190,19 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
       }
     },
 
+    accepted(used) {
+      acceptedLast = used;
+      prove(used);
+    },
+
     refusedAgain(renewed) {
       if (renewedLast !== undefined && isSame(renewed, renewedLast)) holdOff();
     },
+
+    wasAccepted: (used) => acceptedLast !== undefined && isSame(acceptedLast, used),
+
+    isProven: (used) =>
+      proven !== undefined && isSame(proven.credentials, used) && clock.now() - proven.atMs <= provenMs,
 
     async warmUp() {
       await get({ signal: new AbortController().signal }).catch(() => {});

@@ -1,17 +1,13 @@
+import { isRecord, tryParseJson } from "../../../util/json.ts";
+
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** More beginnings than these are not tried, which keeps the search linear. */
 const maxCandidates = 8;
 
 const parseObject = (text: string): JsonObject | undefined => {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as JsonObject)
-      : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = tryParseJson(text);
+  return isRecord(value) ? value : undefined;
 };
 
 /**
@@ -19,9 +15,6 @@ const parseObject = (text: string): JsonObject | undefined => {
  * warnings before an answer, and WordPress a "0" behind it.
  */
 export function findJson(text: string, key: string): JsonObject | undefined {
-  const whole = text.startsWith("{") ? parseObject(text) : undefined;
-  if (whole !== undefined) return Object.hasOwn(whole, key) ? whole : undefined;
-
   const begin = /\{\s*"/g;
   for (let candidate = 0; candidate < maxCandidates; candidate++) {
     const match = begin.exec(text);
@@ -33,6 +26,12 @@ export function findJson(text: string, key: string): JsonObject | undefined {
     if (object !== undefined) begin.lastIndex = end;
   }
   return undefined;
+}
+
+/** The JSON object whose brace stands at `start`, whatever follows it. */
+export function jsonObjectAt(text: string, start: number): JsonObject | undefined {
+  const end = objectEnd(text, start);
+  return end === undefined ? undefined : parseObject(text.slice(start, end));
 }
 
 /** Where the object that begins at `start` ends: behind the brace that closes it, strings left aside. */

@@ -8,17 +8,19 @@ import {
 const nowMs = Date.parse("2026-03-01T00:00:00Z");
 
 const collect = (header: string, ...setCookies: string[]) => {
-  const jar = parseCookies(header);
   const headers = new Headers();
   for (const value of setCookies) headers.append("set-cookie", value);
-  collectCookies(jar, headers, nowMs);
-  return cookieHeader(jar);
+  return cookieHeader(collectCookies(parseCookies(header), headers, nowMs));
 };
 
 test("a cookie jar keeps values as they were written", () => {
   expect(collect("", "a=b%20c; Path=/; HttpOnly", "b=x=y==", 'c="q"; Secure', "d=; path=/")).toBe(
     'a=b%20c; b=x=y==; c="q"; d=',
   );
+});
+
+test("a cookie jar writes what a header can't carry as PHP reads it", () => {
+  expect(collect("a=b c", "b=\u00e9 x; path=/")).toBe("a=b%20c; b=%e9%20x");
 });
 
 test("a cookie jar lets the site's own value win over one that was there, and keeps the others", () => {
@@ -44,6 +46,13 @@ test("a cookie jar never takes a login cookie, from either side", () => {
   ).toBe("a=1");
 });
 
+test("a cookie jar drops a cookie of more than 4,096 bytes, as browsers do", () => {
+  const largest = `a=${"x".repeat(4_095)}`;
+  expect(collect("", largest)).toBe(largest);
+  expect(collect("b=1", `${largest}x; path=/`, `b=${"x".repeat(12_000)}`)).toBe("b=1");
+  expect(collect(`a=${"x".repeat(5_000)}; b=1`)).toBe("b=1");
+});
+
 test("a cookie jar passes over what is no cookie", () => {
-  expect(collect(" ; novalue; =x; a = 1 ;;", "", "=nameless", "justtext")).toBe("a=1");
+  expect(collect(" ; novalue; =x; a = 1 ;; b c=2", "", "=nameless", "justtext", "d e=3")).toBe("a=1");
 });

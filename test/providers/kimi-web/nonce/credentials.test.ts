@@ -4,7 +4,7 @@ import { begin, context, faultOf, fetched, hourMs, html, page, pageUrl, setUp } 
 
 describe("the first credentials", () => {
   test("are fetched once for all who ask at the same time", async () => {
-    const { source, calls, last } = setUp();
+    const { source, calls, clock, last } = setUp();
     const all = Promise.all(Array.from({ length: 20 }, () => source.get(context())));
     await settle();
     last().answer(page("nonce1", "a=1; path=/", "wordpress_logged_in_x=2"));
@@ -12,7 +12,7 @@ describe("the first credentials", () => {
     expect(new Set(got).size).toBe(1);
     expect(got[0]).toMatchObject({ nonce: "nonce1", cookie: "a=1" });
     expect(calls).toHaveLength(1);
-    expect(calls[0]?.url).toBe(pageUrl);
+    expect(calls[0]?.url).toBe(`${pageUrl}?_=${clock.now()}`);
   });
 
   test("are kept for twelve hours", async () => {
@@ -126,11 +126,13 @@ describe("the page that credentials come from", () => {
     });
 
   test("is followed to other addresses of its site, with the cookies that it sets on the way", async () => {
-    const { source, calls, last } = setUp();
+    const { source, calls, clock, last } = setUp();
     const [got] = await begin(source.get(context()));
     last().answer(redirect("/chat/new/", "a=1", "b=1"));
     await settle();
-    expect([last().url, last().headers.cookie]).toEqual(["http://site.test/chat/new/", "a=1; b=1"]);
+    // Past page caches there too.
+    expect(last().url).toBe(`http://site.test/chat/new/?_=${clock.now()}`);
+    expect(last().headers.cookie).toBe("a=1; b=1; wordpress_no_cache=1");
     last().answer(page("nonce1", "b=2"));
     expect(await got).toMatchObject({ nonce: "nonce1", cookie: "a=1; b=2" });
     expect(calls).toHaveLength(2);
@@ -192,7 +194,7 @@ describe("cookies that the operator has set", () => {
   test("go with the site's own, whose values win", async () => {
     const set = setUp({ cookie: "cf_clearance=mine; lang=en; wordpress_logged_in_x=1" });
     const got = await fetched(set, page("nonce1", "lang=de", "a=1"));
-    expect(set.calls[0]?.headers.cookie).toBe("cf_clearance=mine; lang=en");
+    expect(set.calls[0]?.headers.cookie).toBe("cf_clearance=mine; lang=en; wordpress_no_cache=1");
     expect(got).toMatchObject({ cookie: "cf_clearance=mine; lang=de; a=1" });
   });
 });

@@ -116,6 +116,68 @@ describe("a shared store of credentials", () => {
     await expect(starting[0]).rejects.toThrow();
   });
 
+  const now = fakeClock().now();
+  test.each([
+    ["no JSON", 'a-secret-cookie="'],
+    ["a text", '"a-secret-cookie"'],
+    ["a list", '["a-secret-cookie"]'],
+    ["null", "null"],
+    ["a nonce that can't be one", { nonce: "a b", cookie: "a-secret-cookie", fetchedAtMs: now }],
+    ["a nonce of 65 characters", { nonce: "a".repeat(65), cookie: "a-secret-cookie", fetchedAtMs: now }],
+    ["a nonce that is a number", { nonce: 1234567890, cookie: "a-secret-cookie", fetchedAtMs: now }],
+    ["no cookie", { nonce: "nonce2", fetchedAtMs: now }],
+    ["a cookie that is a list", { nonce: "nonce2", cookie: ["a-secret-cookie"], fetchedAtMs: now }],
+    ["no time", { nonce: "nonce2", cookie: "a-secret-cookie" }],
+    ["a time that is a text", { nonce: "nonce2", cookie: "a-secret-cookie", fetchedAtMs: "2026" }],
+    [
+      "a time that has not come yet",
+      { nonce: "nonce2", cookie: "a-secret-cookie", fetchedAtMs: now + hourMs },
+    ],
+    ["a time before all times", { nonce: "nonce2", cookie: "a-secret-cookie", fetchedAtMs: -1e300 }],
+  ])("that holds %s is done without, and the log does not repeat it", async (_, record) => {
+    const value = typeof record === "string" ? record : JSON.stringify(record);
+    const log: string[] = [];
+    const write = (event: string, fields?: object) => log.push(JSON.stringify({ event, ...fields }));
+    const set = setUp({ store: { ...storeOf().store, get: () => ({ value, version: "1" }) } });
+    const [got] = await begin(
+      set.source.get({ ...context(), log: { debug: write, info: write, error: write, warn: write } }),
+    );
+    set.last().answer(page("nonce1"));
+    expect(await got).toMatchObject({ nonce: "nonce1", cookie: "" });
+    expect(log[0]).toContain("the stored record can't be used");
+    expect(log.join()).not.toContain("secret");
+  });
+
+  test("whose error text quotes the record is logged by the error's name alone", async () => {
+    const log: string[] = [];
+    const warn = (event: string, fields?: object) => log.push(JSON.stringify({ event, ...fields }));
+    const failing = Object.assign(new TypeError("bad a-secret-cookie"), { code: "ECONNRESET" });
+    const set = setUp({ store: { ...storeOf().store, get: () => Promise.reject(failing) } });
+    const [got] = await begin(
+      set.source.get({ ...context(), log: { debug() {}, info() {}, error() {}, warn } }),
+    );
+    set.last().answer(page("nonce1"));
+    await got;
+    expect(log[0]).toBe(
+      '{"event":"nonce.not_shared","operation":"read","store":"test","reason":"TypeError ECONNRESET"}',
+    );
+  });
+
+  test.each([
+    ["line breaks", "a=1\r\nx-planted: 1; b=2", "a=1%0d%0ax-planted: 1; b=2".replace(": ", ":%20")],
+    ["text beyond ASCII", "a=\u4e2d; b=2", "a=%4e2d; b=2"],
+    ["a login", "wordpress_logged_in_x=1; b=2", "b=2"],
+    ["12,000 bytes in one", `a=${"x".repeat(12_000)}; b=2`, "b=2"],
+    ["no cookie at all", "\u0000;;=;", ""],
+  ])("whose cookies have %s gives such as a header can carry", async (_, cookie, sent) => {
+    const clock = fakeClock();
+    const value = JSON.stringify({ nonce: "nonce2", cookie, fetchedAtMs: clock.now() });
+    const set = setUp({ store: { ...storeOf().store, get: () => ({ value, version: "1" }) } }, clock);
+    const got = await set.source.get(context());
+    expect(got.cookie).toBe(sent);
+    expect(new Headers({ cookie: got.cookie }).get("cookie")).toBe(sent);
+  });
+
   test("that fails, hangs or holds rubbish is done without", async () => {
     const broken: Array<Partial<SessionStore>> = [
       {

@@ -121,17 +121,4 @@ describe("graphemeAt", () => {
       { numRuns: 3000 },
     );
   });
-
-  test("takes no character for a plain one that joins with others", () => {
-    for (let unit = 0; unit < 0x10000; unit += 1) {
-      const character = String.fromCharCode(unit);
-      const text = `a${character}a${character}가${character}각${character}`;
-      const ends = [0];
-      for (let index = 1; index <= text.length; index += 1) {
-        const [start, end] = graphemeAt(text, index);
-        if (start === end) ends.push(index);
-      }
-      if (ends.join() !== boundaries(text).join()) throw new Error(`U+${unit.toString(16)} is cut wrongly`);
-    }
-  });
 });

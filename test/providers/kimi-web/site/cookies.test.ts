@@ -39,4 +39,35 @@ describe("cookies of the site", () => {
     expect((await ask("Again")).text).toStartWith("You said: Again");
     await expectTraffic({ messages: 3, fetches: 2 });
   });
+
+  if (!site.isWordpress) {
+    test("are forgotten when they are too large for the web server, and the message goes again once", async () => {
+      await site.set({ cookie: "require" });
+      const { ask } = chat({ headers: { cookie: "own=1" } });
+      await ask("Hello");
+      await site.set({ cookie: "off" });
+      await site.queue({ ajax: ["large_header"] });
+      const answer = await ask("Again");
+      expect(answer.text).toStartWith("You said: Again");
+      expect(answer.calls).toBe(2);
+      await expectTraffic({ messages: 3, fetches: 2 });
+      await ask("And on");
+      const { ajax } = await seen();
+      expect(ajax.map(({ headers }) => headers.cookie)).toEqual([
+        expect.stringMatching(/^own=1; kimi_sess=/),
+        expect.stringMatching(/^own=1; kimi_sess=/),
+        "own=1",
+        "own=1",
+      ]);
+    });
+
+    test("that are not to blame for a header too large are told of", async () => {
+      await site.set({ ajax: "large_header" });
+      const { failure } = chat({ headers: { cookie: "own=1" } });
+      const error = await failure("Hello");
+      expect(error.code).toBe("upstream_invalid_response");
+      expect(error.message).toContain("UPSTREAM_HEADERS");
+      await expectTraffic({ messages: 1, fetches: 2 });
+    });
+  }
 });

@@ -14,6 +14,21 @@ interface Fault {
   readonly says?: string | RegExp;
 }
 
+/** Faults that the real WordPress's simulator can't do. */
+const standInFaults: Record<string, Fault> = {
+  null: { code: "upstream_invalid_response", says: "null" },
+  modsec: { code: "upstream_message_refused", shouldRetry: false },
+  wordfence: { code: "upstream_message_refused", shouldRetry: false },
+  wordfence_limit: { code: "upstream_rate_limited", retryAfterMs: 60_000, shouldRetry: false },
+  anubis: { code: "upstream_challenge", shouldRetry: false },
+  imunify: { code: "upstream_challenge" },
+  imunify_json: { code: "upstream_challenge" },
+  lscaptcha: { code: "upstream_challenge" },
+  ddosguard: { code: "upstream_challenge" },
+  awswaf: { code: "upstream_challenge" },
+  "error_json=The model is asleep": { code: "upstream_error", says: "The model is asleep" },
+};
+
 describe("a fault of a call to the site", () => {
   const inAnHour = new Date(Math.ceil((Date.now() + hourMs) / 1000) * 1000);
 
@@ -49,7 +64,10 @@ describe("a fault of a call to the site", () => {
     challenge: { code: "upstream_challenge", shouldRetry: false },
     challenge503: { code: "upstream_challenge", shouldRetry: false },
     too_long: { code: "context_length_exceeded", says: "Message is too long" },
-    ...(site.isWordpress ? {} : { null: { code: "upstream_invalid_response" as const, says: "null" } }),
+    "http=401": { code: "upstream_message_refused", shouldRetry: false, says: /other messages may pass/ },
+    "http=403": { code: "upstream_message_refused", shouldRetry: false },
+    "http=406": { code: "upstream_message_refused", shouldRetry: false },
+    ...(site.isWordpress ? {} : standInFaults),
   };
 
   test.each(Object.entries(faults))("%s is told once and nothing is sent again", async (mode, fault) => {
@@ -73,6 +91,20 @@ describe("a fault of a call to the site", () => {
     // And the chat goes on.
     expect((await ask("Again")).text).toStartWith("You said: Again");
   });
+
+  if (!site.isWordpress) {
+    test("in the plain words of a 403 is told once, when the page has no other nonce", async () => {
+      const { ask, failure, clock } = chat();
+      await ask("Hello");
+      await clock.advance(2 * minuteMs);
+      await site.queue({ ajax: ["unauthorized"] });
+      expect(await failure("Hello")).toMatchObject({
+        code: "upstream_error",
+        message: "The chat site failed: Unauthorized",
+      });
+      await expectTraffic({ messages: 2, fetches: 2 });
+    });
+  }
 
   test("in words of the site is told without control characters and cut short", async () => {
     await site.set({ ajax: `error=Wrong\u0007 house ${"of the moon ".repeat(100)}` });
@@ -140,6 +172,19 @@ describe("a fault of a call to the site", () => {
   });
 });
 
+const standInPageFaults: Record<string, Fault> = {
+  anubis: { code: "upstream_challenge", shouldRetry: false },
+  imunify: { code: "upstream_challenge" },
+  lscaptcha: { code: "upstream_challenge" },
+  ddosguard: { code: "upstream_challenge" },
+  awswaf: { code: "upstream_challenge" },
+  modsec: { code: "upstream_challenge" },
+  wordfence_limit: { code: "upstream_rate_limited", shouldRetry: false },
+  large_header: { code: "upstream_nonce_unavailable", shouldRetry: false },
+  // WordPress's own has the nonce.
+  notfound: { code: "upstream_nonce_unavailable", shouldRetry: false },
+};
+
 describe("a fault of the site's page", () => {
   const faults: Record<string, Fault> = {
     challenge: { code: "upstream_challenge", shouldRetry: false },
@@ -153,7 +198,7 @@ describe("a fault of the site's page", () => {
     cut: { code: "upstream_unreachable" },
     html200: { code: "upstream_nonce_unavailable", shouldRetry: false },
     empty: { code: "upstream_nonce_unavailable", shouldRetry: false },
-    notfound: { code: "upstream_nonce_unavailable", shouldRetry: false },
+    ...(site.isWordpress ? {} : standInPageFaults),
   };
 
   test.each(Object.entries(faults))("%s is told and no message is sent", async (mode, fault) => {
@@ -183,6 +228,14 @@ describe("a fault of the site's page", () => {
     await site.database(false);
     expect((await chat().failure("Hello")).code).toBe("upstream_unavailable");
   });
+
+  if (site.isWordpress) {
+    test("is none when it is WordPress's 404, which has the nonce too", async () => {
+      await site.set({ page_mode: "notfound" });
+      expect((await chat().ask("Hello")).text).toStartWith("You said: Hello");
+      await expectTraffic({ messages: 1, fetches: 1 });
+    });
+  }
 
   test("is none when the page has moved within the site", async () => {
     await site.queue({ page: ["redirect=/chat/?_=1"] });

@@ -80,25 +80,43 @@ describe("the site's nonce", () => {
     },
   );
 
-  test("is renewed past page caches: with a query that changes and no-cache headers", async () => {
-    const { ask } = chat();
+  if (!site.isWordpress) {
+    test("is renewed when the site refuses it in the REST API's words", async () => {
+      const { ask } = chat();
+      await ask("Hello");
+      await site.rotate();
+      await site.queue({ ajax: ["rest_nonce"] });
+      const answer = await ask("Again");
+      expect(answer.text).toStartWith("You said: Again");
+      expect(answer.calls).toBe(2);
+      await expectTraffic({ messages: 3, fetches: 2 });
+    });
+  }
+
+  test("is fetched past page caches: with a query that changes and no-cache headers", async () => {
+    const { ask, clock } = chat();
     await ask("Hello");
     await site.rotate();
+    await clock.advance(1);
     await ask("Hello");
-    const [first, second] = (await seen()).pages;
-    expect(first?.uri).toBe("/chat/");
-    expect(second?.uri).toMatch(/^\/chat\/\?_=\d{13}$/);
-    expect(`${second?.headers["cache-control"]} ${second?.headers.pragma}`).toBe("no-cache no-cache");
+    const { pages } = await seen();
+    expect(new Set(pages.map(({ uri }) => uri)).size).toBe(2);
+    for (const { uri, headers } of pages) {
+      expect(uri).toMatch(/^\/chat\/\?_=\d{13}$/);
+      expect(`${headers["cache-control"]} ${headers.pragma}`).toBe("no-cache no-cache");
+    }
   });
 
   test.each([["query"], ["no-cache"], ["cookie"]])(
-    "is renewed past a page cache that lets %s through",
+    "is fetched past a page cache that lets %s through, and so is never a dead one",
     async (bypass) => {
       await site.set({ page_cache: "on", page_cache_bypass: [bypass] });
-      await chat().ask("Hello");
+      await fetch(site.pageUrl).then((page) => page.text());
       await site.rotate();
+      await site.log({ clear: true });
       expect((await chat().ask("Hello")).text).toStartWith("You said: Hello");
-      expect((await seen()).pages.map(({ cache }) => cache)).toEqual(["miss", "hit", `bypass:${bypass}`]);
+      expect((await seen()).pages.map(({ cache }) => cache)).toEqual([`bypass:${bypass}`]);
+      await expectTraffic({ messages: 1, fetches: 1 });
     },
   );
 
@@ -187,15 +205,51 @@ describe("the site's nonce", () => {
 });
 
 describe("a refusal by the site in unknown words", () => {
-  test("is the site's error while the nonce is young", async () => {
+  test("is the site's error while the nonce is proven: a message was accepted with it within 60 s", async () => {
+    const { ask, failure, clock } = chat();
+    await clock.advance(hourMs);
+    await ask("Hello");
+    await clock.advance(59_000);
     await site.set({ ajax: "error=The moon is in the wrong house" });
-    const error = await chat().failure("Hello");
+    const error = await failure("Hello");
     expect(error).toMatchObject({ code: "upstream_error", status: 502, shouldRetry: false });
     expect(error.message).toContain("The moon is in the wrong house");
-    await expectTraffic({ messages: 1, fetches: 1 });
+    await expectTraffic({ messages: 2, fetches: 1 });
   });
 
-  test("has the page asked once when the nonce is older than 60 s, and is the error if it is still the same", async () => {
+  test.each(["Sicherheitsprüfung fehlgeschlagen.", "安全验证失败，请刷新页面后重试", "Invalid request"])(
+    "is a refusal of the nonce that no message was accepted with yet, where the page has another one: %s",
+    async (words) => {
+      await site.set({
+        page_cache: "on",
+        page_cache_bypass: [],
+        nonce_check: "json",
+        nonce_fail_text: words,
+      });
+      const { warmUp, ask } = chat();
+      await warmUp();
+      await site.rotate();
+      await site.purge();
+      const answer = await ask("Hello");
+      expect(answer.text).toStartWith("You said: Hello");
+      expect(answer.calls).toBe(2);
+      await expectTraffic({ messages: 2, fetches: 2 });
+    },
+  );
+
+  test("has the page asked once a minute when no message was ever accepted, and is the error each time", async () => {
+    await site.set({ ajax: "error=The moon is in the wrong house" });
+    const { failure, clock } = chat();
+    for (let message = 0; message < 3; message++) {
+      expect((await failure("Hello")).message).toContain("The moon is in the wrong house");
+    }
+    await expectTraffic({ messages: 3, fetches: 2 });
+    await clock.advance(61_000);
+    await failure("Hello");
+    await expectTraffic({ messages: 4, fetches: 3 });
+  });
+
+  test("has the page asked once when the last accepted message is 60 s ago, and is the error if the nonce is the same", async () => {
     const { ask, failure, clock } = chat();
     await ask("Hello");
     await clock.advance(61_000);
