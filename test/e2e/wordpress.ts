@@ -21,7 +21,12 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   return child.exited;
 }
 
-const suites = ["test/fakes", "test/providers/kimi-web/site/", "./test/e2e/faults/site.faults.ts"];
+const suites = [
+  "test/fakes",
+  "test/providers/kimi-web/site/",
+  "test/clients/site-tools.test.ts",
+  "./test/e2e/faults/site.faults.ts",
+];
 
 const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
 
