@@ -9,18 +9,17 @@ import type {
   Provider,
   SessionStore,
   StreamPart,
-  UpstreamEvent,
-  Usage,
 } from "../../types.ts";
 import { estimateTokens } from "../../util/estimate-tokens.ts";
 import { sleep, systemClock } from "../../util/time.ts";
+import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { safeText as writeSafely } from "./prompt/safe-text.ts";
-import { cutText } from "./reply/cut-text.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
-import { createTask, leadSeparator, performTask, type TaskQuestion, type TaskReply } from "./tools/task.ts";
+import { replyParts } from "./tools/reply-parts.ts";
+import { createTask, leadSeparator, performTask, type TaskQuestion } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -99,8 +98,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     createdAt: modelsCreatedAt,
   }));
 
-  const taskOf = (request: ChatRequest) =>
-    createTask(request, { maxChars, byPrompt: site.toolsByPrompt, name });
+  const taskOf = (request: ChatRequest) => createTask(request, { maxChars, byPrompt: site.toolsByPrompt });
 
   /** A part at a time, with a pause between two. */
   async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
@@ -133,6 +131,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       const sent = { calls: 0, promptTokens: 0, completionTokens: 0 };
       let droppedMessages = 0;
       const ask = async ({ lead, messages }: TaskQuestion): Promise<string> => {
+        if (sent.calls > 0) context.log.info("reply.not_in_form", { requestId: context.requestId });
         const led = lead === "" ? "" : `${lead}${leadSeparator}`;
         const prompt = buildPrompt(messages, { maxChars: maxChars - [...led].length, labels, safeText });
         droppedMessages = prompt.droppedMessages;
@@ -146,41 +145,23 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       };
       const reply = await performTask(task, ask);
 
-      const parts = partsOf(reply, request.stream ? chunkChars : undefined);
+      const parts = replyParts(reply, request.stream ? chunkChars : undefined);
       // Of a plain chat the messages say as much.
-      if (task.question.lead !== "" && request.usage) parts.push({ type: "usage", usage: usageOf(sent) });
+      if (task.question.lead !== "" && request.usage) {
+        const { promptTokens, completionTokens } = sent;
+        const totalTokens = promptTokens + completionTokens;
+        parts.push({ type: "usage", usage: { promptTokens, completionTokens, totalTokens } });
+      }
       const isPaced = request.stream && chunkDelayMs > 0;
-      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      const events = isPaced
+        ? paced(parts, context.signal)
+        : atOnce(parts.map((part) => ({ parts: [part] })));
       return { events, context: { droppedMessages }, calls: sent.calls, isComplete: true };
     },
 
     warmUp: credentials.warmUp,
   };
 }
-
-async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
-  yield parts.map((part) => ({ parts: [part] }));
-}
-
-/** A reply's text in pieces of `chunkChars` where that is given, then its calls, each as a whole. */
-function partsOf({ text, calls, reason }: TaskReply, chunkChars: number | undefined): StreamPart[] {
-  const pieces = chunkChars === undefined ? [text] : [...cutText(text, chunkChars)];
-  const texts = pieces.filter((delta) => delta !== "");
-  return [
-    ...texts.map((delta): StreamPart => ({ type: "text-delta", delta })),
-    ...calls.map(({ name, arguments: delta }, index): StreamPart => {
-      const id = `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
-      return { type: "tool-call-delta", index, id, name, delta };
-    }),
-    { type: "finish", reason },
-  ];
-}
-
-const usageOf = (sent: Pick<Usage, "promptTokens" | "completionTokens">): Usage => ({
-  promptTokens: sent.promptTokens,
-  completionTokens: sent.completionTokens,
-  totalTokens: sent.promptTokens + sent.completionTokens,
-});
 
 const hasAttachments = ({ attachments }: ChatMessage): boolean =>
   attachments !== undefined && attachments.length > 0;

@@ -43,18 +43,16 @@ export interface TaskOptions {
   readonly maxChars: number;
   /** Whether tools and forms of JSON are told in the prompt at all. */
   readonly byPrompt: boolean;
-  /** The provider's name, for messages. */
-  readonly name: string;
 }
 
 /** Throws ApiError for what can't be done, and for tools that don't fit. */
 export function createTask(request: ChatRequest, options: TaskOptions): ReplyTask {
   if (!options.byPrompt) {
-    refuseDemands(request, options.name);
+    refuseDemands(request);
     return plainTask(request);
   }
   const { toolChoice, responseFormat } = request;
-  const tools = toolChoice === "none" ? [] : offeredTools(request, options.name);
+  const tools = toolChoice === "none" ? [] : offeredTools(request);
   const mustCall = toolChoice === "required" || typeof toolChoice === "object";
   const [first, ...others] = tools;
   if (first !== undefined && mustCall && others.length === 0) return argumentsTask(request, first, options);
@@ -76,6 +74,8 @@ export async function performTask(
   throw new ApiError(
     "upstream_invalid_response",
     `The model did not answer in the form that was asked for${again ? ", not even when it was reminded" : ""}: ${second.fault}`,
+    // It was asked again already.
+    { headers: { "x-should-retry": "false" } },
   );
 }
 
@@ -162,18 +162,21 @@ function jsonReader(request: ChatRequest, schema: JsonSchema): ReplyTask["read"]
 function questions(
   leads: readonly string[],
   messages: readonly ChatMessage[],
-  { maxChars, param, name }: TaskOptions & { readonly param: "tools" | "response_format" },
+  { maxChars, param }: Pick<TaskOptions, "maxChars"> & { readonly param: "tools" | "response_format" },
 ): Pick<ReplyTask, "question" | "questionAgain"> {
   const half = Math.floor(maxChars / 2);
   const fitting = leads.filter((lead) => countCodePoints(lead) <= half);
   const shortest = fitting.at(-1);
   if (shortest === undefined) {
     const least = Math.min(...leads.map(countCodePoints));
-    const what = param === "tools" ? "The tools" : "The JSON schema";
+    const [what, less] =
+      param === "tools"
+        ? ["The tools take", "fewer or smaller ones"]
+        : ["The schema of response_format takes", "a smaller one"];
     throw new ApiError(
       "context_length_exceeded",
-      `${what} take ${least} characters at their shortest; ${name} has ${half} for them, half of the ${maxChars} that a ` +
-        "prompt may have. Send fewer or smaller ones, or use a model of another upstream.",
+      `${what} ${least} characters at the shortest; Kimi's web chat has room for ${half} beside the messages, half of ` +
+        `its ${maxChars}. Send ${less}, or use a model of another upstream.`,
       { param },
     );
   }
@@ -194,7 +197,7 @@ function questions(
 }
 
 /** The tools that may be called: the one that is demanded, or all. */
-function offeredTools({ tools, toolChoice, native }: ChatRequest, name: string): readonly ToolDefinition[] {
+function offeredTools({ tools, toolChoice, native }: ChatRequest): readonly ToolDefinition[] {
   const offered: readonly unknown[] = Array.isArray(native.tools) ? native.tools : [];
   const at = offered.findIndex(
     (tool) => isRecord(tool) && tool.type !== undefined && tool.type !== "function",
@@ -202,7 +205,8 @@ function offeredTools({ tools, toolChoice, native }: ChatRequest, name: string):
   if (at >= 0) {
     throw new ApiError(
       "unsupported_parameter",
-      `The models of ${name} can call functions only; tools[${at}] is of another type.`,
+      `Kimi's web chat can call functions only; tools[${at}] is of another type. Leave it out, or use a model of ` +
+        "another upstream.",
       { param: "tools" },
     );
   }
@@ -216,9 +220,13 @@ function offeredTools({ tools, toolChoice, native }: ChatRequest, name: string):
 }
 
 /** What can't be had of a chat without being told in its prompt. */
-function refuseDemands({ toolChoice, responseFormat }: ChatRequest, name: string): void {
+function refuseDemands({ toolChoice, responseFormat }: ChatRequest): void {
   const refuse = (param: string, what: string): never => {
-    throw new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
+    throw new ApiError(
+      "unsupported_parameter",
+      `Kimi's web chat can't ${what}. Leave ${param} out, or use a model of another upstream.`,
+      { param },
+    );
   };
   if (toolChoice === "required" || typeof toolChoice === "object") refuse("tool_choice", "call tools");
   if (responseFormat === "text") return;
