@@ -45,12 +45,16 @@ function newestTurn(messages: readonly ChatMessage[]): readonly ChatMessage[] {
 const sizeOf = (messages: readonly ChatMessage[]): number =>
   messages.reduce((sum, { text }) => sum + countCodePoints(text) + labelRoom, 0);
 
-/** About how many characters the newest turn and the system texts need, results being shortened. */
-export function leastChars(messages: readonly ChatMessage[]): number {
+/** System texts get half of the room at most. */
+const systemChars = (messages: readonly ChatMessage[], room: number): number =>
+  Math.min(sizeOf(messages.filter(isSystem)), Math.floor(room / 2));
+
+/** About how many of `maxChars` characters the newest turn and system texts need, with shortened results. */
+export function leastChars(messages: readonly ChatMessage[], maxChars: number): number {
   const turn = newestTurn(messages);
   const others = turn.filter((message) => !isResult(message));
   const results = (turn.length - others.length) * (leastShortened + labelRoom);
-  return sizeOf(messages.filter(isSystem)) + sizeOf(others) + results;
+  return systemChars(messages, maxChars) + sizeOf(others) + results;
 }
 
 /**
@@ -60,8 +64,7 @@ export function leastChars(messages: readonly ChatMessage[]): number {
 export function shortenResults(messages: readonly ChatMessage[], room: number): readonly ChatMessage[] {
   const turn = newestTurn(messages);
   const results = turn.filter(isResult);
-  const system = Math.min(sizeOf(messages.filter(isSystem)), Math.floor(room / 2));
-  let left = room - system - sizeOf(turn.filter((message) => !isResult(message)));
+  let left = room - systemChars(messages, room) - sizeOf(turn.filter((message) => !isResult(message)));
   const shortened = new Map<ChatMessage, ChatMessage>();
   for (const [index, message] of results.toReversed().entries()) {
     const isOldest = index === results.length - 1;

@@ -30,7 +30,8 @@ export interface ReadOptions {
 }
 
 export function readReply(reply: string, options: ReadOptions): ReadReply {
-  return new ReplyReader(reply, options).read();
+  const { text, calls, fault } = new ReplyReader(unfenced(reply), options).read();
+  return calls.length > 0 ? { text, calls } : { text: reply, calls, ...(fault !== undefined && { fault }) };
 }
 
 /** After so many that could not be read, the rest is text: each may have cost a look at the whole reply. */
@@ -82,8 +83,8 @@ class ReplyReader {
   #faults = 0;
 
   constructor(reply: string, options: ReadOptions) {
-    this.#reply = unfenced(reply);
-    this.#plain = this.#reply
+    this.#reply = reply;
+    this.#plain = reply
       .replaceAll("＜", "<")
       .replaceAll("＞", ">")
       .replaceAll("｜", "|")

@@ -1,7 +1,7 @@
 /** JSON Schemas in the fewest characters that a model reads well: `{city: string, unit?: "c"|"f"}`. */
 import type { JsonObject, JsonSchema } from "../../../types.ts";
 import { isRecord } from "../../../util/json.ts";
-import { schemaAt, schemasIn, typesOf } from "./schema.ts";
+import { isSchema, schemaAt, schemasIn, typesOf } from "./schema.ts";
 
 export interface ShapeDetail {
   /** Whether properties have their descriptions, formats and bounds behind them. */
@@ -33,6 +33,9 @@ export function parametersOf(schema: JsonSchema, detail: ShapeDetail): string {
   const shape = writer.shape(schema);
   return /^(?:object|any|\{\})$/.test(shape) ? "" : `args: ${shape}`;
 }
+
+/** What is no schema allows anything. */
+const schemaOr = (value: unknown): JsonSchema => (isSchema(value) ? value : true);
 
 const isName = (key: string): boolean => /^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(key);
 
@@ -84,7 +87,7 @@ class Writer {
       const isRequired = required.includes(key);
       if (!isRequired && !optional) continue;
       const name = isName(key) ? key : JSON.stringify(key);
-      const shape = this.shape(property as JsonSchema);
+      const shape = this.shape(schemaOr(property));
       const note = notes && isRecord(property) ? noteOf(property) : "";
       parts.push(`${name}${isRequired ? "" : "?"}: ${shape}${note && ` /* ${note} */`}`);
     }
@@ -149,7 +152,7 @@ class Writer {
   #array(schema: JsonObject): string {
     const tuple = schemasIn(schema.prefixItems ?? schema.items);
     if (tuple.length > 0) return `[${tuple.map((entry) => this.shape(entry)).join(", ")}]`;
-    const schemaOfItems = (schema.items ?? true) as JsonSchema;
+    const schemaOfItems = schemaOr(schema.items);
     this.#depth += 1;
     const items = this.shape(schemaOfItems);
     this.#depth -= 1;

@@ -180,7 +180,7 @@ function questions(
       { param },
     );
   }
-  const rest = maxChars - leastChars(messages) - leadSeparator.length;
+  const rest = maxChars - leastChars(messages, maxChars) - leadSeparator.length;
   const isBeside = (lead: string) => countCodePoints(lead) <= rest;
   const ask = (lead: string): TaskQuestion => ({
     lead,

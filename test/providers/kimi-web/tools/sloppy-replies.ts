@@ -270,6 +270,7 @@ export const textReplies: readonly SloppyReply[] = [
   { what: "a tool that is not on offer", reply: '@@delete_all {"city":"Paris"}' },
   { what: "a name that is close", reply: '@@get_wether {"city":"Paris"}' },
   { what: "a diff", reply: "```diff\n@@ -1,2 +1,2 @@\n-a\n+b\n```\n@@ -1,2 +1,2 @@ get-time()" },
+  { what: "nothing but a fence of code", reply: "```js\nget_time;\n```" },
   { what: "a mention", reply: "@get-time is the one to ask." },
   { what: "arguments that are missing", reply: "@@get_weather {}" },
   { what: "arguments of the wrong type", reply: '@@get_weather {"city": ["Paris", "Rome"]}' },
