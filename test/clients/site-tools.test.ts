@@ -243,3 +243,30 @@ test("a slow call of a tool is kept alive by comments, and nothing of its marks 
   });
   expect(deltas.at(-1)?.finish_reason).toBe("tool_calls");
 });
+
+test("a conversation that the gateway keeps goes on with the tool's result alone", async () => {
+  const send = async (message: unknown) => {
+    const response = await fetch(`${baseURL}/chat/completions`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${apiKey}`,
+        "content-type": "application/json",
+        "x-session-id": "tools-by-prompt",
+      },
+      body: JSON.stringify({
+        model,
+        messages: [message],
+        tools: [{ type: "function", function: { name: "weather", parameters: city } }],
+      }),
+    });
+    return (await response.json()) as OpenAI.ChatCompletion;
+  };
+  await script('@@weather {"city": "Paris"}', answer);
+  const { choices } = await send({ role: "user", content: prompt });
+  const id = choices[0]?.message.tool_calls?.[0]?.id;
+  const next = await send({ role: "tool", tool_call_id: id, content: "Sunny" });
+  expect(next.choices[0]?.message.content).toBe(answer);
+  expect((await prompts())[1]).toEndWith(
+    `User: ${prompt}\nAssistant: @@weather {"city":"Paris"}\nTool: weather: Sunny`,
+  );
+});

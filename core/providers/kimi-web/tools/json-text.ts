@@ -56,9 +56,12 @@ function endOfString(text: string, start: number, closers: string): number | und
   return undefined;
 }
 
+/** `{...}` in an explanation, which a repair would take for an object without anything. */
+const placeholder = /^[{[]\s*(?:\.{2,}|…)\s*[}\]]$/;
+
 /** The object or list that a text means; undefined where it means none. */
 export function readJson(text: string): unknown {
-  if (isDeeperThan(maxDepth, text)) return undefined;
+  if (isDeeperThan(maxDepth, text) || placeholder.test(text)) return undefined;
   const value = tryParseJson(text) ?? tryParseJson(repaired(withDoubleQuotes(text)));
   return typeof value === "object" && value !== null ? value : undefined;
 }

@@ -56,7 +56,12 @@ const wrapper = sticky(
   String.raw`\s*${open}(?:tool_calls|function_calls|tool_calls_section_begin|tool_calls_begin)\|?>`,
 );
 const closer = /\s*(?:<\/[^>\n]{1,60}>|<\|[a-z_]*end\|>|[`*]+(?=\s|$)|,(?=\s*[@<]))/y;
-const marker = /[ \t]*(?:(?:[-*•>]|\d+[.)])[ \t]+)?[*_`]{0,3}(@{1,3})[ \t]*/y;
+/** Models that were shown a history go on with its label. */
+const label = String.raw`(?:[*_]{0,2}(?:assistant|model|kimi|ai|bot|助手|模型|(?:tool |function )?call|action)[*_]{0,2}[:：][*_]{0,2}[ \t]*)?`;
+const marker = new RegExp(
+  String.raw`[ \t]*(?:(?:[-*•>]|\d+[.)])[ \t]+)?${label}[*_\`]{0,3}(@{1,3})[ \t]*`,
+  "iy",
+);
 const envelopeTag = sticky(
   String.raw`\s*${open}(?:tool_call|tool|tool_use|tool_code|function_call|tool_call_begin)\|?>\s*(?:function<\|tool_sep\|>)?`,
 );

@@ -48,6 +48,8 @@ export const callReplies: readonly SloppyReply[] = [
     calls: [paris],
     text: "Let me look.",
   },
+  { what: "the history's label", reply: 'Assistant: @@get_weather {"city":"Paris"}', calls: [paris] },
+  { what: "a label of its own", reply: '**Tool call:** @@get_weather {"city":"Paris"}', calls: [paris] },
   {
     what: "two calls",
     reply: '@@get_weather {"city":"Paris"}\n@@get-time {}',
@@ -271,6 +273,8 @@ export const textReplies: readonly SloppyReply[] = [
   { what: "a name that is close", reply: '@@get_wether {"city":"Paris"}' },
   { what: "a diff", reply: "```diff\n@@ -1,2 +1,2 @@\n-a\n+b\n```\n@@ -1,2 +1,2 @@ get-time()" },
   { what: "nothing but a fence of code", reply: "```js\nget_time;\n```" },
+  { what: "a placeholder", reply: "Write it like this:\n@@get-time {...}\n@@get-time { … }" },
+  { what: "an example with a word before it", reply: 'Example: @@get_weather {"city":"Paris"}' },
   { what: "a mention", reply: "@get-time is the one to ask." },
   { what: "arguments that are missing", reply: "@@get_weather {}" },
   { what: "arguments of the wrong type", reply: '@@get_weather {"city": ["Paris", "Rome"]}' },
