@@ -73,8 +73,9 @@ export function createChecker(schema: JsonSchema): Checker {
     const properties: JsonObject = isRecord(part.properties) ? part.properties : {};
     const required = Array.isArray(part.required) ? part.required : [];
     const others = part.additionalProperties;
+    const similar = similarNames(Object.keys(properties).filter((name) => !Object.hasOwn(value, name)));
     const entries = Object.entries(value).flatMap(([key, entry]): [string, unknown][] => {
-      const name = Object.hasOwn(properties, key) ? key : knownName(key, value, properties);
+      const name = Object.hasOwn(properties, key) ? key : (similar.get(looseName(key)) ?? key);
       if (!Object.hasOwn(properties, name)) {
         if (others === false) return [];
         return [[key, isRecord(others) ? mend(entry, others, depth + 1) : entry]];
@@ -107,11 +108,14 @@ export function createChecker(schema: JsonSchema): Checker {
   };
 }
 
-/** The property that a key means, where the value has it under no other key. */
-function knownName(key: string, value: JsonObject, properties: JsonObject): string {
-  const same = Object.keys(properties).filter((name) => looseName(name) === looseName(key));
-  const [name] = same;
-  return name !== undefined && same.length === 1 && !Object.hasOwn(value, name) ? name : key;
+/** The names by what they have in common with misspelt ones; none that two have in common. */
+function similarNames(names: readonly string[]): ReadonlyMap<string, string | undefined> {
+  const similar = new Map<string, string | undefined>();
+  for (const name of names) {
+    const loose = looseName(name);
+    similar.set(loose, similar.has(loose) ? undefined : name);
+  }
+  return similar;
 }
 
 function mendScalar(value: unknown, schema: JsonObject): unknown {

@@ -4,6 +4,8 @@ import { readJson, spanOfJson } from "./json-text.ts";
 
 /** Values in the prose around the JSON that are tried. */
 const maxCandidates = 20;
+/** Of these, the ones that do not end: each takes a look at the whole reply. */
+const maxOpen = 4;
 
 const noJson: Checked = { fault: "There is no JSON in it." };
 
@@ -34,7 +36,8 @@ const isStrict = (text: string): boolean => {
 function jsonTexts(reply: string): string[] {
   const found: string[] = [];
   const bracket = /[{[]/g;
-  for (let tries = 0; tries < maxCandidates; tries += 1) {
+  let unclosed = 0;
+  for (let tries = 0; tries < maxCandidates && unclosed < maxOpen; tries += 1) {
     const match = bracket.exec(reply);
     if (match === null) break;
     const { end, open } = spanOfJson(reply, match.index);
@@ -42,6 +45,7 @@ function jsonTexts(reply: string): string[] {
     const text = reply.slice(match.index, end);
     if (open === "nothing" || (open === "brackets" && readJson(text) !== undefined)) found.push(text);
     if (open === "nothing") bracket.lastIndex = end;
+    else unclosed += 1;
   }
   return found;
 }

@@ -128,16 +128,17 @@ class ReplyReader {
     return { text: this.#reply.slice(0, begin).trim(), calls: this.#limit(calls) };
   }
 
-  /** Where lines start, but for those within a fence, which are examples. */
+  /** Where lines start that say something, but for those within a fence, which are examples. */
   *#lineStarts(): Generator<number> {
     let fence = "";
     for (let start = 0; ; ) {
-      const [, mark = ""] = /^[ \t]*(`{3,}|~{3,})/.exec(this.#plain.slice(start, start + 80)) ?? [];
+      const end = this.#plain.indexOf("\n", start);
+      const line = this.#plain.slice(start, end < 0 ? undefined : end);
+      const [, mark = ""] = /^[ \t]*(`{3,}|~{3,})/.exec(line) ?? [];
       if (fence === "") {
         fence = mark;
-        if (mark === "") yield start;
+        if (mark === "" && line.trim() !== "") yield start;
       } else if (mark.startsWith(fence)) fence = "";
-      const end = this.#plain.indexOf("\n", start);
       if (end < 0) return;
       start = end + 1;
     }
@@ -306,8 +307,11 @@ export const inputSchema = ({ parameters }: ToolDefinition): JsonSchema =>
 
 /** A reply that is one fence and nothing else, without it. */
 function unfenced(reply: string): string {
-  const [, inner] = /^\s*```[\w-]*[ \t]*\r?\n([\s\S]*?)\r?\n?[ \t]*```\s*$/.exec(reply) ?? [];
-  return inner === undefined || inner.includes("```") ? reply : inner;
+  const trimmed = reply.trim();
+  const start = trimmed.indexOf("\n");
+  if (start < 0 || !/^```[\w-]*\s*$/.test(trimmed.slice(0, start)) || !trimmed.endsWith("```")) return reply;
+  const inner = trimmed.slice(start + 1, -3).trimEnd();
+  return inner.includes("```") ? reply : inner;
 }
 
 function findTool(name: string, tools: readonly ToolDefinition[]): ToolDefinition | undefined {
@@ -318,8 +322,8 @@ function findTool(name: string, tools: readonly ToolDefinition[]): ToolDefinitio
   return same.length === 1 ? same[0] : undefined;
 }
 
-const nameKeys = ["name", "tool", "tool_name", "function", "recipient_name"];
-const inputKeys = ["arguments", "args", "parameters", "input", "params"];
+const nameKeys = ["name", "tool", "tool_name", "function", "action"];
+const inputKeys = ["arguments", "args", "parameters", "input", "params", "tool_input", "action_input"];
 
 /** The calls that a JSON value is: `{"name", "arguments"}` in its variants, a list of such, or `{"tool_calls": […]}`. */
 function envelopes(value: unknown): { readonly name: string; readonly input: string | JsonObject }[] {

@@ -67,6 +67,8 @@ describe("a reply without fitting JSON is refused with its first fault", () => {
   test.each([
     ["brackets", "[".repeat(200_000)],
     ["braces in lines", "{\n".repeat(100_000)],
+    ["blanks", `{${" ".repeat(500_000)}`],
+    ["keys", `{${Array.from({ length: 50_000 }, (_, index) => `"k${index}":1`).join()}}`],
     ["empty objects", "{} ".repeat(50_000)],
     ["quotes", `{"a":${'"'.repeat(100_001)}`],
   ])("in no time, hostile ones too: %s", (_, reply) => {

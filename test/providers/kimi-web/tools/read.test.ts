@@ -113,6 +113,9 @@ describe("hostile replies", () => {
     ["quotes", `@@get_weather {${"'".repeat(50_000)}`],
     ["tags", "<tool_call><function=get_weather><parameter=city>".repeat(2_000)],
     ["blanks", `@@get_weather${" ".repeat(100_000)}x`],
+    ["line breaks", `Well,${"\n".repeat(300_000)}x`],
+    ["blanks in a fence", `\`\`\`\n${" ".repeat(200_000)}x\n\`\`\``],
+    ["keys", `@@get_weather {${Array.from({ length: 50_000 }, (_, index) => `"k${index}":1`).join()}}`],
     ["fences", "```\n".repeat(20_000)],
   ])("are read in no time: %s", (_, reply) => {
     const startedMs = performance.now();
