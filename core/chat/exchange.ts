@@ -12,6 +12,7 @@ import type {
   ChatMessage,
   ChatResponse,
   Clock,
+  CondensedReport,
   DialectCall,
   DialectInput,
   Logger,
@@ -20,8 +21,9 @@ import type {
   Usage,
 } from "../types.ts";
 import { Lifetime } from "../util/abort.ts";
-import { settlesWithin } from "../util/time.ts";
+import { settlesWithin, sleep } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
+import type { ChatSettings } from "./settings.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
 import { estimateUsage } from "./usage.ts";
 
@@ -36,7 +38,7 @@ export interface ExchangeOptions {
   readonly maxBodyBytes: number;
   /** For the whole request, whatever it tries. */
   readonly requestTimeoutMs: number;
-  readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
+  readonly stream: ChatSettings["stream"];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -73,13 +75,22 @@ type ChatEnd = Awaited<ChatResponse["finished"]>;
 /** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
 const answerHeaders = ({ begun }: TurnAnswer<UpstreamAnswer>): Record<string, string> => {
   if (begun === undefined) return {};
-  const { route, failed, droppedMessages } = begun;
+  const { route, failed, droppedMessages, shortenedMessages, condensed } = begun;
   return {
     ...(droppedMessages > 0 && { "x-context-dropped-messages": String(droppedMessages) }),
+    ...(shortenedMessages > 0 && { "x-context-shortened-messages": String(shortenedMessages) }),
+    ...(condensed && { "x-context-condensed": describeCondensed(condensed) }),
     "x-served-by": route.name,
     ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
   };
 };
+
+/** Such as `6163>412; calls=7`. */
+const describeCondensed = ({ fromChars, toChars, calls, failed }: CondensedReport): string =>
+  `${fromChars}>${toChars}; calls=${calls}${failed ? "; failed" : ""}`;
+
+/** How long a stream's headers wait for the first event where neither a setting nor the provider says. */
+const defaultCommitMs = 5000;
 
 const headerLines = (headers: Readonly<Record<string, string>>): string =>
   Object.entries(headers)
@@ -116,7 +127,10 @@ class Exchange {
         createdAtMs: this.#startedMs,
       });
       const asking = this.#ask(found, call, turn);
-      if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
+      if (call.prompt.stream) {
+        const { streamCommitMs = defaultCommitMs } = found.route.provider;
+        return await this.#stream(turn, encoder, asking, streamCommitMs);
+      }
       return await this.#whole(turn, encoder, await asking);
     } catch (error) {
       throw new ChatError(error instanceof AskError ? error.cause : error, this.#end());
@@ -230,6 +244,7 @@ class Exchange {
     facts.provider = begun.route.provider.name;
     facts.model = begun.route.model.id;
     facts.droppedMessages = begun.droppedMessages;
+    facts.shortenedMessages = begun.shortenedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
   }
 
@@ -241,6 +256,7 @@ class Exchange {
     for (const event of answer.first) addEvent(this.#collected, event);
     for await (const events of answer.rest) for (const event of events) addEvent(this.#collected, event);
     const isKept = await this.#keep(turn);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const body = encoder.whole(this.#collected, this.#usage(turn));
     const response = this.#routed.respond(200, body, {
       ...this.#headers(answer),
@@ -254,10 +270,12 @@ class Exchange {
     turn: Turn<UpstreamAnswer>,
     encoder: AnswerEncoder,
     asking: Promise<TurnAnswer<UpstreamAnswer>>,
+    providerCommitMs: number,
   ): Promise<ChatResponse> {
     const { stream, clock } = this.#options;
+    const commitMs = stream.commitMs ?? Math.min(providerCommitMs, stream.longestCommitMs);
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
-    const isEarly = await settlesWithin(asking, stream.commitMs, clock);
+    const isEarly = await settlesWithin(asking, commitMs, clock);
     const headers = { ...streamHeaders, ...this.#headers(isEarly ? await asking : undefined) };
     let end: (error?: unknown) => void = () => {};
     const finished = new Promise<ChatEnd>((resolve) => {
@@ -307,6 +325,7 @@ class Exchange {
       if (text !== "") yield text;
     }
     const isKept = await this.#keep(turn);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
   }
@@ -316,6 +335,31 @@ class Exchange {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
     return this.#timeStore(turn.finish(this.#collected));
+  }
+
+  /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */
+  #summarizeAfterwards(turn: Turn<UpstreamAnswer>, { source, begun }: TurnAnswer<UpstreamAnswer>): void {
+    const { keepSummary } = turn;
+    const summarize = source === "provider" ? begun?.summarize : undefined;
+    if (keepSummary === undefined || summarize === undefined) return;
+    const { clock, log, requestTimeoutMs } = this.#options;
+    const { requestId } = this.#routed;
+    const work = async () => {
+      await sleep(0, { clock });
+      const lifetime = new Lifetime(new AbortController().signal, requestTimeoutMs, clock);
+      try {
+        const deadlineMs = clock.now() + requestTimeoutMs;
+        const summary = await summarize({ signal: lifetime.signal, requestId, log, deadlineMs });
+        if (summary !== undefined) await keepSummary(summary);
+      } catch (error) {
+        const reason = error instanceof ApiError ? error.code : (error as Error).message;
+        log.warn("summary.failed", { requestId, reason });
+      } finally {
+        lifetime.release();
+      }
+    };
+    const done = work();
+    this.#routed.waitUntil?.(done);
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {

@@ -10,16 +10,19 @@ import type {
   SessionStore,
   StreamPart,
 } from "../../types.ts";
-import { estimateTokens } from "../../util/estimate-tokens.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
-import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
-import { safeText as writeSafely } from "./prompt/safe-text.ts";
+import { type CondensedMessages, condenseLongInput } from "./prompt/long-input.ts";
+import { attachmentType } from "./prompt/piece.ts";
+import { buildPrompt, maxMessages, type Prompt } from "./prompt/prompt.ts";
+import { countCodePoints } from "./prompt/shorten.ts";
+import { summarize } from "./prompt/summary.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
+import { createTalk } from "./talk.ts";
 import { replyParts } from "./tools/reply-parts.ts";
-import { createTask, leadSeparator, performTask, type TaskQuestion } from "./tools/task.ts";
+import { createTask, performTask, type TaskQuestion } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -56,7 +59,8 @@ const browserHeaders = {
  */
 export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const site: SiteSettings = { ...defaultSite(), ...options };
-  const { pageUrl, ajaxUrl, maxChars, safeText, labels, chunkChars, chunkDelayMs, maxConcurrency } = site;
+  const { pageUrl, ajaxUrl, maxChars, labels, overflow, longInput } = site;
+  const { chunkChars, chunkDelayMs, maxConcurrency } = site;
   const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
@@ -111,12 +115,15 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
   return {
     name,
     maxConcurrency,
-    maxHistoryMessages: maxMessages({ maxChars, labels }),
+    // Of a turn that is told in part, the reply may be left out.
+    maxHistoryMessages: maxMessages({ maxChars, labels }) * (overflow === "drop" ? 1 : 2),
     // The site knows its callers by their address.
     sharesRateLimit: true,
+    // A reply comes whole, and takes seconds.
+    streamCommitMs: 25_000,
     models: () => models,
     check(request) {
-      refuseUnsupported(request, name);
+      refuseUnsupported(request);
       taskOf(request);
     },
 
@@ -125,64 +132,97 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      refuseUnsupported(request, name);
-      const { startedAtMs, id } = request.conversation;
+      refuseUnsupported(request);
       const task = taskOf(request);
-      const sent = { calls: 0, promptTokens: 0, completionTokens: 0 };
-      let droppedMessages = 0;
+      const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
+      const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
+      const { requestId, log } = context;
+      const replies: string[] = [];
+      let condensed: CondensedMessages = { messages: [] };
+      let prompt: Prompt | undefined;
       const ask = async ({ lead, messages }: TaskQuestion): Promise<string> => {
-        if (sent.calls > 0) context.log.info("reply.not_in_form", { requestId: context.requestId });
-        const led = lead === "" ? "" : `${lead}${leadSeparator}`;
-        const prompt = buildPrompt(messages, { maxChars: maxChars - [...led].length, labels, safeText });
-        droppedMessages = prompt.droppedMessages;
-        const message = (safeText ? writeSafely(led) : led) + prompt.text;
-        const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
-        const { text, calls } = await sendMessage(form, context);
-        sent.calls += calls;
-        sent.promptTokens += estimateTokens(message);
-        sent.completionTokens += estimateTokens(text);
-        return text;
+        if (replies.length > 0) log.info("reply.not_in_form", { requestId });
+        const leadChars = countCodePoints(lead);
+        const room = maxChars - leadChars;
+        // What was condensed for the first question will do for the second.
+        if (condensed.condensed === undefined) {
+          condensed =
+            longInput.mode === "condense"
+              ? await condenseLongInput(messages, { ...condensing, maxChars: room })
+              : { messages };
+        }
+        prompt = buildPrompt(condensed.messages, {
+          maxChars: room,
+          leadChars,
+          labels,
+          overflow,
+          longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
+          summary: request.conversation.summary,
+        });
+        const { text, sizes, droppedMessages, shortenedMessages } = prompt;
+        log.debug("prompt.built", {
+          requestId,
+          ...sizes,
+          lead: leadChars,
+          maxChars,
+          droppedMessages,
+          shortenedMessages,
+        });
+        const reply = await talk.say(lead + text, request.conversation, context);
+        replies.push(reply);
+        return reply;
       };
       const reply = await performTask(task, ask);
 
       const parts = replyParts(reply, request.stream ? chunkChars : undefined);
-      // Of a plain chat the messages say as much.
-      if (task.question.lead !== "" && request.usage) {
-        const { promptTokens, completionTokens } = sent;
-        const totalTokens = promptTokens + completionTokens;
-        parts.push({ type: "usage", usage: { promptTokens, completionTokens, totalTokens } });
+      if (request.usage) {
+        const given = [reply.text, ...reply.calls.flatMap((call) => [call.name, call.arguments])];
+        parts.push({ type: "usage", usage: talk.usage([...replies.slice(0, -1), ...given]) });
       }
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced
         ? paced(parts, context.signal)
         : atOnce(parts.map((part) => ({ parts: [part] })));
-      return { events, context: { droppedMessages }, calls: sent.calls, isComplete: true };
+      const { droppedMessages = 0, shortenedMessages = 0 } = prompt ?? {};
+      const isWhole = droppedMessages + shortenedMessages === 0;
+      const { condensed: report } = condensed;
+      return {
+        events,
+        context: { droppedMessages, shortenedMessages, ...(report && { condensed: report }) },
+        calls: talk.calls,
+        isComplete: true,
+        ...(longInput.mode === "condense" &&
+          !isWhole && {
+            summarize: (afterwards) => summarize(request, { ...condensing, context: afterwards }),
+          }),
+      };
     },
 
     warmUp: credentials.warmUp,
   };
 }
 
-const hasAttachments = ({ attachments }: ChatMessage): boolean =>
-  attachments !== undefined && attachments.length > 0;
+const isUsers = ({ role }: ChatMessage): boolean => role === "user";
 
-function refuseUnsupported(request: ChatRequest, name: string): void {
-  const { messages, choices } = request;
-  const index = messages.findIndex(hasAttachments);
-  if (index >= 0) {
+function refuseUnsupported({ messages, choices }: ChatRequest): void {
+  const { attachments = [] } = messages.findLast(isUsers) ?? {};
+  if (attachments.length > 0) {
+    const types = new Set(attachments.map(attachmentType));
     // The client named them, and at any length.
-    const types = messages[index]?.attachments?.map(({ type }) => type);
-    const parts = [...new Set(types)].join(", ").slice(0, 200);
+    const kinds = [...types]
+      .map((type) => (type === "audio" ? type : `${type}s`))
+      .join(", ")
+      .slice(0, 200);
     throw new ApiError(
       "unsupported_content",
-      `The models of ${name} take text only; messages[${index}] has ${parts}.`,
+      `Kimi's web chat takes text only: no ${kinds}. Send the message as text alone.`,
       { param: "messages" },
     );
   }
   if (choices > 1) {
     throw new ApiError(
       "unsupported_parameter",
-      `The models of ${name} can't give more than one reply to a request.`,
+      "Kimi's web chat can't give more than one reply to a request. Leave n out, or use a model of another upstream.",
       { param: "n" },
     );
   }

@@ -9,10 +9,11 @@ import { callLine } from "./tell.ts";
 /** About what a message's label and line break take. */
 const labelRoom = 14;
 
-const textMessage = ({ role }: ChatMessage, text: string): ChatMessage => ({
+const textMessage = ({ role, attachments }: ChatMessage, text: string): ChatMessage => ({
   role,
   text,
   native: { role, content: text },
+  ...(attachments && { attachments }),
 });
 
 const lineOf = ({ name, arguments: json }: ToolCall): string =>
@@ -30,7 +31,7 @@ export function writeCalls(messages: readonly ChatMessage[]): readonly ChatMessa
     if (role !== "tool" && role !== "function") return message;
     const name = names.get(toolCallId ?? "") ?? native.name;
     const result = text === "" ? "(nothing)" : text;
-    return { ...textMessage(message, typeof name === "string" ? `${name}: ${result}` : result) };
+    return textMessage(message, typeof name === "string" ? `${name}: ${result}` : result);
   });
 }
 

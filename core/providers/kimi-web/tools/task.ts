@@ -22,8 +22,8 @@ interface Unusable {
   readonly fault: string;
 }
 
-/** What is sent: a text before all messages, "" for none, and the messages. */
 export interface TaskQuestion {
+  /** What stands before the text of the messages, blank line included; "" for nothing. */
   readonly lead: string;
   readonly messages: readonly ChatMessage[];
 }
@@ -35,8 +35,7 @@ export interface ReplyTask {
   read(reply: string): TaskReply | Unusable;
 }
 
-/** What stands between the lead and the messages. */
-export const leadSeparator = "\n\n";
+const leadSeparator = "\n\n";
 
 export interface TaskOptions {
   /** The most characters that the site takes. */
@@ -183,7 +182,7 @@ function questions(
   const rest = maxChars - leastChars(messages, maxChars) - leadSeparator.length;
   const isBeside = (lead: string) => countCodePoints(lead) <= rest;
   const ask = (lead: string): TaskQuestion => ({
-    lead,
+    lead: lead + leadSeparator,
     messages: shortenResults(messages, maxChars - countCodePoints(lead) - leadSeparator.length),
   });
   return {
