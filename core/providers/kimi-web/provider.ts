@@ -12,17 +12,16 @@ import type {
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
+import { createAsking } from "./ask.ts";
 import { credentialSource } from "./nonce/credentials.ts";
-import { type CondensedMessages, condenseLongInput } from "./prompt/long-input.ts";
 import { attachmentType } from "./prompt/piece.ts";
-import { buildPrompt, maxMessages, type Prompt } from "./prompt/prompt.ts";
-import { countCodePoints } from "./prompt/shorten.ts";
+import { maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 import { createTalk } from "./talk.ts";
 import { replyParts } from "./tools/reply-parts.ts";
-import { createTask, performTask, type TaskQuestion } from "./tools/task.ts";
+import { createTask, performTask } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -133,62 +132,22 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
       refuseUnsupported(request);
-      const task = taskOf(request);
       const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
       const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
-      const { requestId, log } = context;
-      const replies: string[] = [];
-      let condensed: CondensedMessages = { messages: [] };
-      let prompt: Prompt | undefined;
-      const ask = async ({ lead, messages }: TaskQuestion): Promise<string> => {
-        if (replies.length > 0) log.info("reply.not_in_form", { requestId });
-        const leadChars = countCodePoints(lead);
-        const room = maxChars - leadChars;
-        // What was condensed for the first question will do for the second.
-        if (condensed.condensed === undefined) {
-          condensed =
-            longInput.mode === "condense"
-              ? await condenseLongInput(messages, { ...condensing, maxChars: room })
-              : { messages };
-        }
-        prompt = buildPrompt(condensed.messages, {
-          maxChars: room,
-          leadChars,
-          labels,
-          overflow,
-          longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
-          summary: request.conversation.summary,
-        });
-        const { text, sizes, droppedMessages, shortenedMessages } = prompt;
-        log.debug("prompt.built", {
-          requestId,
-          ...sizes,
-          lead: leadChars,
-          maxChars,
-          droppedMessages,
-          shortenedMessages,
-        });
-        const reply = await talk.say(lead + text, request.conversation, context);
-        replies.push(reply);
-        return reply;
-      };
-      const reply = await performTask(task, ask);
+      const asking = createAsking(request, { site, condensing, talk, context });
+      const reply = await performTask(taskOf(request), asking.ask);
 
       const parts = replyParts(reply, request.stream ? chunkChars : undefined);
-      if (request.usage) {
-        const given = [reply.text, ...reply.calls.flatMap((call) => [call.name, call.arguments])];
-        parts.push({ type: "usage", usage: talk.usage([...replies.slice(0, -1), ...given]) });
-      }
+      if (request.usage) parts.push({ type: "usage", usage: asking.usage(reply) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced
         ? paced(parts, context.signal)
         : atOnce(parts.map((part) => ({ parts: [part] })));
-      const { droppedMessages = 0, shortenedMessages = 0 } = prompt ?? {};
+      const { droppedMessages, shortenedMessages = 0 } = asking.context;
       const isWhole = droppedMessages + shortenedMessages === 0;
-      const { condensed: report } = condensed;
       return {
         events,
-        context: { droppedMessages, shortenedMessages, ...(report && { condensed: report }) },
+        context: asking.context,
         calls: talk.calls,
         isComplete: true,
         ...(longInput.mode === "condense" &&

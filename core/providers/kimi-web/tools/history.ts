@@ -46,33 +46,37 @@ function newestTurn(messages: readonly ChatMessage[]): readonly ChatMessage[] {
 const sizeOf = (messages: readonly ChatMessage[]): number =>
   messages.reduce((sum, { text }) => sum + countCodePoints(text) + labelRoom, 0);
 
-/** System texts get half of the room at most. */
-const systemChars = (messages: readonly ChatMessage[], room: number): number =>
-  Math.min(sizeOf(messages.filter(isSystem)), Math.floor(room / 2));
+const systemChars = (messages: readonly ChatMessage[]): number => sizeOf(messages.filter(isSystem));
 
-/** About how many of `maxChars` characters the newest turn and system texts need, with shortened results. */
-export function leastChars(messages: readonly ChatMessage[], maxChars: number): number {
+/** About how many characters the newest turn needs with shortened results, and system texts of `maxSystem` at most. */
+export function leastChars(messages: readonly ChatMessage[], maxSystem: number): number {
   const turn = newestTurn(messages);
   const others = turn.filter((message) => !isResult(message));
   const results = (turn.length - others.length) * (leastShortened + labelRoom);
-  return systemChars(messages, maxChars) + sizeOf(others) + results;
+  return Math.min(systemChars(messages), maxSystem) + sizeOf(others) + results;
 }
 
 /**
  * The messages with the results of the newest turn shortened so that its question and its calls fit beside them in
- * `room` characters. The newest results stay the longest.
+ * `room` characters. The newest results stay the longest: of many steps, the oldest get a line at most.
  */
 export function shortenResults(messages: readonly ChatMessage[], room: number): readonly ChatMessage[] {
-  const turn = newestTurn(messages);
-  const results = turn.filter(isResult);
-  let left = room - systemChars(messages, room) - sizeOf(turn.filter((message) => !isResult(message)));
+  const [question, ...steps] = newestTurn(messages);
+  const system = Math.min(systemChars(messages), Math.floor(room / 2));
+  let left = room - system - (question ? sizeOf([question]) : 0);
+  const oldestAt = steps.findIndex(isResult);
+  const beforeOldest = sizeOf(steps.slice(0, Math.max(oldestAt, 0)));
   const shortened = new Map<ChatMessage, ChatMessage>();
-  for (const [index, message] of results.toReversed().entries()) {
-    const isOldest = index === results.length - 1;
-    const share = Math.max(Math.floor(isOldest ? left : left * 0.6) - labelRoom, leastShortened);
-    const text = shorten(message.text, share);
+  for (let at = steps.length - 1; at >= 0; at -= 1) {
+    const message = steps[at] as ChatMessage;
+    if (!isResult(message)) {
+      left -= sizeOf([message]);
+      continue;
+    }
+    const share = Math.floor(at === oldestAt ? left - beforeOldest : left * 0.6) - labelRoom;
+    const text = shorten(message.text, Math.max(share, leastShortened));
     if (text !== message.text) shortened.set(message, textMessage(message, text));
-    left -= countCodePoints(text) + labelRoom;
+    left -= sizeOf([{ ...message, text }]);
   }
   return shortened.size === 0 ? messages : messages.map((message) => shortened.get(message) ?? message);
 }

@@ -179,17 +179,19 @@ function questions(
       { param },
     );
   }
-  const rest = maxChars - leastChars(messages, maxChars) - leadSeparator.length;
-  const isBeside = (lead: string) => countCodePoints(lead) <= rest;
+  const isBeside = (lead: string, maxSystem = Math.floor(maxChars / 4)) =>
+    countCodePoints(lead) + leadSeparator.length + leastChars(messages, maxSystem) <= maxChars;
   const ask = (lead: string): TaskQuestion => ({
     lead: lead + leadSeparator,
     messages: shortenResults(messages, maxChars - countCodePoints(lead) - leadSeparator.length),
   });
+  const beside = fitting.find((lead) => isBeside(lead)) ?? (isBeside(shortest, 0) ? shortest : undefined);
   return {
-    question: ask(fitting.find(isBeside) ?? shortest),
+    // A newest message that is too long for any is shortened or refused by itself.
+    question: ask(beside ?? fitting[0] ?? shortest),
     questionAgain(fault) {
       const reminder = `\n(Your last answer was of no use to my program. ${fault.slice(0, 200)})`;
-      const lead = fitting.map((text) => text + reminder).find(isBeside);
+      const lead = fitting.map((text) => text + reminder).find((text) => isBeside(text));
       return lead === undefined ? undefined : ask(lead);
     },
   };

@@ -150,6 +150,36 @@ describe("tools that don't fit", () => {
     expect(long).toEndWith(`\n\n${"x".repeat(700)}`);
   });
 
+  test("are told as they are where the newest message is shortened anyway", async () => {
+    await script("No.");
+    const longInput = { mode: "shorten", maxCalls: 8, ttlMs: 60_000 } as const;
+    await answerOf({ tools: many(1) }, `Begin ${"x".repeat(5_000)} end`, { longInput });
+    const [prompt = ""] = await prompts();
+    expect([...prompt].length).toBeLessThanOrEqual(1000);
+    expect(prompt).toContain("just now");
+    expect(prompt).toMatch(/\n\nBegin x+ \[… \d+ characters left out …\] x+ end$/);
+  });
+
+  test("are told beside the newest message and a system text that is too long for both", async () => {
+    await script("No.");
+    const card = `You are Ada. ${"x".repeat(3_000)} Stay Ada.`;
+    await answerOf({ tools: many(1) }, [message("system", card), message("user", "Weather in Paris?")]);
+    const [prompt = ""] = await prompts();
+    expect([...prompt].length).toBeLessThanOrEqual(1000);
+    expect(prompt).toContain("get_weather_of_kind_0(city");
+    expect(prompt).toContain("System: You are Ada.");
+    expect(prompt).toEndWith("User: Weather in Paris?");
+  });
+
+  test("leave a message that is too long to be refused with all sizes", async () => {
+    const error = await chat().failure("x".repeat(950), { tools, toolChoice: "auto" });
+    expect(error).toMatchObject({ code: "context_length_exceeded", status: 400, param: "messages" });
+    expect(error.message).toMatch(
+      /has 950 characters; Kimi's web chat takes \d+ at most beside the \d+ that tell of tools/,
+    );
+    await expectTraffic({ messages: 0, fetches: 0 });
+  });
+
   test("are refused with the sizes before any call", async () => {
     const error = await chat().failure("Hello", { tools: many(40), toolChoice: "auto" });
     expect(error).toMatchObject({ code: "context_length_exceeded", status: 400, param: "tools" });
@@ -176,6 +206,16 @@ describe("past calls and results", () => {
     expect((await prompts())[0]).toEndWith(
       'User: Weather?\nAssistant: @@get_weather {"city":"Paris"}\nTool: get_weather: 22 C',
     );
+  });
+
+  test("of many steps fit, with the question", async () => {
+    await script("Done.");
+    const steps = Array.from({ length: 12 }, () => [called, result("22 C, and sunny ".repeat(40))]).flat();
+    expect(await answerOf({}, [message("user", "Weather?"), ...steps])).toMatchObject({ text: "Done." });
+    const [prompt = ""] = await prompts();
+    expect([...prompt].length).toBeLessThanOrEqual(1000);
+    expect(prompt).toContain("User: Weather?");
+    expect(prompt).toMatch(/Tool: get_weather: 22 C, and sunny (?:22 C, and sunny ){4}.*$/);
   });
 
   test("leave room for the question where a result is long", async () => {
@@ -260,10 +300,15 @@ describe("a call of any of several tools that is demanded", () => {
     expect(await answerOf(required)).toMatchObject({ calls: [["get-time", {}]], sent: 1 });
   });
 
-  test("comes after a reminder", async () => {
-    await script("It is warm.", line);
-    expect(await answerOf(required)).toMatchObject({ calls: [parisCall], text: "", sent: 2 });
-    expect((await prompts())[1]).toContain("There was no line that calls one of the tools.");
+  test("comes after a reminder, and both calls are counted", async () => {
+    await script("@@get-time", "It is warm.", line);
+    const usageOf = ({ parts }: { parts: readonly StreamPart[] }) =>
+      parts.find((part) => part.type === "usage")?.usage.totalTokens ?? 0;
+    const once = usageOf(await answerOf({ ...required, usage: true }));
+    const answer = await answerOf({ ...required, usage: true });
+    expect(answer).toMatchObject({ calls: [parisCall], text: "", sent: 2 });
+    expect(usageOf(answer)).toBeGreaterThan(2 * once);
+    expect((await prompts())[2]).toContain("There was no line that calls one of the tools.");
   });
 
   test("that does not come is an upstream's fault", async () => {
