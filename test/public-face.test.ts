@@ -34,6 +34,7 @@ describe("the package exports", () => {
       "parseConfig",
       "redisRestStore",
       "redisStore",
+      "sqliteStore",
     ]);
   });
 
@@ -64,6 +65,9 @@ describe("the package exports", () => {
       "RedisStoreOptions",
       "SiteModel",
       "SiteSettings",
+      "SqliteDatabase",
+      "SqliteStatement",
+      "SqliteStoreOptions",
       "StoreName",
       "StoreSettings",
       "UpstreamSettings",
