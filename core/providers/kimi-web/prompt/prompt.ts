@@ -5,7 +5,7 @@ import type { ChatMessage, ConversationSummary } from "../../../types.ts";
 import { isSystem } from "../../../util/messages.ts";
 import type { PromptLabels } from "../settings.ts";
 import { createPiece, isSilent, type Piece, readPiece, separator, tellPiece } from "./piece.ts";
-import { grant, historyRaises, systemRaises, wholeTurns } from "./room.ts";
+import { grant, historyRaises, type Raise, systemRaises, wholeTurns } from "./room.ts";
 import { countCodePoints, shorten } from "./shorten.ts";
 
 export interface PromptOptions {
@@ -61,7 +61,7 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   const half = hasHistory && overflow === "shorten" ? Math.floor(maxChars / 2) : room;
   // Kept free whether or not system texts can use all of it, so that more room never tells less of the history.
   const systemRoom = Math.min(sizeOf(system), half, room);
-  grant(systemRaises(byImportance(system, lastAt)), systemRoom);
+  grant(raisesOf(system, lastAt), systemRoom);
   const historyRoom = room - systemRoom;
 
   const history: Piece[] = [];
@@ -79,8 +79,8 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
   const summaryPiece = recentFrom === 0 ? undefined : summarized(messages, summary?.text ?? "", labels);
   const raises = function* () {
     if (summaryPiece !== undefined) yield [summaryPiece, summaryPiece.size] as const;
-    yield* historyRaises(readFrom(recentFrom, historyEnd));
-    yield* historyRaises(readFrom(0, Math.min(recentFrom, historyEnd)));
+    yield* historyRaises(readFrom(recentFrom, historyEnd), historyEnd > lastAt ? "continued" : "answered");
+    yield* historyRaises(readFrom(0, Math.min(recentFrom, historyEnd)), "none");
   };
   grant(raises(), historyRoom);
   return tell(messages, { newest, system, history, summary: summaryPiece }, options);
@@ -113,7 +113,7 @@ export function longTexts(
   const others = readWithin(readTurns(messages, 0, lastAt + 1, labels), maxChars);
   if (!isNewestLong && sizeOf(system) + sizeOf(others) - separator.length <= maxChars) return [];
 
-  grant(systemRaises(byImportance(system, lastAt)), half);
+  grant(raisesOf(system, lastAt), half);
   const long = system.filter(({ size, share }) => share > 0 && share < size);
   return [
     ...(isNewestLong ? [{ index: newest.index, size: half - overheadOf(newest), isNewest: true }] : []),
@@ -139,13 +139,14 @@ function systemPieces(messages: readonly ChatMessage[], labels: PromptLabels): P
   );
 }
 
-/** The last one is an instruction for this very reply; then come those at the top, then later ones. */
-function byImportance(system: readonly Piece[], lastAt: number): Piece[] {
+/** How system texts are raised: those at the end are instructions for this very reply; then come those at the top. */
+function raisesOf(system: readonly Piece[], lastAt: number): Generator<Raise, undefined> {
   const topEnd = system.findIndex(({ index }, place) => index !== place);
   const top = topEnd < 0 ? system : system.slice(0, topEnd);
   const later = system.slice(top.length).toReversed();
-  const isLast = ({ index }: Piece) => index > lastAt;
-  return [...later.filter(isLast), ...top, ...later.filter((piece) => !isLast(piece))];
+  const isInstruction = ({ index }: Piece) => index > lastAt;
+  const others = later.filter((piece) => !isInstruction(piece));
+  return systemRaises(later.filter(isInstruction), [...top, ...others]);
 }
 
 /**

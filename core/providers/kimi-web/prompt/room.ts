@@ -23,8 +23,11 @@ export function grant(raises: Iterable<Raise>, room: number): void {
   }
 }
 
-/** What a reply of the newest turn gets before anything is told of older turns: two lines. */
-const newestReplySize = 160;
+/** What the newest reply gets before anything is told of older turns: two lines, or four where the model is to go on with it. */
+const newestReplySizes = { answered: 160, continued: 320, none: 0 } as const;
+
+/** What an instruction at the end gets before all other system texts. */
+const instructionSize = 320;
 
 /**
  * History, turn by turn, the newest first. What users wrote goes before replies, and newer texts before older ones:
@@ -35,17 +38,20 @@ const newestReplySize = 160;
  *
  * Turns are read only as far as the first step gets.
  */
-export function* historyRaises(turns: Iterable<readonly Piece[]>): Generator<Raise, undefined> {
+export function* historyRaises(
+  turns: Iterable<readonly Piece[]>,
+  newestReply: keyof typeof newestReplySizes,
+): Generator<Raise, undefined> {
   const pieces: Piece[] = [];
-  let isNewest = true;
+  let newestSize: number = newestReplySizes[newestReply];
   for (const turn of turns) {
     // A turn's question before its replies.
     for (const piece of turn.toSorted((a, b) => Number(isReply(a)) - Number(isReply(b)))) {
       pieces.push(piece);
       if (!isReply(piece) || piece.size === piece.leastSize) yield [piece, piece.leastSize];
-      else if (isNewest) yield [piece, newestReplySize];
+      else if (newestSize > 0) yield [piece, newestSize];
     }
-    isNewest = false;
+    if (turn.some(isReply)) newestSize = 0;
   }
   const replies = pieces.filter(isReply);
   for (const piece of replies) yield [piece, piece.leastSize];
@@ -63,9 +69,17 @@ export function* wholeTurns(turns: Iterable<readonly Piece[]>, room: number): Ge
   }
 }
 
-/** System texts, the most important first: a line of each, then twice as much of each, and so on. */
-export function* systemRaises(pieces: readonly Piece[]): Generator<Raise, undefined> {
+/**
+ * System texts: the instructions at the end, then of all, the most important first, a line of each, twice as much of each,
+ * and so on.
+ */
+export function* systemRaises(
+  instructions: readonly Piece[],
+  others: readonly Piece[],
+): Generator<Raise, undefined> {
+  const pieces = [...instructions, ...others];
   const longest = Math.max(0, ...pieces.map(({ size }) => size));
+  for (const piece of instructions) yield [piece, instructionSize];
   for (const piece of pieces) yield [piece, piece.leastSize];
   for (let size = 160; size < 2 * longest; size *= 2) for (const piece of pieces) yield [piece, size];
 }

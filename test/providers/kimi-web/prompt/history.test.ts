@@ -86,6 +86,19 @@ describe("a history that does not fit", () => {
     expect(text).toContain(`User: ${words("q", 300)}`);
   });
 
+  test("has two lines of its newest reply, also where a question without one came after it", () => {
+    const { text } = prompt([
+      ...Array.from({ length: 12 }, (_, index): Line[] => [
+        ["user", words(`question${index}`, 60)],
+        ["assistant", words(`reply${index}`, 1200)],
+      ]).flat(),
+      ["user", "A picture."],
+      ["user", "Or none?"],
+    ]);
+    const [newest = ""] = linesOf(text, "Assistant: reply110 ");
+    expect(newest.length).toBe(159);
+  });
+
   test("loses its oldest turns once not even a line of each has room", () => {
     const lines = Array.from({ length: 100 }, (_, index): Line[] => [
       ["user", words(`question${index}`, 300)],
@@ -215,6 +228,34 @@ describe("system text that is too long", () => {
     expect(text).toEndWith("\nSystem: [Continue your last message without repeating its content.]");
     expect(text).toContain("\nUser: Tell me a story.\nAssistant: story0 ");
     expect(countCodePoints(text)).toBeGreaterThan(950);
+  });
+
+  test("leaves the reply to go on with longer than it would otherwise be", () => {
+    const chat: Line[] = [
+      ["system", card],
+      ...Array.from({ length: 6 }, (_, index): Line[] => [
+        ["user", words(`question${index}`, 60)],
+        ["assistant", words(`reply${index}`, 1200)],
+      ]).flat(),
+    ];
+    const [continued = ""] = linesOf(
+      prompt([...chat, ["system", "[Continue.]"]]).text,
+      "Assistant: reply50 ",
+    );
+    const [answered = ""] = linesOf(prompt([...chat, ["user", "Go on."]]).text, "Assistant: reply50 ");
+    expect(continued.length).toBeGreaterThan(300);
+    expect(answered.length).toBeLessThan(200);
+  });
+
+  test("leaves an instruction of some lines at the end whole, too", () => {
+    const instruction = words("write", 250);
+    const chat: Line[] = [
+      ["system", card],
+      ["system", words("example", 3000)],
+      ["user", "Hi"],
+      ["assistant", "Hello"],
+    ];
+    expect(prompt([...chat, ["system", instruction]]).text).toEndWith(`\nSystem: ${instruction}`);
   });
 
   test("is sent as well as it fits when it is all there is", () => {
