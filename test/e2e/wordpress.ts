@@ -28,7 +28,8 @@ const suites = [
   "./test/e2e/faults/site.faults.ts",
 ];
 
-const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
+const runSuites = (siteUrl: string) =>
+  run([process.execPath, "test", "--timeout", "60000", ...suites], { KIMI_SITE_URL: siteUrl });
 
 async function runOnOwnSite(): Promise<number> {
   const port = String(await freePort());
