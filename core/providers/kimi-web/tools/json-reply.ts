@@ -1,6 +1,6 @@
 /** Takes the JSON out of a reply that was to be nothing else. */
 import type { Checked, Checker } from "./check.ts";
-import { readJson, spanOfJson } from "./json-text.ts";
+import { readJson, spanOfJson, withoutTagsAtEnd } from "./json-text.ts";
 
 /** Values in the prose around the JSON that are tried. */
 const maxCandidates = 20;
@@ -42,7 +42,8 @@ function jsonTexts(reply: string): string[] {
     if (match === null) break;
     const { end, open } = spanOfJson(reply, match.index);
     // One that ends within a string is cut off. After a bracket that was no JSON another one may be.
-    const text = reply.slice(match.index, end);
+    const span = reply.slice(match.index, end);
+    const text = open === "nothing" ? span : withoutTagsAtEnd(span);
     if (open === "nothing" || (open === "brackets" && readJson(text) !== undefined)) found.push(text);
     if (open === "nothing") bracket.lastIndex = end;
     else unclosed += 1;

@@ -90,3 +90,13 @@ function repaired(text: string): string {
 /** Strict JSON without the blanks between its tokens; its numbers stay as they are written. */
 export const withoutBlanks = (json: string): string =>
   json.replace(/("(?:[^"\\]|\\.)*")|\s+/g, (_, string: string | undefined) => string ?? "");
+
+/** An open value's text without the tags and fences that end the reply. */
+export function withoutTagsAtEnd(text: string): string {
+  let rest = text.trimEnd();
+  for (;;) {
+    const [tag] = /(?:[<＜][/|｜][^<>\n]{1,60}[>＞]|`{1,3})$/.exec(rest.slice(-70)) ?? [];
+    if (tag === undefined) return rest;
+    rest = rest.slice(0, -tag.length).trimEnd();
+  }
+}

@@ -5,7 +5,7 @@
 import type { JsonObject, JsonSchema, ToolDefinition } from "../../../types.ts";
 import { isRecord, tryParseJson } from "../../../util/json.ts";
 import { type Checker, createChecker, looseName } from "./check.ts";
-import { readJson, spanOfJson } from "./json-text.ts";
+import { readJson, spanOfJson, withoutTagsAtEnd } from "./json-text.ts";
 
 export interface ReadCall {
   readonly name: string;
@@ -258,7 +258,8 @@ class ReplyReader {
     if (open === "string" || (open === "brackets" && this.#options.isCut)) {
       return this.#refuse("The call is cut off.");
     }
-    return { text: this.#reply.slice(at, end), end };
+    const text = this.#reply.slice(at, end);
+    return { text: open === "nothing" ? text : withoutTagsAtEnd(text), end };
   }
 
   /** The call, if a tool of that name is on offer and takes the arguments. */

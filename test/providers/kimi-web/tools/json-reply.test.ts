@@ -30,6 +30,7 @@ describe("the JSON of a reply is found and minified", () => {
     ["with trailing commas", '{"city":"Paris","inhabitants":2,}'],
     ["with comments", '{"city":"Paris", // capital\n"inhabitants":2}'],
     ["without its last brace", '{"city":"Paris","inhabitants":2'],
+    ["without its last brace in a fence", '```json\n{"city":"Paris","inhabitants":2\n```'],
     ["without quotes around keys", "{city: 'Paris', inhabitants: 2}"],
   ])("%s", (_, reply) => {
     expect(read(reply)).toEqual(paris);

@@ -205,6 +205,16 @@ export const callReplies: readonly SloppyReply[] = [
   { what: "keys with blanks", reply: '@@get_weather {" city ": "Paris"}', calls: [paris] },
   { what: "keys in another case", reply: '@@get_weather {"City": "Paris"}', calls: [paris] },
   { what: "a missing brace at the end", reply: '@@get_weather {"city": "Paris"', calls: [paris] },
+  {
+    what: "a missing brace before a tag's end",
+    reply: '<tool_call>{"name":"get_weather","arguments":{"city":"Paris"}</tool_call>',
+    calls: [paris],
+  },
+  {
+    what: "missing braces before a fence's end",
+    reply: '@@get_weather\n```json\n{"city":"Paris","tags":["rain"\n```',
+    calls: [["get_weather", { city: "Paris", tags: ["rain"] }]],
+  },
   { what: "an argument too many", reply: '@@get_weather {"city": "Paris", "country": "FR"}', calls: [paris] },
   {
     what: "numbers and booleans as texts",
