@@ -1,22 +1,14 @@
 /** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
 
 import { ApiError } from "../../errors.ts";
-import type {
-  ChatMessage,
-  ChatRequest,
-  Clock,
-  Fetch,
-  Provider,
-  SessionStore,
-  StreamPart,
-} from "../../types.ts";
+import type { ChatRequest, Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { createAsking } from "./ask.ts";
 import { credentialSource } from "./nonce/credentials.ts";
-import { attachmentType } from "./prompt/piece.ts";
 import { maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
+import { checkRequest } from "./request-bounds.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 import { createTalk } from "./talk.ts";
@@ -122,7 +114,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     streamCommitMs: 25_000,
     models: () => models,
     check(request) {
-      refuseUnsupported(request);
+      checkRequest(request);
       taskOf(request);
     },
 
@@ -131,7 +123,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      refuseUnsupported(request);
+      checkRequest(request);
       const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
       const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
       const asking = createAsking(request, { site, condensing, talk, context });
@@ -159,30 +151,4 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
 
     warmUp: credentials.warmUp,
   };
-}
-
-const isUsers = ({ role }: ChatMessage): boolean => role === "user";
-
-function refuseUnsupported({ messages, choices }: ChatRequest): void {
-  const { attachments = [] } = messages.findLast(isUsers) ?? {};
-  if (attachments.length > 0) {
-    const types = new Set(attachments.map(attachmentType));
-    // The client named them, and at any length.
-    const kinds = [...types]
-      .map((type) => (type === "audio" ? type : `${type}s`))
-      .join(", ")
-      .slice(0, 200);
-    throw new ApiError(
-      "unsupported_content",
-      `Kimi's web chat takes text only: no ${kinds}. Send the message as text alone.`,
-      { param: "messages" },
-    );
-  }
-  if (choices > 1) {
-    throw new ApiError(
-      "unsupported_parameter",
-      "Kimi's web chat can't give more than one reply to a request. Leave n out, or use a model of another upstream.",
-      { param: "n" },
-    );
-  }
 }

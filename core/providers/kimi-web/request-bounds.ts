@@ -1,0 +1,97 @@
+/**
+ * What a request to the site may ask for. The site takes a text and nothing else; what the gateway does in its place, or
+ * leaves out, has OpenAI's bounds, so that a mistake shows.
+ */
+import { ApiError } from "../../errors.ts";
+import type { ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
+import { attachmentType } from "./prompt/piece.ts";
+
+interface Bound {
+  readonly min: number;
+  readonly max: number;
+  readonly isWhole?: boolean;
+  readonly remedy?: string;
+}
+
+const tokens: Bound = {
+  min: 1,
+  max: Number.MAX_SAFE_INTEGER,
+  isWhole: true,
+  remedy: "; leave it out for no limit",
+};
+
+const bounds: Readonly<Record<string, Bound>> = {
+  max_tokens: tokens,
+  max_completion_tokens: tokens,
+  temperature: { min: 0, max: 2 },
+  top_p: { min: 0, max: 1 },
+  presence_penalty: { min: -2, max: 2 },
+  frequency_penalty: { min: -2, max: 2 },
+  top_logprobs: { min: 0, max: 20, isWhole: true },
+};
+
+/** Each is looked for in the whole reply. */
+const maxStops = 64;
+
+const roles: ReadonlySet<unknown> = new Set(["system", "developer", "user", "assistant", "tool", "function"]);
+const toolChoices: ReadonlySet<unknown> = new Set([
+  ...[undefined, null, "auto", "none", "required", "any"],
+  ...["function", "tool", "allowed_tools"],
+]);
+const formats: ReadonlySet<unknown> = new Set([undefined, null, "text", "json_object", "json_schema"]);
+
+const invalid = (param: string, problem: string): ApiError =>
+  new ApiError("invalid_request", `${param} ${problem}.`, { param });
+
+function checkNumber(native: JsonObject, param: string, { min, max, isWhole, remedy = "" }: Bound): void {
+  const value = native[param];
+  if (value === undefined || value === null) return;
+  const isFit = typeof value === "number" && value >= min && value <= max;
+  if (isFit && (!isWhole || Number.isInteger(value))) return;
+  const kind = isWhole ? "a whole number" : "a number";
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  throw invalid(param, `must be ${kind} ${range}${remedy}`);
+}
+
+const isUsers = ({ role }: ChatMessage): boolean => role === "user";
+
+/** Throws ApiError: invalid_request for what nobody could do, unsupported_* for what another upstream may do. */
+export function checkRequest({ messages, choices, stop, native }: ChatRequest): void {
+  for (const [param, bound] of Object.entries(bounds)) checkNumber(native, param, bound);
+  if (stop.length > maxStops) throw invalid("stop", `must hold at most ${maxStops} texts`);
+
+  const stranger = messages.findIndex((message) => !roles.has(message.native.role));
+  if (stranger >= 0)
+    throw unsupported(
+      `messages[${stranger}].role`,
+      `be told messages of other roles than ${[...roles].join(", ")}`,
+    );
+  const { attachments = [] } = messages.findLast(isUsers) ?? {};
+  if (attachments.length > 0) {
+    const types = new Set(attachments.map(attachmentType));
+    // The client named them, and at any length.
+    const kinds = [...types]
+      .map((type) => (type === "audio" ? type : `${type}s`))
+      .join(", ")
+      .slice(0, 200);
+    throw new ApiError(
+      "unsupported_content",
+      `Kimi's web chat takes text only: no ${kinds}. Send the message as text alone.`,
+      { param: "messages" },
+    );
+  }
+  if (choices > 1) throw unsupported("n", "give more than one reply to a request");
+  const { response_format: format, tool_choice: choice } = native;
+  if (!toolChoices.has(isRecord(choice) ? choice.type : choice))
+    throw unsupported("tool_choice", "call tools by a choice of that kind");
+  if (format != null && !(isRecord(format) && formats.has(format.type)))
+    throw unsupported("response_format", "be held to a format of that kind");
+}
+
+const unsupported = (param: string, what: string): ApiError =>
+  new ApiError(
+    "unsupported_parameter",
+    `Kimi's web chat can't ${what}. Leave ${param} out, or use a model of another upstream.`,
+    { param },
+  );
