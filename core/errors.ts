@@ -48,7 +48,7 @@ const rows = {
     type: invalid,
     fallback: true,
     inStream: true,
-    when: "a message has a part that the model's provider does not take (image, audio, file)",
+    when: "the newest message of the user has a part that the model's provider does not take (image, audio, file)",
     operator: otherUpstream,
   },
   unsupported_parameter: {

@@ -22,7 +22,7 @@ import type {
   Usage,
 } from "../types.ts";
 import { Lifetime } from "../util/abort.ts";
-import { settlesWithin, sleep } from "../util/time.ts";
+import { createDeadline, settlesWithin, sleep } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
 import type { ChatSettings } from "./settings.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
@@ -375,21 +375,20 @@ class Exchange {
     const { requestId } = this.#routed;
     const work = async () => {
       await sleep(0, { clock });
-      const limits = {
-        firstTextMs: requestTimeoutMs,
-        silenceMs: requestTimeoutMs,
-        totalMs: requestTimeoutMs,
-      };
-      const lifetime = new Lifetime(new AbortController().signal, limits, clock);
+      const deadline = createDeadline(requestTimeoutMs, {
+        clock,
+        parent: new AbortController().signal,
+        reason: () => new ApiError("upstream_timeout", "The summary took too long."),
+      });
       try {
         const deadlineMs = clock.now() + requestTimeoutMs;
-        const summary = await summarize({ signal: lifetime.signal, requestId, log, deadlineMs });
+        const summary = await summarize({ signal: deadline.signal, requestId, log, deadlineMs });
         if (summary !== undefined) await keepSummary(summary);
       } catch (error) {
         const reason = error instanceof ApiError ? error.code : (error as Error).message;
         log.warn("summary.failed", { requestId, reason });
       } finally {
-        lifetime.release();
+        deadline.release();
       }
     };
     const done = work();

@@ -82,6 +82,8 @@ export interface RememberedConversation {
   readonly expiresAtMs: number;
   /** The client sends its history itself, so none is kept for it. */
   readonly keepsOwnHistory: boolean;
+  /** The running summary of its older messages, if there is one. */
+  readonly summary?: string | undefined;
 }
 
 export interface Conversations<Begun extends BegunAnswer> {
@@ -329,9 +331,16 @@ export function createConversations<Begun extends BegunAnswer>(
     async show(key) {
       const { record } = await records.read(await storeKeyOf(key));
       if (record === undefined) return undefined;
-      const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false } = record.head;
+      const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false, summary } = record.head;
       const messages = keepsOwnHistory ? [] : [...record.system, ...record.turns].map(({ native }) => native);
-      return { messages, startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory };
+      return {
+        messages,
+        startedAtMs,
+        finishedAtMs,
+        expiresAtMs,
+        keepsOwnHistory,
+        summary: summary?.text,
+      };
     },
 
     async forget(key) {

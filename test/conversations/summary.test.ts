@@ -18,6 +18,14 @@ describe("a conversation's summary", () => {
     expect(fourth.conversation.summary).toEqual({ text: "Ann asked one.", recentMessages: 5 });
   });
 
+  test("is shown with the conversation", async () => {
+    const { say, show } = countedChat();
+    await say([user("one")], { session });
+    expect((await show({ session }))?.summary).toBeUndefined();
+    await say([user("two")], { session, summary: first });
+    expect((await show({ session }))?.summary).toBe("Ann asked one.");
+  });
+
   test("is replaced by the next one", async () => {
     const { say } = countedChat();
     await say([user("one")], { session });

@@ -3,7 +3,7 @@
  * leaves out, has OpenAI's bounds, so that a mistake shows.
  */
 import { ApiError } from "../../errors.ts";
-import type { ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
+import type { Attachment, ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
 import { attachmentType } from "./prompt/piece.ts";
 
@@ -67,20 +67,9 @@ export function checkRequest({ messages, choices, stop, native }: ChatRequest): 
       `messages[${stranger}].role`,
       `be told messages of other roles than ${[...roles].join(", ")}`,
     );
+  // Those of older messages are told as marks, lest one picture end a chat.
   const { attachments = [] } = messages.findLast(isUsers) ?? {};
-  if (attachments.length > 0) {
-    const types = new Set(attachments.map(attachmentType));
-    // The client named them, and at any length.
-    const kinds = [...types]
-      .map((type) => (type === "audio" ? type : `${type}s`))
-      .join(", ")
-      .slice(0, 200);
-    throw new ApiError(
-      "unsupported_content",
-      `Kimi's web chat takes text only: no ${kinds}. Send the message as text alone.`,
-      { param: "messages" },
-    );
-  }
+  if (attachments.length > 0) throw textOnly(attachments);
   if (choices > 1) throw unsupported("n", "give more than one reply to a request");
   const { response_format: format, tool_choice: choice } = native;
   if (!toolChoices.has(isRecord(choice) ? choice.type : choice))
@@ -89,9 +78,20 @@ export function checkRequest({ messages, choices, stop, native }: ChatRequest): 
     throw unsupported("response_format", "be held to a format of that kind");
 }
 
+function textOnly(attachments: readonly Attachment[]): ApiError {
+  const types = new Set(attachments.map(attachmentType));
+  const kinds = [...types].map((type) => (type === "audio" ? type : `${type}s`)).join(", ");
+  return new ApiError(
+    "unsupported_content",
+    // The client named them, and at any length.
+    `Kimi's web chat takes text only: no ${kinds.slice(0, 200)}. Send the message as text alone.`,
+    { param: "messages" },
+  );
+}
+
 const unsupported = (param: string, what: string): ApiError =>
   new ApiError(
     "unsupported_parameter",
-    `Kimi's web chat can't ${what}. Leave ${param} out, or use a model of another upstream.`,
+    `Kimi's web chat can't ${what}. Change ${param}, or use a model of another upstream.`,
     { param },
   );

@@ -76,7 +76,7 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
     return tell(messages, { newest, system, history }, options);
   }
   const recentFrom = summary === undefined ? 0 : indexOfRecent(messages, summary.recentMessages);
-  const summaryPiece = recentFrom === 0 ? undefined : summarized(messages, summary?.text ?? "", labels);
+  const summaryPiece = summary && summarized(messages, summary.text, labels);
   const raises = function* () {
     if (summaryPiece !== undefined) yield [summaryPiece, summaryPiece.size] as const;
     yield* historyRaises(readFrom(recentFrom, historyEnd), historyEnd > lastAt ? "continued" : "answered");

@@ -225,7 +225,7 @@ function refuseDemands({ toolChoice, responseFormat }: ChatRequest): void {
   const refuse = (param: string, what: string): never => {
     throw new ApiError(
       "unsupported_parameter",
-      `Kimi's web chat can't ${what}. Leave ${param} out, or use a model of another upstream.`,
+      `Kimi's web chat can't ${what}. Change ${param}, or use a model of another upstream.`,
       { param },
     );
   };

@@ -146,6 +146,11 @@ describe("a history that does not fit", () => {
     ];
     const summary = { text: "The user is called Ann.", recentMessages: 3 };
     const { text } = prompt(lines, { summary });
+    // The messages that it covers may be too old to be handed over at all.
+    const recent = prompt([...lines.slice(0, 1), ...lines.slice(3, -1), ["user", words("q", 700)]], {
+      summary,
+    });
+    expect(recent.text).toContain("Summary of what was said before: The user is called Ann.\n");
     expect(text).toStartWith(
       "System: Be brief.\nSystem: Summary of what was said before: The user is called Ann.\n",
     );
