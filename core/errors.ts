@@ -328,6 +328,8 @@ export interface ApiErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Status, code and type that an upstream of the same format gave; they are passed on as they came. */
   readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
+  /** How long a prompt is that is too long, and how long it may be, in characters. */
+  readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
 }
 
@@ -360,6 +362,7 @@ export class ApiError extends Error {
   readonly param: string | null;
   readonly retryAfterMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
   readonly #options: ApiErrorOptions;
@@ -375,6 +378,7 @@ export class ApiError extends Error {
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.overflow = options.overflow;
   }
 
   /** The same failure, known by another code; what an upstream gave of its own stays. */

@@ -2,7 +2,7 @@
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
 import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
-import { parseBody, readBody } from "../http/read-body.ts";
+import { type JsonBody, parseBody, readBody } from "../http/read-body.ts";
 import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
 import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
 import type {
@@ -49,6 +49,10 @@ export interface ExchangeOptions {
   readonly log: Logger;
 }
 
+type Bounds = Pick<
+  ExchangeOptions,
+  "maxBodyBytes" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
+>;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
@@ -57,6 +61,35 @@ export const createExchange =
   (options: ExchangeOptions) =>
   (routed: RoutedRequest, parse: Parse): Promise<ChatResponse> =>
     new Exchange(options, routed).respond(parse);
+
+/** Reads the bodies of requests that no model is asked for, within the same bounds. */
+export const createBodyReader =
+  (bounds: Bounds) =>
+  async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
+    const lifetime = createLifetime(request, bounds);
+    try {
+      const { value } = await readJson(request, lifetime.signal, bounds);
+      return { body: value, headers: request.headers, params };
+    } finally {
+      lifetime.release();
+    }
+  };
+
+const createLifetime = (request: Request, { requestTimeoutMs, totalTimeoutMs, clock }: Bounds): Lifetime =>
+  new Lifetime(
+    request.signal,
+    { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
+    clock,
+  );
+
+async function readJson(
+  request: Request,
+  signal: AbortSignal,
+  { maxBodyBytes, bodyDecoders: decoders }: Bounds,
+): Promise<JsonBody> {
+  const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
+  return parseBody(bytes, maxBodyBytes);
+}
 
 /** A request that failed before anything of its answer went out. */
 export class ChatError extends Error {
@@ -118,12 +151,7 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    const { requestTimeoutMs, totalTimeoutMs, clock } = options;
-    this.#lifetime = new Lifetime(
-      routed.request.signal,
-      { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
-      clock,
-    );
+    this.#lifetime = createLifetime(routed.request, options);
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
@@ -136,6 +164,7 @@ class Exchange {
         id: crypto.randomUUID().replaceAll("-", ""),
         model,
         createdAtMs: this.#startedMs,
+        requestId: this.#routed.requestId,
       });
       const asking = this.#ask(found, call, turn);
       if (call.prompt.stream) {
@@ -149,11 +178,8 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { maxBodyBytes, bodyDecoders: decoders } = this.#options;
     const { request, params } = this.#routed;
-    const { signal } = this.#lifetime;
-    const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
-    const { value, text } = parseBody(bytes, maxBodyBytes);
+    const { value, text } = await readJson(request, this.#lifetime.signal, this.#options);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
     this.#facts.charsIn = textLength(call.prompt.messages);
@@ -293,7 +319,11 @@ class Exchange {
     const commitMs = stream.commitMs ?? Math.min(providerCommitMs, stream.longestCommitMs);
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
     const isEarly = await settlesWithin(asking, commitMs, clock);
-    const headers = { ...streamHeaders, ...this.#headers(isEarly ? await asking : undefined) };
+    const headers = {
+      ...streamHeaders,
+      ...(encoder.streamType && { "content-type": encoder.streamType }),
+      ...this.#headers(isEarly ? await asking : undefined),
+    };
     let end: (error?: unknown) => void = () => {};
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });

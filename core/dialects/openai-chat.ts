@@ -3,42 +3,27 @@
  * What clients choke on is noted where it is obeyed.
  */
 import * as v from "valibot";
-import { ApiError } from "../errors.ts";
+import type { ApiError } from "../errors.ts";
 import { encodeSseComment, encodeSseEvent } from "../http/sse.ts";
 import type {
   Answer,
   AnswerEncoder,
   AnswerHead,
-  Attachment,
-  ChatMessage,
   ChatPrompt,
   Dialect,
   DialectCall,
   DialectInput,
   FinishReason,
   JsonObject,
-  JsonSchema,
   Reply,
-  ResponseFormat,
-  Role,
   StreamPart,
-  ToolChoice,
-  ToolDefinition,
   UpstreamEvent,
   Usage,
 } from "../types.ts";
 import { isRecord } from "../util/json.ts";
-import { encodeReply, liftMessage } from "./shared/chat-completions-message.ts";
-
-const wholeRange = (min: number, max: number) =>
-  v.nullish(
-    v.pipe(
-      v.number(),
-      v.integer("must be a whole number"),
-      v.minValue(min, `must be at least ${min}`),
-      v.maxValue(max, `must be at most ${max}`),
-    ),
-  );
+import { encodeReply } from "./shared/chat-completions-message.ts";
+import { readPrompt } from "./shared/chat-completions-prompt.ts";
+import { checkBody, wholeRange } from "./shared/check-body.ts";
 
 const textSchema = v.string();
 const partSchema = v.looseObject({ type: v.nullish(v.string()) });
@@ -78,158 +63,11 @@ const requestSchema = v.looseObject({
   tool_choice: v.nullish(v.lazy((choice) => (typeof choice === "object" ? objectSchema : textSchema))),
 });
 
-type RequestBody = v.InferOutput<typeof requestSchema>;
-type MessageBody = RequestBody["messages"][number];
-
-/** `messages[0].role`, as OpenAI writes it. */
-const parameterName = (path: readonly { readonly key: unknown }[] = []): string | undefined =>
-  path.length === 0
-    ? undefined
-    : path
-        .map(({ key }, index) => (typeof key === "number" ? `[${key}]` : index === 0 ? key : `.${key}`))
-        .join("");
-
-/** What is wrong, without the value that was sent: it may be a message's text. */
-const describeIssue = (issue: v.BaseIssue<unknown>): string => {
-  if (issue.kind === "validation") return issue.message;
-  if (issue.input === undefined) return "is required";
-  const got =
-    issue.input === null
-      ? "null"
-      : Array.isArray(issue.input)
-        ? "an array"
-        : `a value of type ${typeof issue.input}`;
-  return `must be ${issue.expected}, but is ${got}`;
-};
-
-const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
-
-type Part = v.InferOutput<typeof partSchema>;
-
-const readAttachment = (part: Part): Attachment => {
-  // Parts without a type are known by the field that holds them, such as `image_url`.
-  const type = part.type ?? Object.keys(part)[0] ?? "empty part";
-  const file = isRecord(part.file) ? part.file : part;
-  return typeof file.filename === "string" ? { type, name: file.filename } : { type };
-};
-
-/** The text that a part is; undefined for anything else. */
-function readText(part: string | Part): string | undefined {
-  if (typeof part === "string") return part;
-  if (typeof part.text === "string" && (part.type == null || textPartTypes.has(part.type))) return part.text;
-  return part.type === "refusal" && typeof part.refusal === "string" ? part.refusal : undefined;
-}
-
-const roles: ReadonlySet<string> = new Set<Role>([
-  "system",
-  "developer",
-  "user",
-  "assistant",
-  "tool",
-  "function",
-]);
-
-/** A role that only some models know, such as `control`, is one of instructions, not of talk. */
-const readRole = (role: string): Role => (roles.has(role) ? (role as Role) : "system");
-
-function readMessage(native: MessageBody): ChatMessage {
-  const { role, content } = native;
-  let text = "";
-  const attachments: Attachment[] = [];
-  for (const part of typeof content === "string" ? [content] : (content ?? [])) {
-    const words = readText(part);
-    if (words !== undefined) text += words;
-    else if (typeof part !== "string") attachments.push(readAttachment(part));
-  }
-  return liftMessage(readRole(role), text, native, attachments);
-}
-
-const readStops = (stop: RequestBody["stop"]): readonly string[] => {
-  if (stop == null) return [];
-  return (typeof stop === "string" ? [stop] : stop).filter((text) => text !== "");
-};
-
-/** The name of a function, in a tool or in a choice of one. */
-const functionName = (tool: unknown): string | undefined =>
-  isRecord(tool) && isRecord(tool.function) && typeof tool.function.name === "string"
-    ? tool.function.name
-    : undefined;
-
-const readTool = (tool: JsonObject): ToolDefinition[] => {
-  const name = functionName(tool);
-  if (name === undefined) return [];
-  const { description, parameters, strict } = tool.function as JsonObject;
-  return [
-    {
-      name,
-      ...(typeof description === "string" && { description }),
-      ...((isRecord(parameters) || typeof parameters === "boolean") && { parameters }),
-      ...(typeof strict === "boolean" && { strict }),
-    },
-  ];
-};
-
-/** `any` is Mistral's and Anthropic's word. Of one that nobody here knows only a provider can tell what it asks for. */
-const readChoiceWord = (word: unknown): ToolChoice =>
-  word === "auto" || word === "none" ? word : "required";
-
-/** The functions on offer, and which of them the reply must call. */
-function readTools({ tools, tool_choice: choice }: RequestBody): Pick<ChatPrompt, "tools" | "toolChoice"> {
-  const all = (tools ?? []).flatMap(readTool);
-  if (choice == null) return { tools: all, toolChoice: all.length > 0 ? "auto" : "none" };
-  if (typeof choice === "string") return { tools: all, toolChoice: readChoiceWord(choice) };
-  // A choice among some of the tools: `{type: "allowed_tools", allowed_tools: {mode, tools}}`.
-  if (choice.type === "allowed_tools" && isRecord(choice.allowed_tools)) {
-    const { mode, tools: allowed } = choice.allowed_tools;
-    const names = Array.isArray(allowed) ? allowed.map(functionName) : [];
-    return {
-      tools: all.filter(({ name }) => names.includes(name)),
-      toolChoice: mode === "auto" ? "auto" : "required",
-    };
-  }
-  const tool = functionName(choice) ?? choice.name;
-  if (typeof tool === "string") return { tools: all, toolChoice: { tool } };
-  return { tools: all, toolChoice: readChoiceWord(choice.type) };
-}
-
-/** Formats of other kinds, such as vLLM's grammars, travel in `ChatPrompt.native` alone. */
-function readResponseFormat(format: unknown): ResponseFormat {
-  if (!isRecord(format)) return "text";
-  if (format.type === "json_object") return "json_object";
-  if (format.type !== "json_schema") return "text";
-  const { name, description, schema } = isRecord(format.json_schema) ? format.json_schema : {};
-  return {
-    ...(typeof name === "string" && { name }),
-    ...(typeof description === "string" && { description }),
-    schema: isRecord(schema) || typeof schema === "boolean" ? (schema as JsonSchema) : true,
-  };
-}
-
 /** Throws ApiError invalid_request. */
 function parse({ body }: Pick<DialectInput, "body">): DialectCall {
-  const result = v.safeParse(requestSchema, body, { abortEarly: true });
-  if (!result.success) {
-    const [issue] = result.issues;
-    const param = parameterName(issue.path);
-    throw new ApiError("invalid_request", `${param ?? "The request body"} ${describeIssue(issue)}.`, {
-      param,
-    });
-  }
-  const request = result.output;
+  const request = checkBody(requestSchema, body);
   const includeUsage = request.stream_options?.include_usage === true;
-  const maxTokens = request.max_completion_tokens ?? request.max_tokens;
-  const prompt: ChatPrompt = {
-    messages: request.messages.map(readMessage),
-    stream: request.stream === true,
-    stop: readStops(request.stop),
-    choices: request.n ?? 1,
-    ...readTools(request),
-    parallelToolCalls: request.parallel_tool_calls !== false,
-    responseFormat: readResponseFormat(request.response_format),
-    usage: request.stream !== true || includeUsage,
-    native: request,
-    ...(maxTokens != null && { maxTokens }),
-  };
+  const prompt = readPrompt(request, { usage: request.stream !== true || includeUsage });
   return {
     prompt,
     memory: { kind: "session", ...(request.user && { user: request.user }) },

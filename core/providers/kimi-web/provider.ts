@@ -27,6 +27,9 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   readonly holdOffMs?: number;
 }
 
+/** About what a token has. */
+const charsPerToken = 4;
+
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
 
@@ -91,6 +94,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     id,
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,
+    contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
   const taskOf = (request: ChatRequest) => createTask(request, { maxChars, byPrompt: site.toolsByPrompt });

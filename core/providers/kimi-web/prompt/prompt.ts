@@ -185,7 +185,7 @@ const tooLong = (chars: number, maxChars: number, leadChars = 0): ApiError =>
     `The message has ${chars} characters; Kimi's web chat takes ${maxChars} at most` +
       `${leadChars > 0 ? ` beside the ${leadChars} that tell of tools or JSON` : ""}. Send a shorter one, let the server ` +
       "shorten or condense it (setting LONG_INPUT), or use a model with more room (another upstream, MODEL_FALLBACKS).",
-    { param: "messages" },
+    { param: "messages", overflow: { chars, maxChars } },
   );
 
 /** The turns from `end` back to `start`, the newest first: a user's message and all that answers it. */

@@ -4,7 +4,7 @@ import type { TaskReply } from "./task.ts";
 
 /** A reply as parts: its text, in pieces of `chunkChars` where that is given, then its calls, each as a whole. */
 export function replyParts(
-  { text, calls, reason }: TaskReply,
+  { text, calls, reason, stopSequence }: TaskReply,
   chunkChars = Number.POSITIVE_INFINITY,
 ): StreamPart[] {
   const parts: StreamPart[] = [];
@@ -13,6 +13,6 @@ export function replyParts(
     const id = `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
     parts.push({ type: "tool-call-delta", index, id, name, delta });
   }
-  parts.push({ type: "finish", reason });
+  parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
   return parts;
 }

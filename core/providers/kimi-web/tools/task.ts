@@ -15,6 +15,8 @@ export interface TaskReply {
   readonly text: string;
   readonly calls: readonly ReadCall[];
   readonly reason: FinishReason;
+  /** The text of `stop` that ended the reply. */
+  readonly stopSequence?: string | undefined;
 }
 
 /** A reply that is not what was demanded; `fault` is what the model is told of it. */
@@ -176,7 +178,7 @@ function questions(
       "context_length_exceeded",
       `${what} ${least} characters at the shortest; Kimi's web chat has room for ${half} beside the messages, half of ` +
         `its ${maxChars}. Send ${less}, or use a model of another upstream.`,
-      { param },
+      { param, overflow: { chars: least, maxChars: half } },
     );
   }
   const isBeside = (lead: string, maxSystem = Math.floor(maxChars / 4)) =>
