@@ -270,3 +270,62 @@ test("a conversation that the gateway keeps goes on with the tool's result alone
     `User: ${prompt}\nAssistant: @@weather {"city":"Paris"}\nTool: weather: Sunny`,
   );
 });
+
+describe("other dialects", () => {
+  const post = async (path: string, body: unknown) => {
+    const response = await fetch(`${server.url}${path}`, {
+      method: "POST",
+      headers: { "x-api-key": apiKey, authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+
+  test("Messages have tools, their results and a demanded one", async () => {
+    await script('@@weather {"city": "Paris"}', answer, '{"city": "Paris"}');
+    const request = {
+      model,
+      max_tokens: 500,
+      tools: [{ name: "weather", description: "How the weather is", input_schema: city }],
+      messages: [{ role: "user", content: prompt }],
+    };
+    const { body: first } = await post("/v1/messages", request);
+    expect(first).toMatchObject({
+      stop_reason: "tool_use",
+      content: [{ type: "tool_use", name: "weather", input: { city: "Paris" } }],
+    });
+    const result = { type: "tool_result", tool_use_id: first.content[0].id, content: "Sunny" };
+    const { body: second } = await post("/v1/messages", {
+      ...request,
+      messages: [
+        ...request.messages,
+        { role: "assistant", content: first.content },
+        { role: "user", content: [result] },
+      ],
+    });
+    expect(second).toMatchObject({ stop_reason: "end_turn", content: [{ type: "text", text: answer }] });
+    expect((await prompts())[1]).toContain('@@weather {"city":"Paris"}\nTool: weather: Sunny');
+    const { body: third } = await post("/v1/messages", {
+      ...request,
+      tool_choice: { type: "tool", name: "weather" },
+    });
+    expect(third).toMatchObject({
+      stop_reason: "tool_use",
+      content: [{ type: "tool_use", name: "weather" }],
+    });
+  });
+
+  test("Ollama's chat has tools and a schema", async () => {
+    await script('@@weather {"city": "Paris"}', `Here: ${JSON.stringify(paris)}`);
+    const request = { model, stream: false, messages: [{ role: "user", content: prompt }] };
+    const { body: called } = await post("/api/chat", {
+      ...request,
+      tools: [{ type: "function", function: { name: "weather", parameters: city } }],
+    });
+    expect(called.message.tool_calls).toMatchObject([
+      { function: { name: "weather", arguments: { city: "Paris" } } },
+    ]);
+    const { body: formed } = await post("/api/chat", { ...request, format: place });
+    expect(JSON.parse(formed.message.content)).toEqual(paris);
+  });
+});
