@@ -105,5 +105,5 @@ const tooManyCalls = (chars: number, maxChars: number, maxCalls: number): ApiErr
     "context_length_exceeded",
     `The message has ${chars} characters. Kimi's web chat takes ${maxChars} at once, and to condense it would take more ` +
       `than ${maxCalls} calls (setting LONG_INPUT_MAX_CALLS). Send a shorter one, or use a model with more room.`,
-    { param: "messages" },
+    { param: "messages", overflow: { chars, maxChars } },
   );
