@@ -35,7 +35,7 @@ const ground = ["core/types.ts", "core/errors.ts", "core/util/"];
 const rules: readonly { readonly of: string; readonly may: readonly string[] }[] = [
   { of: "core/types.ts", may: ["core/errors.ts"] },
   { of: "core/errors.ts", may: [] },
-  { of: "core/util/", may: ["core/types.ts", "core/errors.ts", "@noble/hashes/"] },
+  { of: "core/util/", may: ["core/types.ts", "core/errors.ts", "@noble/hashes/", "lru-cache"] },
   // Settings belong to the plug-in that reads them; core/config/ puts them together and knows nothing else of it.
   {
     of: "**/settings.ts",
@@ -50,7 +50,10 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
   { of: "core/config/", may: [...ground, "**/settings.ts", "core/operations/log.ts", "valibot"] },
   { of: "core/dialects/", may: [...ground, "core/http/sse.ts", "valibot"] },
   { of: "core/providers/shared/", may: ground },
-  { of: "core/providers/kimi-web/", may: [...ground, "core/providers/shared/", "cookie"] },
+  {
+    of: "core/providers/kimi-web/",
+    may: [...ground, "core/providers/shared/", "cookie", "@cfworker/json-schema", "jsonrepair"],
+  },
   {
     of: "core/providers/openai-compatible/",
     may: [...ground, "core/providers/shared/", "eventsource-parser"],
@@ -66,13 +69,22 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "core/conversations/",
       "core/routing/",
       "core/http/access.ts",
+      "core/http/body-budget.ts",
       "core/http/read-body.ts",
       "core/http/sse.ts",
     ],
   },
   {
     of: "core/http/",
-    may: [...ground, "core/chat/", "core/conversations/", "core/operations/", "core/routing/", "itty-router"],
+    may: [
+      ...ground,
+      "core/chat/",
+      "core/conversations/",
+      "core/operations/",
+      "core/routing/",
+      "core/stores/watch-store.ts",
+      "itty-router",
+    ],
   },
   { of: "core/gateway.ts", may: ["core/"] },
   { of: "handler.ts", may: ["core/", "adapters/runtime.ts", "adapters/self-configuring.ts"] },

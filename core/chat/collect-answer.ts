@@ -28,7 +28,8 @@ export const isFinished = ({ replies }: Answer): boolean =>
 /** Adds the next event. */
 export function addEvent(answer: Answer, event: UpstreamEvent): void {
   for (const part of event.parts) addPart(answer, part);
-  if (event.native !== undefined) addNative(answer, event.native);
+  // What is beside the text has been added with the event that it is like.
+  if (event.native !== undefined && event.native.like === undefined) addNative(answer, event.native);
 }
 
 function addPart(answer: Answer, part: StreamPart): void {
@@ -79,6 +80,8 @@ const modelledInMessage = new Set([
   "content",
   "reasoning_content",
   "reasoning",
+  "reasoning_text",
+  "thinking",
   "refusal",
   "tool_calls",
 ]);
@@ -120,7 +123,7 @@ function mergeFields(
     // JSON may have it as a name like any other; merging into it would change every object there is.
     if (name === "__proto__") continue;
     const before = target[name];
-    if (Array.isArray(before) && Array.isArray(value)) before.push(...value);
+    if (Array.isArray(before) && Array.isArray(value)) for (const item of value) before.push(item);
     else if (isRecord(before) && isRecord(value)) mergeFields(before, value);
     else target[name] = Array.isArray(value) ? [...value] : isRecord(value) ? { ...value } : value;
   }

@@ -1,19 +1,19 @@
 /** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
 
 import { ApiError } from "../../errors.ts";
-import type { Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
+import type { ChatRequest, Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
+import { createAsking } from "./ask.ts";
 import { credentialSource } from "./nonce/credentials.ts";
-import { condenseLongInput } from "./prompt/long-input.ts";
-import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
+import { maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
-import { cutText } from "./reply/cut-text.ts";
-import { limitReply } from "./reply/limit-reply.ts";
 import { checkRequest } from "./request-bounds.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 import { createTalk } from "./talk.ts";
+import { replyParts } from "./tools/reply-parts.ts";
+import { createTask, performTask } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -23,6 +23,8 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   readonly clock?: Clock;
   /** Shares the nonce with other instances. */
   readonly store?: SessionStore | undefined;
+  /** Gets every nonce and cookie that is used, so that no log line and no error shows one. */
+  readonly onSecret?: (secret: string) => void;
   /** How many milliseconds the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
   readonly holdOffMs?: number;
 }
@@ -55,7 +57,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const site: SiteSettings = { ...defaultSite(), ...options };
   const { pageUrl, ajaxUrl, maxChars, labels, overflow, longInput } = site;
   const { chunkChars, chunkDelayMs, maxConcurrency } = site;
-  const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
+  const { name = "kimi-web", clock = systemClock, store, onSecret, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
 
@@ -72,6 +74,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     cookie: ownCookie,
     store,
     holdOffMs,
+    onSecret,
   });
   const sendMessage = createMessageSender({
     fetch,
@@ -97,6 +100,8 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
+  const taskOf = (request: ChatRequest) => createTask(request, { maxChars, byPrompt: site.toolsByPrompt });
+
   /** A part at a time, with a pause between two. */
   async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
     for (const [index, part] of parts.entries()) {
@@ -115,7 +120,10 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     // A reply comes whole, and takes seconds.
     streamCommitMs: 25_000,
     models: () => models,
-    check: checkRequest,
+    check(request) {
+      checkRequest(request);
+      taskOf(request);
+    },
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
@@ -125,36 +133,20 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       checkRequest(request);
       const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
       const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
-      const { messages, condensed } =
-        longInput.mode === "condense"
-          ? await condenseLongInput(request.messages, condensing)
-          : { messages: request.messages };
-      const { text, sizes, droppedMessages, shortenedMessages } = buildPrompt(messages, {
-        maxChars,
-        labels,
-        overflow,
-        longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
-        summary: request.conversation.summary,
-      });
-      const { requestId, log } = context;
-      log.debug("prompt.built", { requestId, ...sizes, maxChars, droppedMessages, shortenedMessages });
+      const asking = createAsking(request, { site, condensing, talk, context });
+      const reply = await performTask(taskOf(request), asking.ask);
 
-      const reply = limitReply(await talk.say(text, request.conversation, context), request);
-      const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
-      const parts: StreamPart[] = [...pieces]
-        .filter((delta) => delta !== "")
-        .map((delta) => ({ type: "text-delta", delta }));
-      const { reason, stopSequence } = reply;
-      parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
-      if (request.usage) parts.push({ type: "usage", usage: talk.usage(reply.text) });
+      const parts = replyParts(reply, request.stream ? chunkChars : undefined);
+      if (request.usage) parts.push({ type: "usage", usage: asking.usage(reply) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced
         ? paced(parts, context.signal)
         : atOnce(parts.map((part) => ({ parts: [part] })));
+      const { droppedMessages, shortenedMessages = 0 } = asking.context;
       const isWhole = droppedMessages + shortenedMessages === 0;
       return {
         events,
-        context: { droppedMessages, shortenedMessages, ...(condensed && { condensed }) },
+        context: asking.context,
         calls: talk.calls,
         isComplete: true,
         ...(longInput.mode === "condense" &&

@@ -44,6 +44,9 @@ const endpoint = (baseUrl: string, path: string): string => {
   return url.href;
 };
 
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+const noTools = { tools: undefined, tool_choice: undefined, parallel_tool_calls: undefined };
+
 const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text);
@@ -72,7 +75,7 @@ const parseJson = (text: string): unknown => {
  */
 export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const { name, apiKey, models = "*", clock = systemClock, streamUsage = true } = options;
-  const { maxEventChars = 16 * 1024 * 1024 } = options;
+  const { maxEventChars = maxAnswerChars } = options;
   const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
   const completionsUrl = endpoint(options.baseUrl, "/completions");
@@ -178,6 +181,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const encodeRequest = (fields: JsonObject, { native, model, stream }: ChatRequest): string =>
     JSON.stringify({
       ...fields,
+      // OpenAI refuses an empty list, and a choice without tools; clients of others send both.
+      ...(isEmptyList(fields.tools) && noTools),
       model: named.get(model)?.upstreamId ?? model,
       stream,
       // OpenAI refuses it where nothing is streamed.
@@ -194,6 +199,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     send,
     clock,
     maxEventChars,
+    maxAnswerChars,
+    reasoningTags: options.reasoningTags?.length ? options.reasoningTags : undefined,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };
@@ -230,7 +237,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         log,
       });
       const context = { droppedMessages: request.messages.length - messages.length };
-      const reply = readReply(response, upstream, signal);
+      const reply = readReply(response, upstream, { choices: request.choices, signal });
       // Upstreams take four of them.
       const events = request.stop.length > sentStops(native) ? cutAtStops(reply, request.stop) : reply;
       if (request.stream) return { events, context, calls };
@@ -245,5 +252,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   };
 }
 
+/** Of what an upstream sends for one answer, events' syntax included. */
+const maxAnswerChars = 16 * 1024 * 1024;
 const sentStops = ({ stop }: JsonObject): number =>
   Array.isArray(stop) ? stop.length : stop == null ? 0 : 1;
