@@ -1,5 +1,6 @@
-/** A Vercel Function, on its Node, Bun or Edge runtime; vercel.json sends every path here through api/index.ts. */
+/** A Vercel Function, on its Node or Bun runtime; vercel.json sends every path here through api/index.ts. */
 import type { FetchContext } from "../core/http/keep-work-alive.ts";
+import { loadRedis } from "./load-redis.ts";
 import { findEnvironment } from "./runtime.ts";
 import { selfConfiguring } from "./self-configuring.ts";
 
@@ -9,7 +10,8 @@ const gateway = selfConfiguring(() => ({
   hosted: true,
   // The most that the Hobby plan allows, and maxDuration in vercel.json.
   timeLimitMs: 300_000,
-  preferredStores: ["redis-rest"],
+  preferredStores: ["redis-rest", "redis"],
+  drivers: { loadRedis },
 }));
 
 /** Where Vercel keeps the running request's `waitUntil`; its package `@vercel/functions` reads the same. */

@@ -1,4 +1,5 @@
 /** A Netlify Function, which streams. */
+import { loadRedis } from "../load-redis.ts";
 import { findEnvironment } from "../runtime.ts";
 import { selfConfiguring } from "../self-configuring.ts";
 
@@ -8,7 +9,8 @@ const gateway = selfConfiguring(() => ({
   hosted: true,
   // https://docs.netlify.com/build/functions/configuration: not configurable.
   timeLimitMs: 60_000,
-  preferredStores: ["redis-rest"],
+  preferredStores: ["redis-rest", "redis"],
+  drivers: { loadRedis },
 }));
 
 export default (request: Request, context: unknown): Promise<Response> =>

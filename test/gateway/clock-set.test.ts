@@ -63,6 +63,7 @@ const wallClockUsers = [
   "core/providers/openai-compatible/provider.ts",
   "core/routing/upstreams.ts",
   "core/stores/deno-kv.ts",
+  "core/stores/durable-object.ts",
   "core/stores/sqlite.ts",
   "core/stores/watch-store.ts",
   "core/util/fair-cache.ts",

@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gatewayContract } from "../../contracts/gateway.ts";
 import { freePort } from "../../support/free-port.ts";
+import { hasRedis } from "../../support/redis-server.ts";
 import { startServer } from "../../support/start-server.ts";
 import { copyOfSources, root, run, toolPath } from "./support/built.ts";
+import { rememberOverRedis } from "./support/over-redis.ts";
 import { restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
 import { missingTools, tool } from "./support/tools.ts";
@@ -20,7 +22,13 @@ afterAll(async () => {
 const installed = async (): Promise<string> => {
   const sources = await copyOfSources("netlify");
   folders.push(sources);
-  await run([process.execPath, "install", "--production"], { cwd: sources, env: environment });
+  // Netlify installs the packages for development too; of those, the function takes this one.
+  const manifest = await Bun.file(join(sources, "package.json")).json();
+  const { redis } = manifest.devDependencies;
+  manifest.dependencies = { ...manifest.dependencies, redis };
+  delete manifest.devDependencies.redis;
+  await Bun.write(join(sources, "package.json"), JSON.stringify(manifest));
+  await run([process.execPath, "install", "--production", "--no-save"], { cwd: sources, env: environment });
   return sources;
 };
 
@@ -66,6 +74,12 @@ if (missingTools !== undefined) {
       "lets go of the site when a client leaves before the answer": "Netlify tells a function nothing of it",
     },
   });
+
+  test.skipIf(!hasRedis())("REDIS_URL alone has conversations in Redis", () =>
+    rememberOverRedis((env) =>
+      startServer({ command: ["node", "host.mjs", "function/___netlify-entry-point.mjs"], cwd: folder, env }),
+    ),
+  );
 
   test("`netlify functions:serve` serves the gateway", async () => {
     const sources = await installed();

@@ -2,10 +2,12 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { gatewayContract } from "../../contracts/gateway.ts";
+import { hasRedis } from "../../support/redis-server.ts";
 import { startServer } from "../../support/start-server.ts";
 import { copyOfSources, root, run, toolPath } from "./support/built.ts";
+import { rememberOverRedis } from "./support/over-redis.ts";
 import { restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
 import { missingTools, tool } from "./support/tools.ts";
@@ -93,6 +95,14 @@ if (missingTools !== undefined) {
       store,
       skips: { ...alwaysExposed, ...endsAtOnce },
     });
+  }
+
+  for (const runtime of ["node", process.execPath]) {
+    test.skipIf(!hasRedis())(`REDIS_URL alone has conversations in Redis, in ${basename(runtime)}`, () =>
+      rememberOverRedis((env) =>
+        startServer({ command: [runtime, "host/vercel-output.mjs", "output"], cwd: folder, env }),
+      ),
+    );
   }
 
   test("Bun is chosen as the docs say", async () => {
