@@ -15,6 +15,7 @@ export {
   parseConfig,
 } from "./core/config/config.ts";
 export { openAiChat } from "./core/dialects/openai-chat.ts";
+export { openAiResponses } from "./core/dialects/openai-responses.ts";
 export { ApiError, type ApiErrorOptions, type ErrorCode } from "./core/errors.ts";
 export { createHandler, type Handler, type HandlerOptions } from "./core/gateway.ts";
 export type { FetchContext } from "./core/http/keep-work-alive.ts";

@@ -1,8 +1,11 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
-import { createExchange } from "./chat/exchange.ts";
+import { createBodyReader, createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
 import { createConversations } from "./conversations/conversations.ts";
+import { createResponses } from "./conversations/responses.ts";
+import { sharedResponseTtlMs } from "./conversations/settings.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
+import { openAiResponses } from "./dialects/openai-responses.ts";
 import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
@@ -17,7 +20,16 @@ import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
-import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import type {
+  Clock,
+  Dialect,
+  DialectDeps,
+  Fetch,
+  Logger,
+  Provider,
+  RequestFacts,
+  SessionStore,
+} from "./types.ts";
 import { systemClock } from "./util/time.ts";
 
 /** Everything that a handler is made of; whatever is left out has a default. */
@@ -32,7 +44,7 @@ export interface HandlerOptions {
    * first is asked.
    */
   readonly providers?: readonly Provider[];
-  /** What clients may speak; by default `[openAiChat]`. */
+  /** What clients may speak; by default `[openAiChat, openAiResponses]`. */
   readonly dialects?: readonly Dialect[];
   /** Where conversations are kept; by default in memory, within the bounds of `config.sessions`. */
   readonly store?: SessionStore;
@@ -95,7 +107,7 @@ export interface Handler {
  * ```
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
-  const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
+  const { config = parseConfig({}), dialects = allDialects, clock = systemClock, hosted = false } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, clock });
   const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
   const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
@@ -108,17 +120,24 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
   const upstreams = createUpstreams({ circuitBreaker, clock });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const responses = createResponses<UpstreamAnswer>({
+    store,
+    clock,
+    log,
+    ttlMs: config.responses.ttlMs ?? (store.shared ? sharedResponseTtlMs : ttlMs),
+    maxBytes: config.responses.maxBytes,
+  });
+  const bounds = { maxBodyBytes: config.maxBodyBytes, requestTimeoutMs: config.requestTimeoutMs, clock };
   const chat = createExchange({
+    ...bounds,
     models,
     upstreams,
     conversations,
+    responses,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
-    maxBodyBytes: config.maxBodyBytes,
-    requestTimeoutMs: config.requestTimeoutMs,
     stream: config.stream,
-    clock,
     log,
   });
 
@@ -128,11 +147,12 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
   const crossOrigin = cors({ corsOrigins, access });
+  const deps: DialectDeps = { chat, read: createBodyReader(bounds), responses };
   const handle = createRouter({
     routes: [
       ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
       ...dialects.flatMap((dialect) =>
-        dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
+        dialect.routes(deps).map((route) => ({ ...route, encodeError: dialect.encodeError })),
       ),
     ],
     encodeError: openAiChat.encodeError,
@@ -163,6 +183,8 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     },
   };
 }
+
+const allDialects: readonly Dialect[] = [openAiChat, openAiResponses];
 
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(

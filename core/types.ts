@@ -295,6 +295,8 @@ export interface AnswerHead {
   readonly model: string;
   /** Milliseconds since the epoch. */
   readonly createdAtMs: number;
+  /** Milliseconds since the epoch, by now. */
+  now(): number;
 }
 
 /** Writes one answer in a client's format. It keeps what it has sent, so that the last event can hold the whole answer. */
@@ -307,8 +309,8 @@ export interface AnswerEncoder {
   event(event: UpstreamEvent): string;
   /** A remark that clients skip; "" where the format has none. */
   comment(text: string): string;
-  /** What goes out in a silence. */
-  keepAlive(): string;
+  /** What goes out in a silence, which has lasted for `silentMs` milliseconds. */
+  keepAlive(silentMs: number): string;
   /** The last events of a stream that went well. */
   close(answer: Answer, usage: Usage): string;
   /** The last events of a stream that failed. */
@@ -324,13 +326,47 @@ export interface DialectInput {
   readonly params: Readonly<Record<string, string>>;
 }
 
+/** A turn that goes on from a stored answer, or is to be stored as one. */
+export interface ResponseMemory {
+  readonly kind: "response";
+  /** The id of the answer that this turn goes on from. */
+  readonly previous?: string;
+  /** Whether the answer is to be had again by its id. */
+  readonly store: boolean;
+  /** What the client has sent, in items with ids; `item_reference` stands for a stored item. */
+  readonly input: readonly JsonObject[];
+  /** All items of a chain, the oldest first, as what the model reads. */
+  toMessages(items: readonly JsonObject[]): readonly ChatMessage[];
+}
+
+/** An answer that is kept by its id. */
+export interface StoredResponse {
+  /** As the client got it. */
+  readonly response: JsonObject;
+  /** The items of its own turn, with ids; references have been resolved. */
+  readonly input: readonly JsonObject[];
+}
+
+/** The answers that are kept; each caller sees its own. */
+export interface StoredResponses {
+  /** Throws ApiError response_not_found or session_store_unavailable. */
+  show(id: string, caller: Caller): Promise<StoredResponse>;
+  /** Throws ApiError response_not_found or session_store_unavailable. */
+  forget(id: string, caller: Caller): Promise<void>;
+  /** All items that a turn's model reads. Throws ApiError. */
+  items(memory: ResponseMemory, caller: Caller): Promise<readonly JsonObject[]>;
+}
+
 /** A client's call as its dialect read it. */
 export interface DialectCall {
   /** The model asked for; absent means the default one. */
   readonly model?: string;
   readonly prompt: ChatPrompt;
   /** Whether the turn may belong to a conversation that the gateway keeps; `user` is the client's name for its end user. */
-  readonly memory: { readonly kind: "none" } | { readonly kind: "session"; readonly user?: string };
+  readonly memory:
+    | { readonly kind: "none" }
+    | { readonly kind: "session"; readonly user?: string }
+    | ResponseMemory;
   encoder(head: AnswerHead): AnswerEncoder;
 }
 
@@ -381,6 +417,9 @@ export interface Route {
 export interface DialectDeps {
   /** Answers one chat request: reads the body, has it parsed, finds the model, asks, and encodes the answer. */
   chat(routed: RoutedRequest, parse: (input: DialectInput) => DialectCall): Promise<ChatResponse>;
+  /** Reads the body of a request that no model is asked for. */
+  read(routed: RoutedRequest): Promise<DialectInput>;
+  readonly responses: StoredResponses;
 }
 
 /** A wire format that clients speak. */
@@ -408,8 +447,8 @@ export interface ChatFacts {
   readonly charsIn?: number | undefined;
   readonly charsOut?: number | undefined;
   readonly droppedMessages?: number | undefined;
-  /** Which kind of name the conversation has; absent for a stateless request. */
-  readonly session?: "session" | "user" | undefined;
+  /** Which kind of name the conversation has, or "response" where one goes on by ids; absent for a stateless request. */
+  readonly session?: "session" | "user" | "response" | undefined;
   /** Milliseconds spent with the session store. */
   readonly storeMs?: number | undefined;
   /** Whether the answer is one given before, or one under way for another request, to the same question. */

@@ -31,6 +31,7 @@ describe("the package exports", () => {
       "memoryStore",
       "openAiChat",
       "openAiCompatible",
+      "openAiResponses",
       "parseConfig",
       "redisRestStore",
       "redisStore",

@@ -1,5 +1,6 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
+import type { Responses } from "../conversations/responses.ts";
 import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
 import { parseBody, readBody } from "../http/read-body.ts";
@@ -29,6 +30,7 @@ export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
   readonly conversations: Conversations<UpstreamAnswer>;
+  readonly responses: Responses<UpstreamAnswer>;
   /** Whether conversations are kept in one of many short-lived instances; a header says so. */
   readonly isMemoryUnshared: boolean;
   /** What a request without a model asks for; by default the first model of the list. */
@@ -41,6 +43,7 @@ export interface ExchangeOptions {
   readonly log: Logger;
 }
 
+type BodyBounds = Pick<ExchangeOptions, "maxBodyBytes" | "requestTimeoutMs" | "clock">;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
@@ -49,6 +52,19 @@ export const createExchange =
   (options: ExchangeOptions) =>
   (routed: RoutedRequest, parse: Parse): Promise<ChatResponse> =>
     new Exchange(options, routed).respond(parse);
+
+/** Reads the bodies of requests that no model is asked for, within the same bounds. */
+export const createBodyReader =
+  ({ maxBodyBytes, requestTimeoutMs, clock }: BodyBounds) =>
+  async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
+    const lifetime = createLifetime(request.signal, requestTimeoutMs, clock);
+    try {
+      const bytes = await readBody(request, maxBodyBytes, lifetime.signal);
+      return { body: parseBody(bytes, maxBodyBytes).value, headers: request.headers, params };
+    } finally {
+      lifetime.release();
+    }
+  };
 
 /** A request that failed before anything of its answer went out. */
 export class ChatError extends Error {
@@ -66,6 +82,15 @@ const textLength = (texts: readonly { readonly text: string }[]): number => {
   let length = 0;
   for (const { text } of texts) length += text.length;
   return length;
+};
+
+/** The value of the first call. */
+const once = <Value>(make: () => Value): (() => Value) => {
+  let made: { readonly value: Value } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 };
 
 type ChatEnd = Awaited<ChatResponse["finished"]>;
@@ -109,12 +134,10 @@ class Exchange {
       const { call, body } = await this.#read(parse);
       const model = await this.#modelName(call);
       const found = await this.#findRoute(model);
-      const turn = await this.#openTurn(call, body);
-      const encoder = call.encoder({
-        id: crypto.randomUUID().replaceAll("-", ""),
-        model,
-        createdAtMs: this.#startedMs,
-      });
+      const id = crypto.randomUUID().replaceAll("-", "");
+      const turn = await this.#openTurn(call, body, id);
+      const { now } = this.#options.clock;
+      const encoder = call.encoder({ id, model, createdAtMs: this.#startedMs, now });
       const asking = this.#ask(found, call, turn);
       if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
       return await this.#whole(turn, encoder, await asking);
@@ -150,7 +173,13 @@ class Exchange {
     return found;
   }
 
-  #openTurn(call: DialectCall, body: string): Promise<Turn<UpstreamAnswer>> {
+  #openTurn(call: DialectCall, body: string, id: string): Promise<Turn<UpstreamAnswer>> {
+    const { memory } = call;
+    if (memory.kind === "response") {
+      const { responses } = this.#options;
+      if (responses.isKept(memory)) this.#facts.session = "response";
+      return this.#timeStore(responses.open(memory, this.#routed.caller, id));
+    }
     const { headers } = this.#routed.request;
     const key = this.#sessionKey(call);
     this.#facts.session = key?.namespace;
@@ -166,7 +195,7 @@ class Exchange {
   }
 
   #sessionKey({ memory }: DialectCall): SessionKey | undefined {
-    if (memory.kind === "none") return undefined;
+    if (memory.kind !== "session") return undefined;
     const { request, caller } = this.#routed;
     return sessionKey({
       sessionId: request.headers.get("x-session-id"),
@@ -239,9 +268,9 @@ class Exchange {
   ): Promise<ChatResponse> {
     for (const event of answer.first) addEvent(this.#collected, event);
     for await (const events of answer.rest) for (const event of events) addEvent(this.#collected, event);
-    const isKept = await this.#keep(turn);
-    const body = encoder.whole(this.#collected, this.#usage(turn));
-    const response = this.#routed.respond(200, body, {
+    const encode = once(() => encoder.whole(this.#collected, this.#usage(turn)));
+    const isKept = await this.#keep(turn, encode);
+    const response = this.#routed.respond(200, encode(), {
       ...this.#headers(answer),
       ...(!isKept && { "x-session-saved": "false" }),
     });
@@ -265,7 +294,7 @@ class Exchange {
     const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
       clock,
       keepAliveMs: stream.keepAliveMs,
-      keepAlive: () => encoder.keepAlive(),
+      keepAlive: (silentMs) => encoder.keepAlive(silentMs),
       onEnd: () => end(),
       onError: (thrown) => {
         const error = thrown instanceof AskError ? thrown.cause : thrown;
@@ -305,16 +334,16 @@ class Exchange {
       encode(events);
       if (text !== "") yield text;
     }
-    const isKept = await this.#keep(turn);
+    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, this.#usage(turn)));
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
   }
 
-  /** Keeps the finished turn; false if that failed. */
-  #keep(turn: Turn<UpstreamAnswer>): Promise<boolean> {
+  /** Keeps the finished turn; false if that failed. `encode` writes the answer as the client gets it. */
+  #keep(turn: Turn<UpstreamAnswer>, encode: () => string): Promise<boolean> {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
-    return this.#timeStore(turn.finish(this.#collected));
+    return this.#timeStore(turn.finish(this.#collected, encode));
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {

@@ -54,10 +54,10 @@ export interface Turn<Begun extends BegunAnswer> {
    */
   answer(ask: (signal: AbortSignal) => Promise<Begun>, signal: AbortSignal): Promise<TurnAnswer<Begun>>;
   /**
-   * Keeps the whole answer as it was delivered; to be called before its last bytes go out. Resolves to false if the
-   * turn could not be kept. Never rejects.
+   * Keeps the whole answer as it was delivered; to be called before its last bytes go out. `encode` writes it as the
+   * client gets it. Resolves to false if the turn could not be kept. Never rejects.
    */
-  finish(answer: Answer): Promise<boolean>;
+  finish(answer: Answer, encode: () => string): Promise<boolean>;
 }
 
 /** What is remembered of a conversation. */
@@ -108,7 +108,7 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
 async function* nothing(): AsyncGenerator<never, undefined> {}
 
 /** A turn of which nothing is known and nothing is kept. */
-const statelessTurn = <Begun extends BegunAnswer>(
+export const statelessTurn = <Begun extends BegunAnswer>(
   messages: readonly ChatMessage[],
   openedMs: number,
 ): Turn<Begun> => ({

@@ -33,6 +33,13 @@ const maxShortLength = 4096;
 /** How many characters of long records are kept parsed, so that a turn parses only what another instance has written. */
 const maxParsedLength = 1024 * 1024;
 
+/** Logs what a store failed of, and says it to the client without that. */
+export const storeUnavailable = (store: SessionStore, log: Logger, cause: unknown): ApiError => {
+  log.error("store.failed", { store: store.name, error: (cause as Error).message });
+  const message = "The store of the conversations can't be reached. Please try again.";
+  return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
+};
+
 export function createRecordStore(store: SessionStore, clock: Clock, log: Logger): RecordStore {
   const parsed = new LRUCache<string, { readonly version: string; readonly record: ConversationRecord }>({
     maxSize: maxParsedLength,
@@ -43,11 +50,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
     else parsed.delete(storeKey);
   };
 
-  const unavailable = (cause: unknown): ApiError => {
-    log.error("store.failed", { store: store.name, error: (cause as Error).message });
-    const message = "The store of the conversations can't be reached. Please try again.";
-    return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
-  };
+  const unavailable = (cause: unknown): ApiError => storeUnavailable(store, log, cause);
 
   const decode = (storeKey: string, { value, version }: StoredValue): ConversationRecord | undefined => {
     const known = parsed.get(storeKey);

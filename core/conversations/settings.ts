@@ -1,5 +1,5 @@
 /** The settings of what is remembered of a conversation. */
-import { integer, number, type Values } from "../config/values.ts";
+import { integer, number, optionalNumber, type Values } from "../config/values.ts";
 
 export interface ConversationSettings {
   /** How long a conversation is remembered after its last finished turn. */
@@ -8,10 +8,28 @@ export interface ConversationSettings {
   readonly maxBytes: number;
 }
 
+/** What is kept of answers that clients go on from by their ids. */
+export interface ResponseSettings {
+  /** How long one is kept; undefined where it depends on the store. */
+  readonly ttlMs: number | undefined;
+  /** The most that one may have with all that came before it, in bytes of UTF-8. */
+  readonly maxBytes: number;
+}
+
+/** For a store that outlives the process: as long as OpenAI keeps them. */
+export const sharedResponseTtlMs = 30 * 24 * 3_600_000;
+
 export const conversationEntries = {
   SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
   SESSION_MAX_BYTES: integer(256 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
+  RESPONSES_TTL: optionalNumber(1, 31_536_000, "seconds"),
+  RESPONSES_MAX_BYTES: integer(1024 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
 };
+
+export const readResponses = (values: Values<typeof conversationEntries>): ResponseSettings => ({
+  ttlMs: values.RESPONSES_TTL === undefined ? undefined : values.RESPONSES_TTL * 1000,
+  maxBytes: values.RESPONSES_MAX_BYTES,
+});
 
 export const readConversations = (values: Values<typeof conversationEntries>): ConversationSettings => ({
   ttlMs: values.SESSION_CACHE_TTL * 1000,

@@ -137,7 +137,7 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       const answer = emptyAnswer();
       for (const event of begun.first) addEvent(answer, event);
       for await (const events of begun.rest) for (const event of events) addEvent(answer, event);
-      const isSaved = await turn.finish(answer);
+      const isSaved = await turn.finish(answer, () => "");
       const { conversation } = turn;
       return { told, reply: answer.replies[0]?.text ?? "", conversation, source: begun.source, isSaved };
     } finally {

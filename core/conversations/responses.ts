@@ -1,0 +1,208 @@
+/**
+ * Answers that clients go on from by their ids. A stored one holds all that came before it, so that a turn costs one read
+ * and one write however long its chain is, two turns that go on from the same one do not meet, and none of its forerunners
+ * need be there any more.
+ */
+import { responseId, responseOfItem } from "../dialects/shared/response-ids.ts";
+import { ApiError } from "../errors.ts";
+import type {
+  Caller,
+  Clock,
+  JsonObject,
+  Logger,
+  ResponseMemory,
+  SessionStore,
+  StoredResponses,
+} from "../types.ts";
+import { sha256Hex } from "../util/hash.ts";
+import { isRecord, tryParseJson } from "../util/json.ts";
+import { statelessTurn, type Turn } from "./conversations.ts";
+import { storeUnavailable } from "./record-store.ts";
+import type { BegunAnswer } from "./shared-answer.ts";
+import { Transcript } from "./transcript.ts";
+
+export interface ResponsesOptions {
+  readonly store: SessionStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How long an answer is kept, in milliseconds. */
+  readonly ttlMs: number;
+  /** The most that one may have with all that came before it, in bytes of UTF-8. */
+  readonly maxBytes: number;
+}
+
+export interface Responses<Begun extends BegunAnswer> extends StoredResponses {
+  /** Whether the store is needed. */
+  isKept(memory: ResponseMemory): boolean;
+  /** `id` is that of the answer to come. Throws ApiError. */
+  open(memory: ResponseMemory, caller: Caller, id: string): Promise<Turn<Begun>>;
+}
+
+type Items = readonly JsonObject[];
+
+/** What is written down. */
+interface ResponseRecord {
+  readonly v: 1;
+  readonly expiresAtMs: number;
+  /** How many answers the chain has, this one among them. */
+  readonly depth: number;
+  /** The items of the turns before. */
+  readonly before: Items;
+  readonly input: Items;
+  readonly response: JsonObject & { readonly output: Items };
+}
+
+/** What a turn goes on from. */
+interface Opened {
+  readonly depth: number;
+  readonly before: Items;
+  readonly input: Items;
+}
+
+/** The most answers that a chain may have. */
+const maxDepth = 2000;
+
+const encoder = new TextEncoder();
+
+const isItems = (value: unknown): value is Items => Array.isArray(value) && value.every(isRecord);
+
+const decode = (text: string): ResponseRecord | undefined => {
+  const record = tryParseJson(text);
+  if (!isRecord(record) || record.v !== 1 || !isRecord(record.response)) return undefined;
+  const { expiresAtMs, depth, before, input, response } = record;
+  const isWhole = isItems(before) && isItems(input) && isItems(response.output);
+  return isWhole && Number.isFinite(expiresAtMs) && Number.isFinite(depth)
+    ? (record as unknown as ResponseRecord)
+    : undefined;
+};
+
+const itemsOf = ({ before, input, response }: ResponseRecord): JsonObject[] => [
+  ...before,
+  ...input,
+  ...response.output,
+];
+
+const isReference = ({ type }: JsonObject): boolean => type === "item_reference";
+
+/** Ids and API keys are hashed, so that the store shows neither. */
+const storeKey = async ({ key }: Caller, id: string): Promise<string> =>
+  `response:${await sha256Hex(JSON.stringify([key, id]))}`;
+
+const notKept = "It may have expired, been deleted, been too long to be kept, or belong to another API key.";
+
+const notFound = (id: string): ApiError =>
+  new ApiError("response_not_found", `Response with id '${id}' not found. ${notKept}`);
+
+/** Keeps answers in a store. */
+export function createResponses<Begun extends BegunAnswer>(options: ResponsesOptions): Responses<Begun> {
+  const { store, clock, log, ttlMs, maxBytes } = options;
+
+  const read = async (caller: Caller, id: string): Promise<ResponseRecord | undefined> => {
+    let text: string | undefined;
+    try {
+      text = (await store.get(await storeKey(caller, id)))?.value;
+    } catch (cause) {
+      throw storeUnavailable(store, log, cause);
+    }
+    if (text === undefined) return undefined;
+    const record = decode(text);
+    if (record === undefined) log.warn("response.not_read", { store: store.name });
+    // The store's own expiry may be late.
+    return record !== undefined && record.expiresAtMs > clock.now() ? record : undefined;
+  };
+
+  /** The input with the items that its references stand for; those that stand among `before` are there already. */
+  const resolve = async (caller: Caller, input: Items, before: Items): Promise<Items> => {
+    if (!input.some(isReference)) return input;
+    const told = new Set(before.map(({ id }) => id));
+    const known = new Map<unknown, JsonObject>();
+    // The newest first: an answer to references holds what they stood for, so that its record is mostly the only one.
+    for (const { id } of input.filter(isReference).reverse()) {
+      if (told.has(id) || known.has(id)) continue;
+      const responseId = responseOfItem(String(id));
+      const record = responseId === undefined ? undefined : await read(caller, responseId);
+      for (const item of record === undefined ? [] : itemsOf(record)) known.set(item.id, item);
+      if (known.has(id)) continue;
+      const message = `Item with id '${String(id)}' not found. Items are not kept where \`store\` is false. ${notKept}`;
+      throw new ApiError("response_not_found", message, { param: "input" });
+    }
+    return input.flatMap((item) => {
+      if (!isReference(item)) return [item];
+      return told.has(item.id) ? [] : [known.get(item.id) as JsonObject];
+    });
+  };
+
+  const openChain = async ({ previous, input }: ResponseMemory, caller: Caller): Promise<Opened> => {
+    if (previous === undefined) return { depth: 1, before: [], input: await resolve(caller, input, []) };
+    const record = await read(caller, previous);
+    const param = "previous_response_id";
+    if (record === undefined) {
+      const message = `Previous response with id '${previous}' not found. ${notKept} Send the whole history instead.`;
+      throw new ApiError("previous_response_not_found", message, { param });
+    }
+    if (record.depth >= maxDepth) {
+      const message = `previous_response_id ends a chain of ${maxDepth} responses, the most there may be. Begin a new one.`;
+      throw new ApiError("invalid_request", message, { param });
+    }
+    const before = itemsOf(record);
+    return { depth: record.depth + 1, before, input: await resolve(caller, input, before) };
+  };
+
+  /** Resolves to why an answer could not be kept; undefined if it was. */
+  const keep = async (
+    caller: Caller,
+    id: string,
+    opened: Opened,
+    body: string,
+  ): Promise<string | undefined> => {
+    const response = JSON.parse(body) as ResponseRecord["response"];
+    const record: ResponseRecord = { v: 1, expiresAtMs: clock.now() + ttlMs, ...opened, response };
+    const text = JSON.stringify(record);
+    if (encoder.encode(text).length > maxBytes) return "too_long";
+    try {
+      await store.set(await storeKey(caller, responseId(id)), text, { ttlMs });
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+
+  return {
+    isKept: ({ store: keeps, previous, input }) => keeps || previous !== undefined || input.some(isReference),
+
+    async open(memory, caller, id) {
+      const opened = await openChain(memory, caller);
+      const { before, input } = opened;
+      return {
+        ...statelessTurn<Begun>([], clock.now()),
+        transcript: new Transcript(memory.toMessages([...before, ...input])),
+        async finish(_answer, encode) {
+          if (!memory.store) return true;
+          const reason = await keep(caller, id, opened, encode());
+          if (reason !== undefined) log.warn("response.not_saved", { store: store.name, reason });
+          return reason === undefined;
+        },
+      };
+    },
+
+    async items(memory, caller) {
+      const { before, input } = await openChain(memory, caller);
+      return [...before, ...input];
+    },
+
+    async show(id, caller) {
+      const record = await read(caller, id);
+      if (record === undefined) throw notFound(id);
+      return record;
+    },
+
+    async forget(id, caller) {
+      if ((await read(caller, id)) === undefined) throw notFound(id);
+      try {
+        await store.delete(await storeKey(caller, id));
+      } catch (cause) {
+        throw storeUnavailable(store, log, cause);
+      }
+    },
+  };
+}
