@@ -324,6 +324,8 @@ export interface ApiErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Status, code and type that an upstream of the same format gave; they are passed on as they came. */
   readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
+  /** How long a prompt is that is too long, and how long it may be, in characters. */
+  readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
 }
 
@@ -356,6 +358,7 @@ export class ApiError extends Error {
   readonly param: string | null;
   readonly retryAfterMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
 
@@ -369,6 +372,7 @@ export class ApiError extends Error {
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.overflow = options.overflow;
   }
 
   /** The value of x-should-retry; undefined leaves it to the SDK. */

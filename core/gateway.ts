@@ -4,7 +4,10 @@ import { type Config, firstModel, parseConfig } from "./config/config.ts";
 import { createConversations } from "./conversations/conversations.ts";
 import { createResponses } from "./conversations/responses.ts";
 import { sharedResponseTtlMs } from "./conversations/settings.ts";
+import { anthropicMessages } from "./dialects/anthropic-messages.ts";
+import { ollama } from "./dialects/ollama.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
+import { openAiCompletions } from "./dialects/openai-completions.ts";
 import { openAiResponses } from "./dialects/openai-responses.ts";
 import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
@@ -44,7 +47,10 @@ export interface HandlerOptions {
    * first is asked.
    */
   readonly providers?: readonly Provider[];
-  /** What clients may speak; by default `[openAiChat, openAiResponses]`. */
+  /**
+   * What clients may speak; by default
+   * `[openAiChat, openAiResponses, openAiCompletions, anthropicMessages, ollama]`.
+   */
   readonly dialects?: readonly Dialect[];
   /** Where conversations are kept; by default in memory, within the bounds of `config.sessions`. */
   readonly store?: SessionStore;
@@ -147,13 +153,23 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
   const crossOrigin = cors({ corsOrigins, access });
-  const deps: DialectDeps = { chat, read: createBodyReader(bounds), responses };
+  const deps: DialectDeps = {
+    chat,
+    read: createBodyReader(bounds),
+    models: ({ request }) => models.list({ signal: request.signal, log }),
+    async model(id, { request }) {
+      const { route } = await models.find(id, { signal: request.signal, log });
+      if (route.listError) throw route.listError;
+      return { id, ...route };
+    },
+    responses,
+  };
   const handle = createRouter({
     routes: [
-      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
-      ...dialects.flatMap((dialect) =>
-        dialect.routes(deps).map((route) => ({ ...route, encodeError: dialect.encodeError })),
+      ...dialects.flatMap(({ encodeError, headers, ...dialect }) =>
+        dialect.routes(deps).map((route) => ({ ...route, encodeError, ...(headers && { headers }) })),
       ),
+      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
     ],
     encodeError: openAiChat.encodeError,
     authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
@@ -184,7 +200,13 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   };
 }
 
-const allDialects: readonly Dialect[] = [openAiChat, openAiResponses];
+const allDialects: readonly Dialect[] = [
+  openAiChat,
+  openAiResponses,
+  openAiCompletions,
+  anthropicMessages,
+  ollama,
+];
 
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(

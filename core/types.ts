@@ -116,6 +116,11 @@ export interface ChatPrompt {
    * decides (model, messages, stream) and send the rest on untouched.
    */
   readonly native: JsonObject;
+  /**
+   * The body as a client of the older Completions sent it, where one did: for providers whose upstreams have that route.
+   * `messages` and `native` say it as well as a chat can.
+   */
+  readonly completion?: JsonObject;
 }
 
 export interface ChatRequest extends ChatPrompt {
@@ -216,6 +221,8 @@ export interface Model {
   readonly aliases?: readonly string[];
   /** Seconds since the epoch; constant. */
   readonly createdAt: number;
+  /** About how many tokens a prompt may have, where that is known. */
+  readonly contextTokens?: number;
 }
 
 /** Asks one upstream. */
@@ -297,10 +304,13 @@ export interface AnswerHead {
   readonly createdAtMs: number;
   /** Milliseconds since the epoch, by now. */
   now(): number;
+  readonly requestId: string;
 }
 
 /** Writes one answer in a client's format. It keeps what it has sent, so that the last event can hold the whole answer. */
 export interface AnswerEncoder {
+  /** The Content-Type of a stream; by default that of server-sent events. */
+  readonly streamType?: string;
   /** The body of a whole answer. */
   whole(answer: Answer, usage: Usage): string;
   /** The first bytes of a stream whose first event is still awaited. */
@@ -311,7 +321,7 @@ export interface AnswerEncoder {
   comment(text: string): string;
   /** What goes out in a silence, which has lasted for `silentMs` milliseconds. */
   keepAlive(silentMs: number): string;
-  /** The last events of a stream that went well. */
+  /** The last events of a stream that went well. Throws ApiError for an answer that the format can't say. */
   close(answer: Answer, usage: Usage): string;
   /** The last events of a stream that failed. */
   fail(error: ApiError): string;
@@ -410,15 +420,29 @@ export interface Route {
   readonly isPublic?: boolean;
   /** Counts against the rate limit. */
   readonly isLimited?: boolean;
+  /** Whether it answers a request with these headers; the next route of the same path does otherwise. */
+  matches?(headers: Headers): boolean;
   handle(routed: RoutedRequest): MaybePromise<Response | ChatResponse>;
+}
+
+/** A model that clients may ask for. */
+export interface OfferedModel {
+  /** By which it is asked for. */
+  readonly id: string;
+  readonly model: Model;
+  readonly provider: Pick<Provider, "name">;
 }
 
 /** What a dialect's routes are made of. */
 export interface DialectDeps {
-  /** Answers one chat request: reads the body, has it parsed, finds the model, asks, and encodes the answer. */
-  chat(routed: RoutedRequest, parse: (input: DialectInput) => DialectCall): Promise<ChatResponse>;
+  /** The models on offer. */
+  models(routed: RoutedRequest): Promise<readonly OfferedModel[]>;
+  /** One of them, by any of its names. Throws ApiError model_not_found. */
+  model(id: string, routed: RoutedRequest): Promise<OfferedModel>;
   /** Reads the body of a request that no model is asked for. */
   read(routed: RoutedRequest): Promise<DialectInput>;
+  /** Answers one chat request: reads the body, has it parsed, finds the model, asks, and encodes the answer. */
+  chat(routed: RoutedRequest, parse: (input: DialectInput) => DialectCall): Promise<ChatResponse>;
   readonly responses: StoredResponses;
 }
 
@@ -426,8 +450,17 @@ export interface DialectDeps {
 export interface Dialect {
   readonly name: string;
   routes(deps: DialectDeps): readonly Route[];
-  /** The body of a failure, in the format's own shape, and headers that only this format has. */
-  encodeError(error: ApiError): {
+  /** Headers that every answer of its routes has. */
+  headers?(requestId: string): Readonly<Record<string, string>>;
+  /**
+   * The body of a failure, in the format's own shape, and headers that only this format has. `status` is given where the
+   * format has another one than the error.
+   */
+  encodeError(
+    error: ApiError,
+    requestId: string,
+  ): {
+    readonly status?: number;
     readonly body: unknown;
     readonly headers?: Readonly<Record<string, string>>;
   };

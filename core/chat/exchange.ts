@@ -136,8 +136,9 @@ class Exchange {
       const found = await this.#findRoute(model);
       const id = crypto.randomUUID().replaceAll("-", "");
       const turn = await this.#openTurn(call, body, id);
+      const { requestId } = this.#routed;
       const { now } = this.#options.clock;
-      const encoder = call.encoder({ id, model, createdAtMs: this.#startedMs, now });
+      const encoder = call.encoder({ id, model, createdAtMs: this.#startedMs, now, requestId });
       const asking = this.#ask(found, call, turn);
       if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
       return await this.#whole(turn, encoder, await asking);
@@ -286,7 +287,11 @@ class Exchange {
     const { stream, clock } = this.#options;
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
     const isEarly = await settlesWithin(asking, stream.commitMs, clock);
-    const headers = { ...streamHeaders, ...this.#headers(isEarly ? await asking : undefined) };
+    const headers = {
+      ...streamHeaders,
+      ...(encoder.streamType && { "content-type": encoder.streamType }),
+      ...this.#headers(isEarly ? await asking : undefined),
+    };
     let end: (error?: unknown) => void = () => {};
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });

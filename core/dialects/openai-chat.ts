@@ -3,45 +3,27 @@
  * What clients choke on is noted where it is obeyed.
  */
 import * as v from "valibot";
-import { ApiError } from "../errors.ts";
+import type { ApiError } from "../errors.ts";
 import { encodeSseComment, encodeSseEvent } from "../http/sse.ts";
 import type {
   Answer,
   AnswerEncoder,
   AnswerHead,
-  Attachment,
-  ChatMessage,
   ChatPrompt,
   Dialect,
   DialectCall,
   DialectInput,
   FinishReason,
   JsonObject,
-  JsonSchema,
   Reply,
-  ResponseFormat,
   StreamPart,
-  ToolDefinition,
   UpstreamEvent,
   Usage,
 } from "../types.ts";
 import { isRecord } from "../util/json.ts";
-import { encodeReply, liftMessage } from "./shared/chat-completions-message.ts";
-
-const range = (min: number, max: number) =>
-  v.nullish(
-    v.pipe(v.number(), v.minValue(min, `must be at least ${min}`), v.maxValue(max, `must be at most ${max}`)),
-  );
-
-const wholeRange = (min: number, max: number) =>
-  v.nullish(
-    v.pipe(
-      v.number(),
-      v.integer("must be a whole number"),
-      v.minValue(min, `must be at least ${min}`),
-      v.maxValue(max, `must be at most ${max}`),
-    ),
-  );
+import { encodeReply } from "./shared/chat-completions-message.ts";
+import { readPrompt } from "./shared/chat-completions-prompt.ts";
+import { checkBody, range, wholeRange } from "./shared/check-body.ts";
 
 const textSchema = v.string();
 const partsSchema = v.array(v.looseObject({ type: textSchema }));
@@ -89,129 +71,11 @@ const requestSchema = v.looseObject({
   response_format: v.nullish(v.looseObject({ type: v.picklist(["text", "json_object", "json_schema"]) })),
 });
 
-type RequestBody = v.InferOutput<typeof requestSchema>;
-type MessageBody = RequestBody["messages"][number];
-
-/** `messages[0].role`, as OpenAI writes it. */
-const parameterName = (path: readonly { readonly key: unknown }[] = []): string | undefined =>
-  path.length === 0
-    ? undefined
-    : path
-        .map(({ key }, index) => (typeof key === "number" ? `[${key}]` : index === 0 ? key : `.${key}`))
-        .join("");
-
-/** What is wrong, without what was sent: that may be anybody's text. */
-const describeIssue = (issue: v.BaseIssue<unknown>): string => {
-  if (issue.kind === "validation") return issue.message;
-  if (issue.input === undefined) return "is required";
-  const got =
-    issue.input === null
-      ? "null"
-      : Array.isArray(issue.input)
-        ? "an array"
-        : `a value of type ${typeof issue.input}`;
-  return `must be ${issue.expected}, but is ${got}`;
-};
-
-const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
-
-const readAttachment = (part: { readonly type: string; readonly [key: string]: unknown }): Attachment => {
-  const { type } = part;
-  const file = isRecord(part.file) ? part.file : part;
-  return typeof file.filename === "string" ? { type, name: file.filename } : { type };
-};
-
-function readMessage(native: MessageBody): ChatMessage {
-  const { role, content } = native;
-  let text = "";
-  const attachments: Attachment[] = [];
-  for (const part of typeof content === "string" ? [{ type: "text", text: content }] : (content ?? [])) {
-    if (textPartTypes.has(part.type) && typeof part.text === "string") text += part.text;
-    else if (part.type === "refusal" && typeof part.refusal === "string") text += part.refusal;
-    else attachments.push(readAttachment(part));
-  }
-  return liftMessage(role, text, native, attachments);
-}
-
-const readStops = (stop: RequestBody["stop"]): readonly string[] => {
-  if (stop == null) return [];
-  return (typeof stop === "string" ? [stop] : stop).filter((text) => text !== "");
-};
-
-/** The name of a function, in a tool or in a choice of one. */
-const functionName = (tool: unknown): string | undefined =>
-  isRecord(tool) && isRecord(tool.function) && typeof tool.function.name === "string"
-    ? tool.function.name
-    : undefined;
-
-const readTool = (tool: JsonObject): ToolDefinition[] => {
-  const name = functionName(tool);
-  if (name === undefined) return [];
-  const { description, parameters, strict } = tool.function as JsonObject;
-  return [
-    {
-      name,
-      ...(typeof description === "string" && { description }),
-      ...((isRecord(parameters) || typeof parameters === "boolean") && { parameters }),
-      ...(typeof strict === "boolean" && { strict }),
-    },
-  ];
-};
-
-/** The functions on offer, and which of them the reply must call. */
-function readTools({ tools, tool_choice: choice }: RequestBody): Pick<ChatPrompt, "tools" | "toolChoice"> {
-  const all = (tools ?? []).flatMap(readTool);
-  if (choice == null) return { tools: all, toolChoice: all.length > 0 ? "auto" : "none" };
-  if (typeof choice === "string") return { tools: all, toolChoice: choice };
-  // A choice among some of the tools: `{type: "allowed_tools", allowed_tools: {mode, tools}}`.
-  if (choice.type === "allowed_tools" && isRecord(choice.allowed_tools)) {
-    const { mode, tools: allowed } = choice.allowed_tools;
-    const names = Array.isArray(allowed) ? allowed.map(functionName) : [];
-    return {
-      tools: all.filter(({ name }) => names.includes(name)),
-      toolChoice: mode === "auto" ? "auto" : "required",
-    };
-  }
-  const tool = functionName(choice);
-  return { tools: all, toolChoice: tool === undefined ? "required" : { tool } };
-}
-
-function readResponseFormat(format: RequestBody["response_format"]): ResponseFormat {
-  if (format?.type === "json_object") return "json_object";
-  if (format?.type !== "json_schema") return "text";
-  const { name, description, schema } = isRecord(format.json_schema) ? format.json_schema : {};
-  return {
-    ...(typeof name === "string" && { name }),
-    ...(typeof description === "string" && { description }),
-    schema: isRecord(schema) || typeof schema === "boolean" ? (schema as JsonSchema) : true,
-  };
-}
-
 /** Throws ApiError invalid_request. */
 function parse({ body }: Pick<DialectInput, "body">): DialectCall {
-  const result = v.safeParse(requestSchema, body, { abortEarly: true });
-  if (!result.success) {
-    const [issue] = result.issues;
-    const param = parameterName(issue.path);
-    throw new ApiError("invalid_request", `${param ?? "The request body"} ${describeIssue(issue)}.`, {
-      param,
-    });
-  }
-  const request = result.output;
+  const request = checkBody(requestSchema, body);
   const includeUsage = request.stream_options?.include_usage === true;
-  const maxTokens = request.max_completion_tokens ?? request.max_tokens;
-  const prompt: ChatPrompt = {
-    messages: request.messages.map(readMessage),
-    stream: request.stream === true,
-    stop: readStops(request.stop),
-    choices: request.n ?? 1,
-    ...readTools(request),
-    parallelToolCalls: request.parallel_tool_calls !== false,
-    responseFormat: readResponseFormat(request.response_format),
-    usage: request.stream !== true || includeUsage,
-    native: request,
-    ...(maxTokens != null && { maxTokens }),
-  };
+  const prompt = readPrompt(request, { usage: request.stream !== true || includeUsage });
   return {
     prompt,
     memory: { kind: "session", ...(request.user && { user: request.user }) },

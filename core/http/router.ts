@@ -19,8 +19,8 @@ import type { RateLimit } from "./rate-limit.ts";
 
 type EncodeError = Dialect["encodeError"];
 
-/** A route, and how its failures look; by default as `RouterOptions.encodeError` has it. */
-export type RouteWithErrors = Route & { readonly encodeError?: EncodeError };
+/** A route, and how its dialect answers; by default failures look as `RouterOptions.encodeError` has it. */
+export type RouteWithErrors = Route & Partial<Pick<Dialect, "encodeError" | "headers">>;
 
 export interface RouterOptions {
   readonly routes: readonly RouteWithErrors[];
@@ -74,6 +74,8 @@ class Visit implements RoutedRequest {
   key: string | undefined;
   params: RoutedRequest["params"] = {};
   route: RouteWithErrors | undefined;
+  /** How failures look. */
+  encodeError: EncodeError | undefined;
   status = 0;
   /** Further headers of the answer, whatever it will be. */
   answerHeaders: Readonly<Record<string, string>> = {};
@@ -83,6 +85,12 @@ class Visit implements RoutedRequest {
     this.request = request;
     this.requestId = requestIdOf(request);
     this.#commonHeaders = commonHeaders;
+  }
+
+  /** Answers as the route's dialect does. */
+  speak({ encodeError, headers }: RouteWithErrors): void {
+    this.encodeError = encodeError;
+    if (headers !== undefined) this.answerHeaders = headers(this.requestId);
   }
 
   respond(
@@ -116,42 +124,55 @@ export function createRouter(
 
   const serve = async (visit: Visit, route: RouteWithErrors): Promise<Response | ChatResponse> => {
     visit.route = route;
+    visit.speak(route);
     if (!route.isPublic) visit.caller = authorize(visit.request.headers);
     visit.key = visit.caller.name;
-    if (route.isLimited && rateLimit) visit.answerHeaders = rateLimit.take(visit.caller.key);
+    if (route.isLimited && rateLimit) {
+      visit.answerHeaders = { ...visit.answerHeaders, ...rateLimit.take(visit.caller.key) };
+    }
     return route.handle(visit);
   };
 
   const router = IttyRouter<IRequest, [Visit]>();
-  /** The methods of each path, for the answer to another one. */
-  const methods = IttyRouter<IRequest, [string[]]>();
+  /** The routes of each path, for the answer to another method. */
+  const others = IttyRouter<IRequest, [RouteWithErrors[]]>();
   for (const route of routes) {
     router[route.method === "GET" ? "get" : route.method === "POST" ? "post" : "delete"](
       route.path,
       ({ params }, visit) => {
+        if (route.matches?.(visit.request.headers) === false) return undefined;
         visit.params = params;
         return serve(visit, route);
       },
     );
-    methods.all(route.path, (_, allowed) => {
-      allowed.push(route.method);
+    others.all(route.path, (_, found) => {
+      found.push(route);
     });
   }
 
-  const refuse = async (method: string, url: string): Promise<never> => {
-    const allowed: string[] = [];
-    await methods.fetch({ method, url }, allowed);
-    if (allowed.includes("GET")) allowed.push("HEAD");
-    if (allowed.length > 0) {
-      const allow = allowed.join(", ");
+  const refuse = async (visit: Visit, url: string): Promise<never> => {
+    const { method } = visit.request;
+    const found: RouteWithErrors[] = [];
+    await others.fetch({ method, url }, found);
+    // An unknown path under one of a dialect's is that dialect's too.
+    const [, place] = new URL(url).pathname.split("/");
+    const fits = ({ matches }: Route) => matches?.(visit.request.headers) !== false;
+    const isNear = ({ path, encodeError }: RouteWithErrors) => encodeError && path.split("/")[1] === place;
+    const speaker = found.find(fits) ?? routes.find((route) => isNear(route) && fits(route));
+    if (speaker !== undefined) visit.speak(speaker);
+    visit.key = authorize(visit.request.headers).name;
+    const allowed = new Set<string>(found.map((route) => route.method));
+    if (allowed.has("GET")) allowed.add("HEAD");
+    if (allowed.size > 0) {
+      const allow = [...allowed].join(", ");
       throw new ApiError("method_not_allowed", `${method} is not possible here. Possible: ${allow}.`, {
         headers: { allow },
       });
     }
-    const known = routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)\+?/, "{$1}")}`);
+    const known = new Set(routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)\+?/, "{$1}")}`));
     throw new ApiError(
       "not_found",
-      `There is no such route. There are, each also under /v1: ${known.join(", ")}.`,
+      `There is no such route. There are, each also under /v1: ${[...known].join(", ")}.`,
     );
   };
 
@@ -161,17 +182,18 @@ export function createRouter(
     const url = `http://localhost${normalizedPath(request.url)}`;
     const method = request.method === "HEAD" ? "GET" : request.method;
     const answer = await router.fetch({ method, url }, visit);
-    if (answer !== undefined) return answer;
-    visit.key = authorize(request.headers).name;
-    return refuse(request.method, url);
+    return answer ?? refuse(visit, url);
   };
 
   const fail = (visit: Visit, thrown: unknown): Answered => {
     const error = thrown instanceof ChatError ? thrown.cause : thrown;
     const facts = thrown instanceof ChatError ? thrown.facts : {};
     const shown = toApiError(error);
-    const { body, headers } = (visit.route?.encodeError ?? encodeError)(shown);
-    const response = visit.respond(shown.status, JSON.stringify(body), { ...shown.toHeaders(), ...headers });
+    const { status, body, headers } = (visit.encodeError ?? encodeError)(shown, visit.requestId);
+    const response = visit.respond(status ?? shown.status, JSON.stringify(body), {
+      ...shown.toHeaders(),
+      ...headers,
+    });
     return { response, finished: Promise.resolve({ facts, error }) };
   };
 

@@ -123,6 +123,13 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         }),
     },
     {
+      // Claude Code's question whether the server is there.
+      method: "GET",
+      path: "/api/hello",
+      isPublic: true,
+      handle: (routed) => routed.json({ message: "hello" }),
+    },
+    {
       method: "GET",
       path: "/health",
       isPublic: true,

@@ -38,6 +38,7 @@ describe("docs/upstreams.md", () => {
       "headers",
       "contextMaxTokens",
       "streamUsage",
+      "completions",
       "maxConcurrency",
     ];
     expect(fields.filter((field) => !field?.startsWith("x"))).toEqual(known);
@@ -49,6 +50,7 @@ describe("docs/upstreams.md", () => {
       headers: {},
       contextMaxTokens: 1,
       streamUsage: false,
+      completions: true,
       maxConcurrency: 1,
     };
     expect(Object.keys(upstream)).toEqual(known);

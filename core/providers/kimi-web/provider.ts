@@ -133,7 +133,8 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       const parts: StreamPart[] = [...pieces]
         .filter((delta) => delta !== "")
         .map((delta) => ({ type: "text-delta", delta }));
-      parts.push({ type: "finish", reason: reply.reason });
+      const { reason, stopSequence } = reply;
+      parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
       return { events, context: { droppedMessages }, calls, isComplete: true };

@@ -4,7 +4,7 @@
  */
 
 import { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, Provider, UpstreamEvent } from "../../types.ts";
+import type { ChatRequest, Clock, Fetch, JsonObject, Provider, UpstreamEvent } from "../../types.ts";
 import { systemClock } from "../../util/time.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
@@ -115,11 +115,10 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const namedModels = [...named.values()].map(modelOf);
 
   /** The client's whole request, but for what the gateway decides. */
-  const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
+  const encodeRequest = (fields: JsonObject, { native, model, stream }: ChatRequest): string =>
     JSON.stringify({
-      ...native,
+      ...fields,
       model: named.get(model)?.upstreamId ?? model,
-      messages: messages.map((message) => message.native),
       stream,
       // OpenAI refuses it where nothing is streamed.
       stream_options:
@@ -139,6 +138,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     readFailure,
   };
   const post = createSender(upstream);
+  const postCompletion = createSender({ ...upstream, url: endpoint(options.baseUrl, "/completions") });
 
   /** The messages that the model has room for. */
   const fit = ({ model, messages }: ChatRequest): ChatRequest["messages"] => {
@@ -153,8 +153,15 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
 
     async answer(request, { signal }) {
-      const messages = fit(request);
-      const { response, calls } = await post(encodeRequest(request, messages), signal);
+      const { native, completion } = request;
+      const isCompletion = completion !== undefined && options.completions === true;
+      const messages = isCompletion ? request.messages : fit(request);
+      const { response, calls } = isCompletion
+        ? await postCompletion(encodeRequest(completion, request), signal)
+        : await post(
+            encodeRequest({ ...native, messages: messages.map((message) => message.native) }, request),
+            signal,
+          );
       const context = { droppedMessages: request.messages.length - messages.length };
       const events = readReply(response, upstream, signal);
       if (request.stream) return { events, context, calls };

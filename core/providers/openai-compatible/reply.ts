@@ -217,6 +217,10 @@ export class ReplyReader {
     const at = index === 0 ? undefined : { choice: index };
     const message = fields[field];
     const mended = isRecord(message) ? this.#readMessage(message, choice, at, parts) : message;
+    // The older Completions have no message.
+    if (typeof fields.text === "string" && fields.text !== "" && !isRecord(message)) {
+      parts.push({ type: "text-delta", ...at, delta: fields.text });
+    }
     const reason = fields.finish_reason;
     if (typeof reason === "string" && reason !== "" && !choice.finished) {
       if (failureReasons.has(reason)) throw this.#options.failure(undefined);

@@ -26,6 +26,8 @@ export interface UpstreamSettings {
   readonly contextMaxTokens?: number | undefined;
   /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
   readonly streamUsage?: boolean | undefined;
+  /** Whether it has the older `/completions` itself; by default such requests are asked as a chat. */
+  readonly completions?: boolean | undefined;
   /** The most calls at once; no limit by default. */
   readonly maxConcurrency?: number | undefined;
 }
@@ -72,6 +74,7 @@ const upstreamSchema = v.strictObject({
   headers: v.optional(v.pipe(v.record(v.string(), v.string()), v.check(fitsHeaders, unfit))),
   contextMaxTokens: v.optional(whole(1)),
   streamUsage: v.optional(v.boolean()),
+  completions: v.optional(v.boolean()),
   maxConcurrency: v.optional(whole(0)),
 });
 

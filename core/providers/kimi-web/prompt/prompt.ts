@@ -70,7 +70,7 @@ export function buildPrompt(messages: readonly ChatMessage[], options: PromptOpt
       throw new ApiError(
         "context_length_exceeded",
         `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
-        { param: "messages" },
+        { param: "messages", overflow: { chars: shortestChars, maxChars } },
       );
     }
   }
