@@ -20,7 +20,7 @@ import { customInput } from "./tools.ts";
 
 const encodeUsage = (usage: Usage) => ({
   input_tokens: usage.promptTokens,
-  input_tokens_details: { cached_tokens: usage.cachedTokens ?? 0 },
+  input_tokens_details: { cached_tokens: usage.cachedTokens ?? 0, cache_write_tokens: 0 },
   output_tokens: usage.completionTokens,
   output_tokens_details: { reasoning_tokens: usage.reasoningTokens ?? 0 },
   total_tokens: usage.promptTokens + usage.completionTokens,
