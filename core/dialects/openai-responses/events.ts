@@ -129,8 +129,9 @@ export class EventWriter {
   /** All events of an item that is there as a whole. */
   whole(index: number, item: OutputItem): string {
     const text = textOf(item);
+    const opened = this.opened(index, item);
     const delta = text === "" ? "" : this.delta(index, item, text);
-    return this.opened(index, item) + delta + this.closed(index, item);
+    return opened + delta + this.closed(index, item);
   }
 
   #textDone(index: number, item: OutputItem): string {

@@ -77,11 +77,14 @@ const idPrefixes: Readonly<Record<string, string>> = {
   item_reference: "ref",
 };
 
-/** Each item has a type and an id, as those who list the input of a response expect. */
+/** A message's content as a list of parts. */
+const partsOf = ({ role, content: text }: JsonObject): unknown =>
+  typeof text === "string" ? [{ type: role === "assistant" ? "output_text" : "input_text", text }] : text;
+
+/** Each item has a type and an id, and each message a list of parts, as clients that list a response's input expect. */
 function withIds(input: RequestBody["input"]): readonly JsonObject[] {
   if (input == null) return [];
-  const items: readonly JsonObject[] =
-    typeof input === "string" ? [{ role: "user", content: [{ type: "input_text", text: input }] }] : input;
+  const items: readonly JsonObject[] = typeof input === "string" ? [{ role: "user", content: input }] : input;
   const base = crypto.randomUUID().replaceAll("-", "");
   return items.map((item, index) => {
     const isReference = item.type == null && item.role == null && typeof item.id === "string";
@@ -90,7 +93,7 @@ function withIds(input: RequestBody["input"]): readonly JsonObject[] {
       typeof item.id === "string" && item.id !== ""
         ? item.id
         : `${idPrefixes[type] ?? "item"}_${base}${index.toString(16)}`;
-    return { ...item, type, id };
+    return { ...item, type, id, ...(type === "message" && { content: partsOf(item) }) };
   });
 }
 
