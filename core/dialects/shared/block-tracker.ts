@@ -22,6 +22,8 @@ interface Call {
   id: string;
   name: string;
   arguments: string;
+  /** How much of the arguments is known not to be all. */
+  partialChars: number;
   state: "waiting" | "open" | "closed";
 }
 
@@ -34,8 +36,14 @@ const kindOf = {
   "refusal-delta": "refusal",
 } as const;
 
-/** Whether the JSON text of a call's arguments has come to its end. */
-const isWhole = (json: string): boolean => json.trimEnd().endsWith("}") && isRecord(tryParseJson(json));
+/** Whether the JSON text of a call's arguments has come to its end; read once for each text that it has had. */
+const isWhole = (call: Call): boolean => {
+  const { arguments: json, partialChars } = call;
+  if (json.length === partialChars) return false;
+  if (json.trimEnd().endsWith("}") && isRecord(tryParseJson(json))) return true;
+  call.partialChars = json.length;
+  return false;
+};
 
 /** Makes steps of parts; those of other choices than the first, and empty ones, make none. */
 export class BlockTracker {
@@ -82,7 +90,7 @@ export class BlockTracker {
   #addCall({ index, id, name, delta }: CallDelta): void {
     let call = this.#calls[index];
     const isNew = call === undefined;
-    call ??= { id: "", name: "", arguments: "", state: "waiting" };
+    call ??= { id: "", name: "", arguments: "", partialChars: 0, state: "waiting" };
     this.#calls[index] = call;
     call.id ||= id ?? "";
     call.name ||= name ?? "";
@@ -102,7 +110,7 @@ export class BlockTracker {
   /** Sends what waits, as far as the open call lets it; `isOver`: no part comes any more. */
   #sendWaiting(isOver = false): void {
     while (this.#waiting.length > 0) {
-      if (this.#openCall !== undefined && !isOver && !isWhole(this.#openCall.arguments)) return;
+      if (this.#openCall !== undefined && !isOver && !isWhole(this.#openCall)) return;
       const next = this.#waiting[0] as Waiting;
       // Without its name a call can't be opened yet.
       if (!("kind" in next) && !isOver && (next.id === "" || next.name === "")) return;

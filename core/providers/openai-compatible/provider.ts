@@ -6,6 +6,7 @@
 import { ApiError } from "../../errors.ts";
 import type { ChatRequest, Clock, Fetch, JsonObject, Provider, UpstreamEvent } from "../../types.ts";
 import { systemClock } from "../../util/time.ts";
+import { cutAtStops } from "../shared/cut-at-stops.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
@@ -163,7 +164,9 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
             signal,
           );
       const context = { droppedMessages: request.messages.length - messages.length };
-      const events = readReply(response, upstream, signal);
+      const reply = readReply(response, upstream, signal);
+      // Upstreams take four of them.
+      const events = request.stop.length > sentStops(native) ? cutAtStops(reply, request.stop) : reply;
       if (request.stream) return { events, context, calls };
       // A whole answer is of no use before its end.
       const all: UpstreamEvent[] = [];
@@ -175,6 +178,9 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     },
   };
 }
+
+const sentStops = ({ stop }: JsonObject): number =>
+  Array.isArray(stop) ? stop.length : stop == null ? 0 : 1;
 
 async function* inOneBatch(events: readonly UpstreamEvent[]) {
   yield events;
