@@ -104,14 +104,12 @@ export const openAiResponses: Dialect = {
       // Codex asks for a WebSocket first, and goes on over HTTP.
       method: "GET",
       path: "/responses",
-      handle({ request }) {
-        if (request.headers.get("upgrade") !== null) {
-          const message = "There is no WebSocket here. Send the request with POST.";
-          throw new ApiError("websocket_unsupported", message);
-        }
-        throw new ApiError("method_not_allowed", "GET is not possible here. Possible: POST.", {
-          headers: { allow: "POST" },
-        });
+      matches: (headers) => headers.has("upgrade"),
+      handle() {
+        throw new ApiError(
+          "websocket_unsupported",
+          "There is no WebSocket here. Send the request with POST.",
+        );
       },
     },
     {
