@@ -36,7 +36,7 @@ const loadRedis = async (): Promise<ConnectRedis> => {
   const { createClient } = await optional("redis", import("redis"));
   return async (url) => {
     const client = createClient({ url, socket: { reconnectStrategy: false, connectTimeout: 2_000 } });
-    // Without a listener an error would end the process; whoever waits for a reply is told of it anyway.
+    // Without a listener an error would end the process; the call that waits for a reply fails with it anyway.
     client.on("error", () => {});
     await client.connect();
     return {

@@ -333,7 +333,7 @@ export interface ApiErrorOptions {
 const longestRetryAfterMs = 30_000;
 
 /**
- * A failure that a client is told of: its code sets the HTTP status and whether a retry helps, as docs/errors.md lists
+ * A failure that a client sees: its code sets the HTTP status and whether a retry helps, as docs/errors.md lists
  * them, and `retryAfterMs` milliseconds become Retry-After. Its message is shown to the client: no secrets, no texts of
  * messages.
  *

@@ -1,7 +1,7 @@
 /** One short message to a provider, as the gateway would send it. */
 import { silentLogger } from "../../core/operations/log.ts";
 import type { ChatRequest, Provider } from "../../core/types.ts";
-import { createLifetime } from "../../core/util/abort.ts";
+import { Lifetime } from "../../core/util/abort.ts";
 import { systemClock } from "../../core/util/time.ts";
 
 const question = "Reply with the word OK.";
@@ -16,7 +16,7 @@ export interface Reply {
 /** Throws the provider's ApiError. */
 export async function askOnce(provider: Provider, model: string, timeoutMs: number): Promise<Reply> {
   const startedMs = performance.now();
-  const lifetime = createLifetime(new AbortController().signal, timeoutMs, systemClock);
+  const lifetime = new Lifetime(new AbortController().signal, timeoutMs, systemClock);
   const native = { role: "user", content: question };
   const request: ChatRequest = {
     model,

@@ -35,7 +35,7 @@ export async function examineHost(url: string, setting: string, environment: Env
     ({ address } = await lookup(hostname.replace(/^\[(.*)\]$/, "$1")));
   } catch (error) {
     const advice = {
-      means: "nobody knows that name, or this machine's DNS does not work",
+      means: "no DNS server knows that name, or this machine's DNS does not work",
       change: `${setting}, if the name is misspelt`,
     };
     return bad(step, `${hostname} is not found: ${wordsOf(error)}`, advice, sinceStartMs());
@@ -46,7 +46,7 @@ export async function examineHost(url: string, setting: string, environment: Env
     await dial(address, portNumber);
   } catch (error) {
     const advice = {
-      means: "nobody listens there, or a firewall on the way does not let it through",
+      means: "no program listens there, or a firewall on the way does not let it through",
       change: `${setting}, if host or port is wrong; HTTPS_PROXY, if this network needs a proxy`,
     };
     return bad(step, `no connection to ${hostname}:${portNumber}: ${wordsOf(error)}`, advice, sinceStartMs());

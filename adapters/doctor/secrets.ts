@@ -1,4 +1,4 @@
-/** Takes the settings' secrets out of whatever is printed, should an error of somebody else's repeat one. */
+/** Takes the settings' secrets out of everything that is printed: an error of another library may repeat one. */
 import type { Config } from "../../core/config/config.ts";
 
 /** Shorter ones could be a piece of any word. */

@@ -10,7 +10,7 @@ import { examineHost } from "./hosts.ts";
 
 export interface UpstreamOptions {
   readonly settings: Config["upstreams"][number];
-  /** The model of requests that name none, for whoever has it. */
+  /** The model of requests that name none, for the upstream that has it. */
   readonly defaultModel: string | undefined;
   readonly timeoutMs: number;
   readonly environment: Environment;

@@ -87,8 +87,8 @@ const modelledInMessage = new Set([
 function addNative(answer: Answer, native: NonNullable<UpstreamEvent["native"]>): void {
   const { event, isWhole } = native;
   if (isWhole) answer.native = native;
-  // Most of these are repeated in every event.
-  for (const name in event) {
+  // Most of these are repeated in every event; a whole answer has its own.
+  for (const name in isWhole ? undefined : event) {
     if (modelledInAnswer.has(name) || name === "__proto__" || event[name] === null) continue;
     answer.fields[name] = event[name];
   }

@@ -20,7 +20,7 @@ import type {
   UpstreamEvent,
   Usage,
 } from "../types.ts";
-import { createLifetime, type Lifetime } from "../util/abort.ts";
+import { Lifetime } from "../util/abort.ts";
 import { settlesWithin } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
@@ -57,7 +57,7 @@ export const createExchange =
 export const createBodyReader =
   ({ maxBodyBytes, requestTimeoutMs, clock }: BodyBounds) =>
   async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
-    const lifetime = createLifetime(request.signal, requestTimeoutMs, clock);
+    const lifetime = new Lifetime(request.signal, requestTimeoutMs, clock);
     try {
       const bytes = await readBody(request, maxBodyBytes, lifetime.signal);
       return { body: parseBody(bytes, maxBodyBytes).value, headers: request.headers, params };
@@ -126,13 +126,13 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    this.#lifetime = createLifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
+    this.#lifetime = new Lifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
     try {
       const { call, body } = await this.#read(parse);
-      const model = await this.#modelName(call);
+      const model = call.model ?? this.#options.defaultModel ?? (await this.#firstModel());
       const found = await this.#findRoute(model);
       const id = crypto.randomUUID().replaceAll("-", "");
       const turn = await this.#openTurn(call, body, id);
@@ -158,11 +158,11 @@ class Exchange {
     return { call, body: text };
   }
 
-  async #modelName(call: DialectCall): Promise<string> {
-    const { models, defaultModel, log } = this.#options;
-    const { signal } = this.#lifetime;
-    const model = call.model ?? defaultModel ?? (await models.list({ signal, log }))[0]?.id;
-    if (model !== undefined) return model;
+  /** The first model on offer, for a request that names none. */
+  async #firstModel(): Promise<string> {
+    const { models, log } = this.#options;
+    const [first] = await models.list({ signal: this.#lifetime.signal, log });
+    if (first !== undefined) return first.id;
     throw new ApiError("invalid_request", "model is required.", { param: "model" });
   }
 
@@ -205,14 +205,15 @@ class Exchange {
     });
   }
 
-  /** Adds the time that a conversation's store takes to the facts. */
-  async #timeStore<Result>(work: Promise<Result>): Promise<Result> {
+  /** Adds the time that a conversation's store takes to the facts; a stateless request touches no store. */
+  #timeStore<Result>(work: Promise<Result>): Promise<Result> {
+    if (this.#facts.session === undefined) return work;
     const { clock } = this.#options;
     const startedMs = clock.now();
-    const result = await work;
-    if (this.#facts.session !== undefined)
+    const note = () => {
       this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.now() - startedMs;
-    return result;
+    };
+    return work.finally(note);
   }
 
   /** Resolves once the answer has begun. */

@@ -25,7 +25,7 @@ function distance(a: string, b: string): number {
   return last[b.length] as number;
 }
 
-/** The fewer letters a name has, the likelier it is that a name one letter away is somebody else's. */
+/** The fewer letters a name has, the likelier it is that a name one letter away belongs to another program. */
 const maxDistance = (length: number): number => (length < 6 ? 0 : length < 10 ? 1 : 2);
 
 /** One mistake leaves the first letters or the last ones as they are; to look at no others saves most of the work. */

@@ -108,19 +108,28 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
 async function* nothing(): AsyncGenerator<never, undefined> {}
 
 /** A turn of which nothing is known and nothing is kept. */
-export const statelessTurn = <Begun extends BegunAnswer>(
-  messages: readonly ChatMessage[],
-  openedMs: number,
-): Turn<Begun> => ({
-  transcript: new Transcript(messages),
-  conversation: newConversation(openedMs),
-  async answer(ask, signal) {
+export class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
+  readonly transcript: Transcript;
+  readonly conversation: ConversationRef;
+
+  constructor(messages: readonly ChatMessage[], openedMs: number) {
+    this.transcript = new Transcript(messages);
+    this.conversation = newConversation(openedMs);
+  }
+
+  async answer(
+    ask: (signal: AbortSignal) => Promise<Begun>,
+    signal: AbortSignal,
+  ): Promise<TurnAnswer<Begun>> {
     const begun = await ask(signal);
     const { first, rest, close } = begun;
     return { source: "provider", begun, first, rest, close };
-  },
-  finish: async () => true,
-});
+  }
+
+  finish(_answer: Answer, _encode: () => string): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+}
 
 /** A turn that was finished before: its request has been sent once more. */
 const replayedTurn = <Begun extends BegunAnswer>(
@@ -266,7 +275,7 @@ export function createConversations<Begun extends BegunAnswer>(
   return {
     async open(call) {
       const { key, messages, retryCount } = call;
-      if (key === undefined) return statelessTurn(messages, clock.now());
+      if (key === undefined) return new StatelessTurn(messages, clock.now());
       const storeKey = await storeKeyOf(key);
       const identity = await identify(call);
       const stored = await records.read(storeKey);

@@ -6,7 +6,9 @@
 import { responseId, responseOfItem } from "../dialects/shared/response-ids.ts";
 import { ApiError } from "../errors.ts";
 import type {
+  Answer,
   Caller,
+  ChatMessage,
   Clock,
   JsonObject,
   Logger,
@@ -16,10 +18,9 @@ import type {
 } from "../types.ts";
 import { sha256Hex } from "../util/hash.ts";
 import { isRecord, tryParseJson } from "../util/json.ts";
-import { statelessTurn, type Turn } from "./conversations.ts";
+import { StatelessTurn, type Turn } from "./conversations.ts";
 import { storeUnavailable } from "./record-store.ts";
 import type { BegunAnswer } from "./shared-answer.ts";
-import { Transcript } from "./transcript.ts";
 
 export interface ResponsesOptions {
   readonly store: SessionStore;
@@ -92,6 +93,24 @@ const notKept = "It may have expired, been deleted, been too long to be kept, or
 
 const notFound = (id: string): ApiError =>
   new ApiError("response_not_found", `Response with id '${id}' not found. ${notKept}`);
+
+/** A turn whose answer is kept. */
+class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
+  readonly #keep: (encode: () => string) => Promise<boolean>;
+
+  constructor(
+    messages: readonly ChatMessage[],
+    openedMs: number,
+    keep: (encode: () => string) => Promise<boolean>,
+  ) {
+    super(messages, openedMs);
+    this.#keep = keep;
+  }
+
+  override finish(_answer: Answer, encode: () => string): Promise<boolean> {
+    return this.#keep(encode);
+  }
+}
 
 /** Keeps answers in a store. */
 export function createResponses<Begun extends BegunAnswer>(options: ResponsesOptions): Responses<Begun> {
@@ -172,17 +191,13 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
 
     async open(memory, caller, id) {
       const opened = await openChain(memory, caller);
-      const { before, input } = opened;
-      return {
-        ...statelessTurn<Begun>([], clock.now()),
-        transcript: new Transcript(memory.toMessages([...before, ...input])),
-        async finish(_answer, encode) {
-          if (!memory.store) return true;
-          const reason = await keep(caller, id, opened, encode());
-          if (reason !== undefined) log.warn("response.not_saved", { store: store.name, reason });
-          return reason === undefined;
-        },
-      };
+      const messages = memory.toMessages([...opened.before, ...opened.input]);
+      if (!memory.store) return new StatelessTurn(messages, clock.now());
+      return new KeptTurn(messages, clock.now(), async (encode) => {
+        const reason = await keep(caller, id, opened, encode());
+        if (reason !== undefined) log.warn("response.not_saved", { store: store.name, reason });
+        return reason === undefined;
+      });
     },
 
     async items(memory, caller) {

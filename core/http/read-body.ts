@@ -28,12 +28,12 @@ async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): 
   return joined(chunks, length);
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
+function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
   if (declared !== null) return request.arrayBuffer();
-  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
+  return request.body === null ? Promise.resolve(new Uint8Array()) : readBounded(request.body, maxBytes);
 }
 
 /** No request that means something comes near it. */

@@ -50,12 +50,15 @@ const requestIdOf = ({ headers }: Request): string => {
   return given !== null && saneRequestId.test(given) ? given : crypto.randomUUID();
 };
 
+const slashes = /\/{2,}/g;
+const version = /^(\/v1)+(?=\/|$)/;
+const lastSlash = /(?<=.)\/$/;
+
 /** `//v1//models/` → `/models`: base URLs are typed by hand. */
 const normalizedPath = (url: string): string => {
   // An HTTP/1.0 request without Host has nothing before its path.
   const { pathname } = new URL(url, "http://localhost");
-  const path = pathname.replace(/\/{2,}/g, "/").replace(/^(\/v1)+(?=\/|$)/, "");
-  return path.replace(/(?<=.)\/$/, "") || "/";
+  return pathname.replace(slashes, "/").replace(version, "").replace(lastSlash, "") || "/";
 };
 
 /** A HEAD request's answer: servers would say of an empty body that it has no length at all. */
@@ -78,7 +81,7 @@ class Visit implements RoutedRequest {
   encodeError: EncodeError | undefined;
   status = 0;
   /** Further headers of the answer, whatever it will be. */
-  answerHeaders: Readonly<Record<string, string>> = {};
+  answerHeaders: Readonly<Record<string, string>> | undefined;
   readonly #commonHeaders: Headers;
 
   constructor(request: Request, commonHeaders: Headers) {
@@ -96,12 +99,15 @@ class Visit implements RoutedRequest {
   respond(
     status: number,
     body: string | ReadableStream<Uint8Array> | null,
-    further: Readonly<Record<string, string>> = {},
+    further?: Readonly<Record<string, string>>,
   ): Response {
     this.status = status;
     const response = new Response(body, { status, headers: this.#commonHeaders });
-    const headers = { "x-request-id": this.requestId, ...this.answerHeaders, ...further };
-    for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
+    const { headers } = response;
+    headers.set("x-request-id", this.requestId);
+    for (const given of [this.answerHeaders, further]) {
+      for (const name in given) headers.set(name, given[name] as string);
+    }
     return response;
   }
 
@@ -122,7 +128,7 @@ export function createRouter(
 ): (request: Request, context?: FetchContext) => Promise<Response> {
   const { routes, encodeError, authorize, cors, rateLimit, clock, onRequest } = options;
 
-  const serve = async (visit: Visit, route: RouteWithErrors): Promise<Response | ChatResponse> => {
+  const serve = (visit: Visit, route: RouteWithErrors) => {
     visit.route = route;
     visit.speak(route);
     if (!route.isPublic) visit.caller = authorize(visit.request.headers);
@@ -136,6 +142,7 @@ export function createRouter(
   const router = IttyRouter<IRequest, [Visit]>();
   /** The routes of each path, for the answer to another method. */
   const others = IttyRouter<IRequest, [RouteWithErrors[]]>();
+  router.options("*", (_, visit) => visit.respond(204, null, cors.preflightHeaders(visit.request.headers)));
   for (const route of routes) {
     router[route.method === "GET" ? "get" : route.method === "POST" ? "post" : "delete"](
       route.path,
@@ -161,7 +168,7 @@ export function createRouter(
     const speaker = found.find(fits) ?? routes.find((route) => isNear(route) && fits(route));
     if (speaker !== undefined) visit.speak(speaker);
     visit.key = authorize(visit.request.headers).name;
-    const allowed = new Set<string>(found.map((route) => route.method));
+    const allowed = new Set<string>(found.filter(fits).map((route) => route.method));
     if (allowed.has("GET")) allowed.add("HEAD");
     if (allowed.size > 0) {
       const allow = [...allowed].join(", ");
@@ -175,15 +182,7 @@ export function createRouter(
       `There is no such route. There are, each also under /v1: ${[...known].join(", ")}.`,
     );
   };
-
-  const dispatch = async (visit: Visit): Promise<Response | ChatResponse> => {
-    const { request } = visit;
-    if (request.method === "OPTIONS") return visit.respond(204, null, cors.preflightHeaders(request.headers));
-    const url = `http://localhost${normalizedPath(request.url)}`;
-    const method = request.method === "HEAD" ? "GET" : request.method;
-    const answer = await router.fetch({ method, url }, visit);
-    return answer ?? refuse(visit, url);
-  };
+  router.all("*", ({ url }, visit) => refuse(visit, url));
 
   const fail = (visit: Visit, thrown: unknown): Answered => {
     const error = thrown instanceof ChatError ? thrown.cause : thrown;
@@ -198,8 +197,11 @@ export function createRouter(
   };
 
   const answer = async (visit: Visit): Promise<Answered> => {
+    const { request } = visit;
+    const url = `http://localhost${normalizedPath(request.url)}`;
+    const method = request.method === "HEAD" ? "GET" : request.method;
     try {
-      const answered = await dispatch(visit);
+      const answered: Response | ChatResponse = await router.fetch({ method, url }, visit);
       if (isChatResponse(answered)) return answered;
       return { response: answered, finished: Promise.resolve({ facts: {} }) };
     } catch (thrown) {

@@ -10,7 +10,7 @@ export interface NamedKey {
 
 /**
  * Who may call the API: holders of a key; everyone; everyone on this machine, from loopback addresses and pages only;
- * nobody until a key is set.
+ * no caller until a key is set.
  */
 export type Access = "keys" | "open" | "loopback" | "unconfigured";
 

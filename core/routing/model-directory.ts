@@ -58,6 +58,9 @@ const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelR
   return { provider, model, name, ...(listError && { listError }) };
 };
 
+/** A model that no list has. */
+const unlisted = (id: string): Model => ({ id, createdAt: 0 });
+
 const notFound = (modelName: string): ApiError =>
   new ApiError(
     "model_not_found",
@@ -106,8 +109,8 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
   };
 
   /**
-   * The operator's name for a provider comes before whatever ids upstreams list. What nobody lists is still asked of an
-   * upstream that is named, or whose list can't be had: upstreams have models that they don't list.
+   * The operator's name for a provider comes before the ids that upstreams list. A model that no list has is still asked
+   * of an upstream that is named, or whose list can't be had: upstreams have models that they don't list.
    */
   const lookUp = async (modelName: string, context: ListingContext): Promise<ModelRoute | undefined> => {
     const { named, rest } = splitName(modelName);
@@ -115,18 +118,17 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     let guess: ModelRoute | undefined;
     for (const provider of order) {
       const id = provider === named ? rest : modelName;
-      const unlisted = { id, createdAt: 0 };
       const takesUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
       const list = await modelsOf(provider, context);
       if (list instanceof ApiError) {
-        if (takesUnlisted) return routeTo(provider, unlisted);
-        guess ??= routeTo(provider, unlisted, list);
+        if (takesUnlisted) return routeTo(provider, unlisted(id));
+        guess ??= routeTo(provider, unlisted(id), list);
         continue;
       }
       const index = indexOf(list);
       const model = index.get(modelName) ?? index.get(id);
       if (model !== undefined) return routeTo(provider, model);
-      if (takesUnlisted) guess = routeTo(provider, unlisted);
+      if (takesUnlisted) guess = routeTo(provider, unlisted(id));
     }
     return guess;
   };

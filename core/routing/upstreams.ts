@@ -14,7 +14,7 @@ import type {
   ProviderContext,
   UpstreamEvent,
 } from "../types.ts";
-import { abortable, abortableValues, createDeadline, type Deadline } from "../util/time.ts";
+import { abortable, createDeadline, type Deadline } from "../util/time.ts";
 import { type Admission, type CircuitBreaker, createCircuitBreaker } from "./circuit-breaker.ts";
 import { type ConcurrencyLimit, createConcurrencyLimit, type Slot } from "./concurrency-limit.ts";
 import type { FoundModel, ModelRoute } from "./model-directory.ts";
@@ -102,17 +102,37 @@ const mayMend = (code: ErrorCode): boolean => errorTable[code].fallback === true
 const hasLeft = (error: unknown): boolean =>
   error instanceof ApiError && error.code === "client_closed_request";
 
-/** Reads an answer while the request lives, and gives the slot back when it is over. */
+/**
+ * Reads an answer while the request lives, whatever the provider does, and gives the slot back when it is over. One
+ * generator with one listener: a listener for each batch, or a generator around another, costs more than the events do.
+ */
 async function* readEvents(
   { events, isComplete }: ProviderAnswer,
   signal: AbortSignal,
   slot: Slot | undefined,
 ): AsyncGenerator<readonly UpstreamEvent[], undefined> {
+  const iterator = events[Symbol.asyncIterator]();
+  let rejectNext: (reason: unknown) => void = () => {};
+  const onAbort = () => rejectNext(signal.reason);
+  signal.addEventListener("abort", onAbort);
   try {
     if (isComplete) slot?.release();
-    yield* abortableValues(events, signal);
+    while (true) {
+      signal.throwIfAborted();
+      const { done, value } = await new Promise<IteratorResult<readonly UpstreamEvent[]>>(
+        (resolve, reject) => {
+          rejectNext = reject;
+          iterator.next().then(resolve, reject);
+        },
+      );
+      if (done) return;
+      yield value;
+    }
   } finally {
+    signal.removeEventListener("abort", onAbort);
     slot?.release();
+    // Not awaited: a provider that hangs must not hold up the client.
+    iterator.return?.().then(undefined, () => {});
   }
 }
 
@@ -196,19 +216,19 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
     },
 
     async ask({ found, prompt, transcript, conversation, deadlineMs }, context) {
-      const candidates = [() => found.route, ...found.fallbacks];
       const failed: ModelRoute[] = [];
       let attempts = 0;
       let upstreamMs = 0;
       let failure: unknown;
-      for (const [index, find] of candidates.entries()) {
-        const isLast = index === candidates.length - 1;
-        const shareMs = (deadlineMs - clock.now()) / (candidates.length - index);
+      for (let index = 0; index <= found.fallbacks.length; index++) {
+        const isLast = index === found.fallbacks.length;
+        const shareMs = (deadlineMs - clock.now()) / (found.fallbacks.length + 1 - index);
         const share = isLast ? undefined : createShare(context.signal, shareMs);
         const shared = share ? { ...context, signal: share.signal } : context;
         let route: ModelRoute | undefined;
         try {
-          route = await find(shared);
+          const find = found.fallbacks[index - 1];
+          route = find === undefined ? found.route : await find(shared);
           const { provider, model } = route;
           const messages = transcript.messages(provider.maxHistoryMessages);
           const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };

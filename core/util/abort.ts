@@ -2,33 +2,45 @@
 import { ApiError } from "../errors.ts";
 import type { Clock } from "../types.ts";
 
-/** The life of one request: it ends with its answer, when the client leaves, or when time is up. */
-export interface Lifetime {
+/** The life of one request: it ends with its answer, when the client leaves, or after `timeoutMs` milliseconds. */
+export class Lifetime {
   /** Aborts with the ApiError to throw. */
   readonly signal: AbortSignal;
-  /** The client has left. */
-  leave(): void;
-  /** The answer is over: from now on nothing aborts. */
-  release(): void;
-}
+  readonly #controller = new AbortController();
+  readonly #client: AbortSignal;
+  readonly #cancelTimer: () => void;
 
-/** A lifetime that ends with `client`, or after `timeoutMs` milliseconds. */
-export function createLifetime(client: AbortSignal, timeoutMs: number, clock: Clock): Lifetime {
-  const controller = new AbortController();
-  const release = () => {
-    cancelTimer();
+  constructor(client: AbortSignal, timeoutMs: number, clock: Clock) {
+    this.signal = this.#controller.signal;
+    this.#client = client;
+    this.#cancelTimer = clock.schedule(() => {
+      this.#end(
+        new ApiError("upstream_timeout", `The upstream did not answer within ${timeoutMs / 1000} s.`),
+      );
+    }, timeoutMs);
+    if (client.aborted) this.leave();
+    else client.addEventListener("abort", this);
+  }
+
+  /** The client's signal has aborted: https://dom.spec.whatwg.org/#callbackdef-eventlistener */
+  handleEvent(): void {
+    this.leave();
+  }
+
+  /** The client has left. */
+  leave(): void {
+    this.#end(new ApiError("client_closed_request", "The client closed the connection."));
+  }
+
+  /** The answer is over: from now on nothing aborts. */
+  release(): void {
+    this.#cancelTimer();
     // A caller may use one signal for many requests, and Deno aborts a request's even after an answer that went well.
-    client.removeEventListener("abort", leave);
-  };
-  const end = (reason: ApiError) => {
-    release();
-    controller.abort(reason);
-  };
-  const leave = () => end(new ApiError("client_closed_request", "The client closed the connection."));
-  const cancelTimer = clock.schedule(() => {
-    end(new ApiError("upstream_timeout", `The upstream did not answer within ${timeoutMs / 1000} s.`));
-  }, timeoutMs);
-  client.addEventListener("abort", leave, { once: true });
-  if (client.aborted) leave();
-  return { signal: controller.signal, leave, release };
+    this.#client.removeEventListener("abort", this);
+  }
+
+  #end(reason: ApiError): void {
+    this.release();
+    this.#controller.abort(reason);
+  }
 }

@@ -52,33 +52,6 @@ export function abortable<T>(task: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
-/** The values as they come. Throws the signal's reason as soon as that aborts, whatever the source of the values does. */
-export async function* abortableValues<T>(
-  values: AsyncIterable<T>,
-  signal: AbortSignal,
-): AsyncGenerator<T, undefined> {
-  const iterator = values[Symbol.asyncIterator]();
-  let rejectNext: (reason: unknown) => void = () => {};
-  const onAbort = () => rejectNext(signal.reason);
-  // One listener for all values: one for each costs as much as the rest of a streamed event.
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    while (true) {
-      signal.throwIfAborted();
-      const { done, value } = await new Promise<IteratorResult<T>>((resolve, reject) => {
-        rejectNext = reject;
-        iterator.next().then(resolve, reject);
-      });
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    // Not awaited: a source that hangs must not hold up its reader.
-    iterator.return?.().then(undefined, () => {});
-  }
-}
-
 /** Resolves to whether `task` has settled within `ms`; never rejects. */
 export function settlesWithin(task: Promise<unknown>, ms: number, clock: Timer): Promise<boolean> {
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** The fields of a request's body, checked; what is wrong is told without what was sent: that may be anybody's text. */
+/** The fields of a request's body, checked. */
 import * as v from "valibot";
 import { ApiError } from "../../errors.ts";
 
@@ -27,6 +27,7 @@ const parameterName = (path: readonly { readonly key: unknown }[] = []): string 
         .map(({ key }, index) => (typeof key === "number" ? `[${key}]` : index === 0 ? key : `.${key}`))
         .join("");
 
+/** What is wrong, without the value that was sent: it may be a message's text. */
 const describeIssue = (issue: v.BaseIssue<unknown>): string => {
   if (issue.kind === "validation") return issue.message;
   if (issue.input === undefined) return "is required";

@@ -216,7 +216,7 @@ function unusable({ status, headers, text }: SiteResponse, context: AnswerContex
   return invalid(`${text.includes("{") ? "broken JSON" : "text that is not JSON"} ${withStatus}`);
 }
 
-/** Host and path of a redirect; its query may hold what is nobody's business. */
+/** Host and path of a redirect; its query may hold a secret. */
 function redirectTarget(headers: Headers): string {
   const location = headers.get("location") ?? "";
   return location === "" ? "" : ` to ${cleanErrorText(location.split(/[?#]/, 1)[0] ?? "")}`;

@@ -9,9 +9,9 @@ import type {
   Provider,
   SessionStore,
   StreamPart,
-  UpstreamEvent,
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
+import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
@@ -136,16 +136,14 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       const { reason, stopSequence } = reply;
       parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
       const isPaced = request.stream && chunkDelayMs > 0;
-      const events = isPaced ? paced(parts, context.signal) : atOnce(parts);
+      const events = isPaced
+        ? paced(parts, context.signal)
+        : atOnce(parts.map((part) => ({ parts: [part] })));
       return { events, context: { droppedMessages }, calls, isComplete: true };
     },
 
     warmUp: credentials.warmUp,
   };
-}
-
-async function* atOnce(parts: readonly StreamPart[]): AsyncGenerator<readonly UpstreamEvent[]> {
-  yield parts.map((part) => ({ parts: [part] }));
 }
 
 const hasAttachments = ({ attachments }: ChatMessage): boolean =>

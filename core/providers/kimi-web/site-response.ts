@@ -1,4 +1,4 @@
-/** What the site's web server says, whoever it was asked for: reading it whole, and the faults of host and edge. */
+/** One response of the site's web server: read whole, with the faults of its host and of the firewalls before it. */
 import { ApiError } from "../../errors.ts";
 import type { Fetch } from "../../types.ts";
 import { BodyReader, cleanErrorText, readRetryAfterMs } from "../shared/upstream-http.ts";

@@ -6,6 +6,7 @@
 import { ApiError } from "../../errors.ts";
 import type { ChatRequest, Clock, Fetch, JsonObject, Provider, UpstreamEvent } from "../../types.ts";
 import { systemClock } from "../../util/time.ts";
+import { atOnce } from "../shared/at-once.ts";
 import { cutAtStops } from "../shared/cut-at-stops.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
@@ -174,14 +175,10 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         // Not spread: a body that arrived at once may have more events than a call may have arguments.
         for (const event of some) all.push(event);
       }
-      return { events: inOneBatch(all), context, calls, isComplete: true };
+      return { events: atOnce(all), context, calls, isComplete: true };
     },
   };
 }
 
 const sentStops = ({ stop }: JsonObject): number =>
   Array.isArray(stop) ? stop.length : stop == null ? 0 : 1;
-
-async function* inOneBatch(events: readonly UpstreamEvent[]) {
-  yield events;
-}

@@ -80,7 +80,7 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
 
 const claimKey = (key: string): string => `${key}:claim`;
 
-/** Reads what may have been written by anybody. Throws an error that says nothing of it. */
+/** Reads a record that anything may have written. Throws an error that does not repeat it. */
 function readRecord(text: string, nowMs: number): StoredCredentials {
   const record = tryParseJson(text);
   const { nonce, cookie, fetchedAtMs } = isRecord(record) ? record : {};
