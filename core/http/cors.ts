@@ -7,6 +7,7 @@ import type { HttpSettings } from "./settings.ts";
 /** Every header of ours that a page may read. */
 export const exposedHeaders = [
   "x-request-id",
+  "request-id",
   "x-should-retry",
   "x-context-dropped-messages",
   "x-served-by",

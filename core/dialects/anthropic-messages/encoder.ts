@@ -22,6 +22,13 @@ import type { MessagesRequest } from "./request.ts";
 const encodeEvent = (type: string, fields: JsonObject): string =>
   encodeSseEvent(JSON.stringify({ type, ...fields }), type);
 
+/** The events that a stream has most of are written string by string: to build an object of each costs more. */
+const encodeDelta = (index: number, type: string, field: string, value: string): string =>
+  encodeSseEvent(
+    `{"type":"content_block_delta","index":${index},"delta":{"type":"${type}","${field}":${JSON.stringify(value)}}}`,
+    "content_block_delta",
+  );
+
 /** Prompt tokens that came from the upstream's cache; vendors have three places for the number. */
 function cachedTokens({ cachedTokens: cached, details = {} }: Usage): number {
   const { prompt_tokens_details: prompt, cached_tokens, prompt_cache_hit_tokens } = details;
@@ -149,21 +156,22 @@ export class MessagesEncoder implements AnswerEncoder {
 
   #step(step: BlockStep): string {
     const { index, block } = step;
-    const delta = (fields: JsonObject) => encodeEvent("content_block_delta", { index, delta: fields });
     switch (step.type) {
       case "open":
         this.#hasInput = false;
         return encodeEvent("content_block_start", { index, content_block: this.#emptyBlock(block) });
       case "delta":
         this.#hasInput = true;
-        if (block.kind === "tool-call") return delta({ type: "input_json_delta", partial_json: step.delta });
-        if (block.kind === "reasoning") return delta({ type: "thinking_delta", thinking: step.delta });
-        return delta({ type: "text_delta", text: step.delta });
+        if (block.kind === "tool-call")
+          return encodeDelta(index, "input_json_delta", "partial_json", step.delta);
+        if (block.kind === "reasoning") return encodeDelta(index, "thinking_delta", "thinking", step.delta);
+        return encodeDelta(index, "text_delta", "text", step.delta);
       case "close": {
         let last = "";
-        if (block.kind === "reasoning") last = delta({ type: "signature_delta", signature: this.#signature });
+        if (block.kind === "reasoning")
+          last = encodeDelta(index, "signature_delta", "signature", this.#signature);
         if (block.kind === "tool-call" && !this.#hasInput)
-          last = delta({ type: "input_json_delta", partial_json: "{}" });
+          last = encodeDelta(index, "input_json_delta", "partial_json", "{}");
         return last + encodeEvent("content_block_stop", { index });
       }
     }
