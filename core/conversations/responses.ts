@@ -3,6 +3,7 @@
  * and one write however long its chain is, two turns that go on from the same one do not meet, and none of its forerunners
  * need be there any more.
  */
+import { LRUCache } from "lru-cache";
 import { responseId, responseOfItem } from "../dialects/shared/response-ids.ts";
 import { ApiError } from "../errors.ts";
 import type {
@@ -17,9 +18,17 @@ import type {
   StoredResponses,
 } from "../types.ts";
 import { sha256Hex } from "../util/hash.ts";
-import { isRecord, tryParseJson } from "../util/json.ts";
 import { StatelessTurn, type Turn } from "./conversations.ts";
 import { storeUnavailable } from "./record-store.ts";
+import {
+  type Before,
+  decodeItems,
+  decodeResponse,
+  encodeResponse,
+  type Items,
+  nothingBefore,
+  type ResponseRecord,
+} from "./response-record.ts";
 import type { BegunAnswer } from "./shared-answer.ts";
 
 export interface ResponsesOptions {
@@ -39,49 +48,24 @@ export interface Responses<Begun extends BegunAnswer> extends StoredResponses {
   open(memory: ResponseMemory, caller: Caller, id: string): Promise<Turn<Begun>>;
 }
 
-type Items = readonly JsonObject[];
-
-/** What is written down. */
-interface ResponseRecord {
-  readonly v: 1;
-  readonly expiresAtMs: number;
-  /** How many answers the chain has, this one among them. */
-  readonly depth: number;
-  /** The items of the turns before. */
-  readonly before: Items;
-  readonly input: Items;
-  readonly response: JsonObject & { readonly output: Items };
-}
-
 /** What a turn goes on from. */
 interface Opened {
-  readonly depth: number;
-  readonly before: Items;
+  readonly before: Before;
+  /** The items of the turns before. */
+  readonly items: Items;
   readonly input: Items;
+}
+
+/** A stored response and all items up to its end. */
+interface Found extends ResponseRecord {
+  readonly items: Items;
 }
 
 /** The most answers that a chain may have. */
 const maxDepth = 2000;
 
-const encoder = new TextEncoder();
-
-const isItems = (value: unknown): value is Items => Array.isArray(value) && value.every(isRecord);
-
-const decode = (text: string): ResponseRecord | undefined => {
-  const record = tryParseJson(text);
-  if (!isRecord(record) || record.v !== 1 || !isRecord(record.response)) return undefined;
-  const { expiresAtMs, depth, before, input, response } = record;
-  const isWhole = isItems(before) && isItems(input) && isItems(response.output);
-  return isWhole && Number.isFinite(expiresAtMs) && Number.isFinite(depth)
-    ? (record as unknown as ResponseRecord)
-    : undefined;
-};
-
-const itemsOf = ({ before, input, response }: ResponseRecord): JsonObject[] => [
-  ...before,
-  ...input,
-  ...response.output,
-];
+/** How many characters of responses are kept parsed: the next turn of a chain mostly comes to the same process. */
+const maxParsedLength = 4 * 1024 * 1024;
 
 const isReference = ({ type }: JsonObject): boolean => type === "item_reference";
 
@@ -116,18 +100,35 @@ class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
 export function createResponses<Begun extends BegunAnswer>(options: ResponsesOptions): Responses<Begun> {
   const { store, clock, log, ttlMs, maxBytes } = options;
 
-  const read = async (caller: Caller, id: string): Promise<ResponseRecord | undefined> => {
+  /** What is stored under a key never changes. */
+  const parsed = new LRUCache<string, Items>({ maxSize: maxParsedLength });
+
+  const keepParsed = (key: string, items: Items, length: number) => {
+    parsed.set(key, items, { size: Math.max(length, 1) });
+  };
+
+  const decode = (key: string, text: string): Found | undefined => {
+    const record = decodeResponse(text);
+    const known = parsed.get(key);
+    const items = known ?? (record && decodeItems(record));
+    if (record === undefined || items === undefined) return undefined;
+    if (known === undefined) keepParsed(key, items, text.length);
+    return { ...record, items };
+  };
+
+  const read = async (caller: Caller, id: string): Promise<Found | undefined> => {
+    const key = await storeKey(caller, id);
     let text: string | undefined;
     try {
-      text = (await store.get(await storeKey(caller, id)))?.value;
+      text = (await store.get(key))?.value;
     } catch (cause) {
       throw storeUnavailable(store, log, cause);
     }
     if (text === undefined) return undefined;
-    const record = decode(text);
-    if (record === undefined) log.warn("response.not_read", { store: store.name });
+    const found = decode(key, text);
+    if (found === undefined) log.warn("response.not_read", { store: store.name });
     // The store's own expiry may be late.
-    return record !== undefined && record.expiresAtMs > clock.now() ? record : undefined;
+    return found !== undefined && found.head.expiresAtMs > clock.now() ? found : undefined;
   };
 
   /** The input with the items that its references stand for; those that stand among `before` are there already. */
@@ -140,7 +141,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       if (told.has(id) || known.has(id)) continue;
       const responseId = responseOfItem(String(id));
       const record = responseId === undefined ? undefined : await read(caller, responseId);
-      for (const item of record === undefined ? [] : itemsOf(record)) known.set(item.id, item);
+      for (const item of record?.items ?? []) known.set(item.id, item);
       if (known.has(id)) continue;
       const message = `Item with id '${String(id)}' not found. Items are not kept where \`store\` is false. ${notKept}`;
       throw new ApiError("response_not_found", message, { param: "input" });
@@ -152,38 +153,41 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   };
 
   const openChain = async ({ previous, input }: ResponseMemory, caller: Caller): Promise<Opened> => {
-    if (previous === undefined) return { depth: 1, before: [], input: await resolve(caller, input, []) };
-    const record = await read(caller, previous);
+    if (previous === undefined)
+      return { before: nothingBefore, items: [], input: await resolve(caller, input, []) };
+    const found = await read(caller, previous);
     const param = "previous_response_id";
-    if (record === undefined) {
+    if (found === undefined) {
       const message = `Previous response with id '${previous}' not found. ${notKept} Send the whole history instead.`;
       throw new ApiError("previous_response_not_found", message, { param });
     }
-    if (record.depth >= maxDepth) {
+    const { head, lines, items } = found;
+    if (head.depth >= maxDepth) {
       const message = `previous_response_id ends a chain of ${maxDepth} responses, the most there may be. Begin a new one.`;
       throw new ApiError("invalid_request", message, { param });
     }
-    const before = itemsOf(record);
-    return { depth: record.depth + 1, before, input: await resolve(caller, input, before) };
+    const before = { depth: head.depth, bytes: head.bytes, lines };
+    return { before, items, input: await resolve(caller, input, items) };
   };
 
   /** Resolves to why an answer could not be kept; undefined if it was. */
   const keep = async (
     caller: Caller,
     id: string,
-    opened: Opened,
+    { before, items, input }: Opened,
     body: string,
   ): Promise<string | undefined> => {
-    const response = JSON.parse(body) as ResponseRecord["response"];
-    const record: ResponseRecord = { v: 1, expiresAtMs: clock.now() + ttlMs, ...opened, response };
-    const text = JSON.stringify(record);
-    if (encoder.encode(text).length > maxBytes) return "too_long";
+    const response = JSON.parse(body) as JsonObject & { readonly output: Items };
+    const { text, bytes } = encodeResponse(before, input, response, clock.now() + ttlMs);
+    if (bytes > maxBytes) return "too_long";
+    const key = await storeKey(caller, responseId(id));
     try {
-      await store.set(await storeKey(caller, responseId(id)), text, { ttlMs });
-      return undefined;
+      await store.set(key, text, { ttlMs });
     } catch (error) {
       return (error as Error).message;
     }
+    keepParsed(key, [...items, ...input, ...response.output], text.length);
+    return undefined;
   };
 
   return {
@@ -191,7 +195,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
 
     async open(memory, caller, id) {
       const opened = await openChain(memory, caller);
-      const messages = memory.toMessages([...opened.before, ...opened.input]);
+      const messages = memory.toMessages([...opened.items, ...opened.input]);
       if (!memory.store) return new StatelessTurn(messages, clock.now());
       return new KeptTurn(messages, clock.now(), async (encode) => {
         const reason = await keep(caller, id, opened, encode());
@@ -201,14 +205,19 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     },
 
     async items(memory, caller) {
-      const { before, input } = await openChain(memory, caller);
-      return [...before, ...input];
+      const { items, input } = await openChain(memory, caller);
+      return [...items, ...input];
     },
 
     async show(id, caller) {
-      const record = await read(caller, id);
-      if (record === undefined) throw notFound(id);
-      return record;
+      const found = await read(caller, id);
+      if (found === undefined) throw notFound(id);
+      const { head, items } = found;
+      const outputAt = items.length - head.output;
+      return {
+        response: { ...head.response, output: items.slice(outputAt) },
+        input: items.slice(outputAt - head.input, outputAt),
+      };
     },
 
     async forget(id, caller) {
