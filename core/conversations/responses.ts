@@ -64,7 +64,9 @@ interface Found extends ResponseRecord {
 /** The most answers that a chain may have. */
 const maxDepth = 2000;
 
-/** How many characters of responses are kept parsed: the next turn of a chain mostly comes to the same process. */
+/** Up to this length, in characters, a response is parsed faster than it is kept. */
+const maxShortLength = 4096;
+/** How many characters of longer ones are kept parsed: the next turn of a chain mostly comes to the same process. */
 const maxParsedLength = 4 * 1024 * 1024;
 
 const isReference = ({ type }: JsonObject): boolean => type === "item_reference";
@@ -104,7 +106,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   const parsed = new LRUCache<string, Items>({ maxSize: maxParsedLength });
 
   const keepParsed = (key: string, items: Items, length: number) => {
-    parsed.set(key, items, { size: Math.max(length, 1) });
+    if (length > maxShortLength) parsed.set(key, items, { size: length });
   };
 
   const decode = (key: string, text: string): Found | undefined => {

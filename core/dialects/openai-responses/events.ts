@@ -83,6 +83,8 @@ const textOf = (item: OutputItem): string => {
 /** Writes events with one counter for all. */
 export class EventWriter {
   #sequence = 0;
+  /** What the deltas of the open item have in common. */
+  #deltas: ({ readonly item: OutputItem } & DeltaFrame) | undefined;
 
   write(type: string, fields: object): string {
     return encodeSseEvent(JSON.stringify({ type, sequence_number: this.#sequence++, ...fields }), type);
@@ -105,19 +107,11 @@ export class EventWriter {
     );
   }
 
+  /** Written piece by piece: nearly all events of a stream are such, and differ in two places alone. */
   delta(index: number, item: OutputItem, delta: string): string {
-    switch (item.type) {
-      case "message":
-        return item.content[0]?.type === "refusal"
-          ? this.write("response.refusal.delta", { ...contentPlace(index, item), delta })
-          : this.write("response.output_text.delta", { ...contentPlace(index, item), delta, logprobs: [] });
-      case "reasoning":
-        return this.write("response.reasoning_summary_text.delta", { ...summaryPlace(index, item), delta });
-      case "function_call":
-        return this.write("response.function_call_arguments.delta", { ...place(index, item), delta });
-      case "custom_tool_call":
-        return this.write("response.custom_tool_call_input.delta", { ...place(index, item), delta });
-    }
+    if (this.#deltas?.item !== item) this.#deltas = { item, ...deltaFrame(index, item) };
+    const { start, middle, end } = this.#deltas;
+    return start + this.#sequence++ + middle + JSON.stringify(delta) + end;
   }
 
   closed(index: number, item: OutputItem): string {
@@ -170,6 +164,42 @@ export class EventWriter {
 const place = (index: number, { id }: OutputItem) => ({ item_id: id, output_index: index });
 const contentPlace = (index: number, item: OutputItem) => ({ ...place(index, item), content_index: 0 });
 const summaryPlace = (index: number, item: OutputItem) => ({ ...place(index, item), summary_index: 0 });
+
+interface DeltaFrame {
+  /** Up to the event's number. */
+  readonly start: string;
+  /** From there to the text. */
+  readonly middle: string;
+  readonly end: string;
+}
+
+const deltaKind = (item: OutputItem): string => {
+  switch (item.type) {
+    case "message":
+      return item.content[0]?.type === "refusal" ? "refusal" : "output_text";
+    case "reasoning":
+      return "reasoning_summary_text";
+    case "function_call":
+      return "function_call_arguments";
+    case "custom_tool_call":
+      return "custom_tool_call_input";
+  }
+};
+
+const deltaPlace = (index: number, item: OutputItem): object => {
+  if (item.type === "message") return contentPlace(index, item);
+  return item.type === "reasoning" ? summaryPlace(index, item) : place(index, item);
+};
+
+function deltaFrame(index: number, item: OutputItem): DeltaFrame {
+  const kind = deltaKind(item);
+  const type = `response.${kind}.delta`;
+  return {
+    start: `event: ${type}\ndata: {"type":"${type}","sequence_number":`,
+    middle: `,${JSON.stringify(deltaPlace(index, item)).slice(1, -1)},"delta":`,
+    end: `${kind === "output_text" ? ',"logprobs":[]' : ""}}\n\n`,
+  };
+}
 
 /** A stored response as if it were streamed anew, from the event after `after` on. */
 export function replay(response: JsonObject, after: number): string {
