@@ -340,9 +340,10 @@ class Exchange {
       encode(events);
       if (text !== "") yield text;
     }
-    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, this.#usage(turn)));
+    const usage = once(() => this.#usage(turn));
+    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, usage()));
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
-    return held + note + encoder.close(this.#collected, this.#usage(turn));
+    return held + note + encoder.close(this.#collected, usage());
   }
 
   /** Keeps the finished turn; false if that failed. `encode` writes the answer as the client gets it. */

@@ -50,7 +50,8 @@ const base64 = (text: string): string => {
 };
 
 interface EndedResponse {
-  readonly response: JsonObject;
+  readonly status: "completed" | "incomplete";
+  readonly json: string;
   readonly events: string;
 }
 
@@ -76,7 +77,7 @@ export class ResponsesEncoder implements AnswerEncoder {
   }
 
   whole(answer: Answer, usage: Usage): string {
-    return JSON.stringify(this.#end(answer, usage).response);
+    return this.#end(answer, usage).json;
   }
 
   open(): string {
@@ -103,8 +104,8 @@ export class ResponsesEncoder implements AnswerEncoder {
   }
 
   close(answer: Answer, usage: Usage): string {
-    const { response, events } = this.#end(answer, usage);
-    return events + this.#events.write(`response.${String(response.status)}`, { response });
+    const { status, json, events } = this.#end(answer, usage);
+    return events + this.#events.response(status, json);
   }
 
   fail(error: ApiError): string {
@@ -112,13 +113,12 @@ export class ResponsesEncoder implements AnswerEncoder {
     const code = codeOf(error);
     const open = this.open();
     if (this.#opened !== undefined) this.#fill(this.#opened, "incomplete");
+    const failed = this.#response("failed", { output: this.#output, error: { code, message } });
     return (
       open +
       // OpenAI's server nests it, its schema does not.
       this.#events.write("error", { code, message, param, error: { type, code, message, param } }) +
-      this.#events.write("response.failed", {
-        response: this.#response("failed", { output: this.#output, error: { code, message } }),
-      })
+      this.#events.response("failed", JSON.stringify(failed))
     );
   }
 
@@ -160,7 +160,7 @@ export class ResponsesEncoder implements AnswerEncoder {
       output: this.#output,
       usage: encodeUsage(usage),
     });
-    this.#ended = { response, events };
+    this.#ended = { status, json: JSON.stringify(response), events };
     return this.#ended;
   }
 

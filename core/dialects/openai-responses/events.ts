@@ -90,8 +90,16 @@ export class EventWriter {
     return encodeSseEvent(JSON.stringify({ type, sequence_number: this.#sequence++, ...fields }), type);
   }
 
+  /** An event of the whole response, which is given as JSON: most are sent more than once. */
+  response(status: string, json: string): string {
+    const type = `response.${status}`;
+    const data = `{"type":"${type}","sequence_number":${this.#sequence++},"response":${json}}`;
+    return encodeSseEvent(data, type);
+  }
+
   begin(response: JsonObject): string {
-    return this.write("response.created", { response }) + this.write("response.in_progress", { response });
+    const json = JSON.stringify(response);
+    return this.response("created", json) + this.response("in_progress", json);
   }
 
   opened(index: number, item: OutputItem): string {
@@ -209,7 +217,7 @@ export function replay(response: JsonObject, after: number): string {
   let events = writer.begin({ ...running, output: [], usage: null });
   for (const [index, item] of (output as readonly OutputItem[]).entries())
     events += writer.whole(index, item);
-  events += writer.write(`response.${String(status)}`, { response });
+  events += writer.response(String(status), JSON.stringify(response));
   return events
     .split(/(?<=\n\n)/)
     .slice(after + 1)
