@@ -37,6 +37,12 @@ export { type MemoryStoreOptions, memoryStore } from "./core/stores/memory.ts";
 export { type RedisConnection, type RedisStoreOptions, redisStore } from "./core/stores/redis.ts";
 export { type RedisRestStoreOptions, redisRestStore } from "./core/stores/redis-rest.ts";
 export type { StoreName, StoreSettings } from "./core/stores/settings.ts";
+export {
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteStoreOptions,
+  sqliteStore,
+} from "./core/stores/sqlite.ts";
 export type * from "./core/types.ts";
 
 /** For `bun handler.ts`, `deno serve -A handler.ts` and Workers, all of which can be reached from outside. */

@@ -93,6 +93,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "undici",
       "redis",
       "@deno/kv",
+      "bun:sqlite",
       "node:",
     ],
   },

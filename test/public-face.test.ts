@@ -38,6 +38,7 @@ describe("the package exports", () => {
       "parseConfig",
       "redisRestStore",
       "redisStore",
+      "sqliteStore",
     ]);
   });
 
@@ -68,6 +69,9 @@ describe("the package exports", () => {
       "RedisStoreOptions",
       "SiteModel",
       "SiteSettings",
+      "SqliteDatabase",
+      "SqliteStatement",
+      "SqliteStoreOptions",
       "StoreName",
       "StoreSettings",
       "UpstreamSettings",

@@ -81,5 +81,9 @@ export const storeAdvice: Readonly<Record<string, Advice>> = {
     means: storeMeans,
     change: "DENO_KV_PATH: a file in a folder that can be written to, or a remote database's URL",
   },
+  sqlite: {
+    means: storeMeans,
+    change: "SQLITE_PATH or DATA_DIR: a place that can be written to",
+  },
   memory: gatewayFault,
 };

@@ -53,12 +53,12 @@ const blocksOf = (content: unknown): readonly JsonObject[] => {
 };
 
 /** The line by which Claude Code says who pays: it is no part of the prompt, and spoils caches of it. */
-const isAttribution = (line: string): boolean => line.startsWith("x-anthropic-billing-header:");
+const attribution = /^x-anthropic-billing-header:.*\n*/;
 
 const textsOf = (content: Content): string[] =>
   blocksOf(content)
-    .map((block) => text(block.text))
-    .filter((line) => line !== "" && !isAttribution(line));
+    .map((block) => text(block.text).replace(attribution, ""))
+    .filter((line) => line !== "");
 
 /** Wherever system messages stand, they come first: left in their places they break tool calls at many upstreams. */
 function systemText({ system, messages }: RequestBody): string {

@@ -31,6 +31,9 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   readonly holdOffMs?: number;
 }
 
+/** About what a token has. */
+const charsPerToken = 4;
+
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
 
@@ -94,6 +97,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     id,
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,
+    contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
   /** A part at a time, with a pause between two. */

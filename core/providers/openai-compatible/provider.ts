@@ -114,7 +114,10 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
   };
   const askForModels = listedModels({ upstream: name, load: loadModels, clock });
-  const namedModels = [...named.values()].map(modelOf);
+  const { contextMaxTokens } = options;
+  const namedModels = [...named.values()].map((model) =>
+    modelOf(contextMaxTokens === undefined ? model : { contextMaxTokens, ...model }),
+  );
 
   /** The client's whole request, but for what the gateway decides. */
   const encodeRequest = (fields: JsonObject, { native, model, stream }: ChatRequest): string =>

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type BlockStep, BlockTracker } from "../../../core/dialects/shared/block-tracker.ts";
 import type { StreamPart } from "../../../core/types.ts";
+import { deltaKinds, mixedParts, textPart } from "../../support/stream-parts.ts";
 
 const stepsOf = (parts: readonly StreamPart[]): BlockStep[] => {
   const tracker = new BlockTracker();
@@ -30,45 +31,9 @@ export function blocksOf(steps: readonly BlockStep[]) {
   return blocks;
 }
 
-const deltaKinds = { text: "text-delta", reasoning: "reasoning-delta", refusal: "refusal-delta" } as const;
-type TextKind = keyof typeof deltaKinds;
-
-const textPart = fc.record({
-  kind: fc.constantFrom<TextKind>("text", "reasoning", "refusal"),
-  delta: fc.string({ maxLength: 4 }),
-});
-
-/** The arguments of a call, and in how many pieces they come. */
-const call = fc.record({
-  value: fc.dictionary(fc.string(), fc.jsonValue()),
-  cut: fc.integer({ min: 1, max: 9 }),
-});
-
-const piecesOf = (json: string, size: number): string[] =>
-  json.match(new RegExp(`.{1,${size}}`, "gsu")) ?? [];
-
-/** Parts of several calls and texts, each in its own order and all of them mixed. */
-const mixed = fc
-  .record({ texts: fc.array(textPart, { maxLength: 8 }), calls: fc.array(call, { maxLength: 4 }) })
-  .chain(({ texts, calls }) => {
-    const lanes: StreamPart[][] = calls.map(({ value, cut }, index) => {
-      const [first = "", ...rest] = piecesOf(JSON.stringify(value), cut);
-      return [
-        { type: "tool-call-delta", index, id: `id:${index}`, name: `tool${index}`, delta: first },
-        ...rest.map((delta): StreamPart => ({ type: "tool-call-delta", index, delta })),
-      ];
-    });
-    lanes.push(texts.map(({ kind, delta }) => ({ type: deltaKinds[kind], delta })));
-    const slots = lanes.flatMap((lane, at) => lane.map(() => at));
-    return fc.shuffledSubarray(slots, { minLength: slots.length }).map((order) => {
-      const queues = lanes.map((lane) => [...lane]);
-      return { calls, texts, parts: order.flatMap((at) => queues[at]?.shift() ?? []) };
-    });
-  });
-
 test("any order of parts is a valid lifecycle in which nothing is lost", () => {
   fc.assert(
-    fc.property(mixed, ({ parts, calls, texts }) => {
+    fc.property(mixedParts, ({ parts, calls, texts }) => {
       const blocks = blocksOf(stepsOf(parts));
       for (const kind of ["text", "reasoning", "refusal"] as const) {
         const said = blocks.filter((block) => block.kind === kind).map((block) => block.said);

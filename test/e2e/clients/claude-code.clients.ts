@@ -3,11 +3,12 @@
  * shipped with this project: the suite fetches it from npm, and skips itself where it can't be had.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
+import { gatewayBeforeSite } from "../../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
 
 const version = "2.1.332";
@@ -58,20 +59,22 @@ const gateway = await gatewayBeforeUpstreams({
   LOG_LEVEL: "info",
 });
 
+const onSite = await gatewayBeforeSite({ API_MASTER_KEY: apiKey, MODEL_ALIASES: "*=kimi-k2-instruct" });
+
 const home = mkdtempSync(join(tmpdir(), "claude-home-"));
 afterAll(() => rmSync(home, { recursive: true }));
 const notes = join(home, "notes.txt");
 writeFileSync(notes, "The password of the garden gate is Rhubarb.\n");
 
 /** Runs one prompt to its end. */
-async function claude(prompt: string, key = apiKey) {
+async function claude(prompt: string, { key = apiKey, url = gateway.url } = {}) {
   const startedMs = Date.now();
   const child = Bun.spawn([program, "-p", prompt, "--output-format", "json", "--allowedTools", "Read"], {
     cwd: home,
     env: {
       PATH: process.env.PATH,
       HOME: home,
-      ANTHROPIC_BASE_URL: gateway.url,
+      ANTHROPIC_BASE_URL: url,
       ANTHROPIC_AUTH_TOKEN: key,
       ANTHROPIC_MODEL: "claude-sonnet-4-5",
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
@@ -125,10 +128,18 @@ describe.skipIf(reason !== undefined)("Claude Code", () => {
   }, 120_000);
 
   test("ends at once with a wrong key", async () => {
-    const { code, out, ms } = await claude("Hi", "sk-wrong");
+    const { code, out, ms } = await claude("Hi", { key: "sk-wrong" });
     expect(code).not.toBe(0);
     expect(out).toContain("401");
     expect(ms).toBeLessThan(30_000);
+  }, 120_000);
+
+  test("says at once that the site has no room for it, without a message to the site", async () => {
+    const { code, out, ms } = await claude("Hi", { url: onSite.url });
+    expect(code).not.toBe(0);
+    expect(out).toMatch(/prompt is too long/i);
+    expect(ms).toBeLessThan(30_000);
+    expect((await onSite.site.status()).counts.ajax).toBe(0);
   }, 120_000);
 
   test("is asked nothing that the gateway refuses", () => {
@@ -139,6 +150,5 @@ describe.skipIf(reason !== undefined)("Claude Code", () => {
     expect(lines.length).toBeGreaterThan(2);
     const refused = lines.filter((line) => /"status":(4(?!01)|5)/.test(line));
     expect(refused).toEqual([]);
-    expect(readFileSync(notes, "utf8")).toContain("Rhubarb");
   });
 });

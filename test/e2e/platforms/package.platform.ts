@@ -34,7 +34,13 @@ test("the package holds what is built, and nothing else", () => {
   const strangers = tarball?.files
     .map(({ path }) => path)
     .filter((path) => !/^(?:dist\/lib\/.+(?:\.js|\.d\.ts)|dist\/handler\.js)$/.test(path));
-  expect(strangers?.sort()).toEqual([".env.example", "LICENSE", "README.md", "package.json"]);
+  expect(strangers?.sort()).toEqual([
+    ".env.example",
+    "LICENSE",
+    "README.md",
+    "README.zh-CN.md",
+    "package.json",
+  ]);
 });
 
 for (const [name, runtime] of [
