@@ -80,16 +80,16 @@ const readResult = ({ output }: JsonObject): Result => {
 };
 
 /** Calls of the tools that Codex and others run themselves, with the field that says what to do. */
-const localCalls: Readonly<Record<string, string>> = {
-  local_shell_call: "action",
-  shell_call: "action",
-  apply_patch_call: "operation",
-};
+const localCalls: ReadonlyMap<unknown, string> = new Map([
+  ["local_shell_call", "action"],
+  ["shell_call", "action"],
+  ["apply_patch_call", "operation"],
+]);
 
 const resultTypes: ReadonlySet<unknown> = new Set([
   "function_call_output",
   "custom_tool_call_output",
-  ...Object.keys(localCalls).map((type) => `${type}_output`),
+  ...[...localCalls.keys()].map((type) => `${type}_output`),
 ]);
 
 export const isResult = ({ type }: JsonObject): boolean => resultTypes.has(type);
@@ -104,7 +104,7 @@ function readCall(item: JsonObject, tools: Tools): JsonObject | undefined {
     tools.functionName(text(item.name), typeof item.namespace === "string" ? item.namespace : undefined);
   if (item.type === "function_call") return call(named(), text(item.arguments));
   if (item.type === "custom_tool_call") return call(named(), customArguments(text(item.input)));
-  const field = localCalls[text(item.type)];
+  const field = localCalls.get(item.type);
   if (field === undefined) return undefined;
   return call(text(item.type).replace(/_call$/, ""), JSON.stringify(item[field] ?? {}));
 }

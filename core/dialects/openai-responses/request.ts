@@ -69,13 +69,12 @@ function refuseUnsupported(request: RequestBody): void {
     throw unsupported("prompt", "send the prompt's text as instructions and input.");
 }
 
-const idPrefixes: Readonly<Record<string, string>> = {
-  message: "msg",
-  reasoning: "rs",
-  function_call: "fc",
-  custom_tool_call: "ctc",
-  item_reference: "ref",
-};
+const idPrefixes: ReadonlyMap<string, string> = new Map([
+  ["message", "msg"],
+  ["reasoning", "rs"],
+  ["function_call", "fc"],
+  ["custom_tool_call", "ctc"],
+]);
 
 /** A message's content as a list of parts. */
 const partsOf = ({ role, content: text }: JsonObject): unknown =>
@@ -92,7 +91,7 @@ function withIds(input: RequestBody["input"]): readonly JsonObject[] {
     const id =
       typeof item.id === "string" && item.id !== ""
         ? item.id
-        : `${idPrefixes[type] ?? "item"}_${base}${index.toString(16)}`;
+        : `${idPrefixes.get(type) ?? "item"}_${base}${index.toString(16)}`;
     return { ...item, type, id, ...(type === "message" && { content: partsOf(item) }) };
   });
 }
@@ -100,7 +99,7 @@ function withIds(input: RequestBody["input"]): readonly JsonObject[] {
 const instructionsOf = ({ instructions }: RequestBody, tools: Tools): string => {
   if (instructions == null || typeof instructions === "string") return instructions ?? "";
   const texts = readItems(instructions, tools, "").map(({ content }) => content);
-  return texts.filter((each) => typeof each === "string").join("\n\n");
+  return texts.filter((each) => typeof each === "string" && each !== "").join("\n\n");
 };
 
 const readFormat = (text: RequestBody["text"]): Partial<ChatBody> => {

@@ -71,8 +71,19 @@ describe("input", () => {
   });
 
   test("of unknown kinds is left out", async () => {
-    const unknown = ["web_search_call", "compaction", "mcp_list_tools", "from_next_year"];
+    const unknown = ["web_search_call", "compaction", "mcp_list_tools", "from_next_year", "constructor"];
     expect(await told([{ role: "user", content: "Hi" }, ...unknown.map((type) => ({ type }))])).toEqual([
+      { role: "user", content: "Hi" },
+    ]);
+  });
+
+  test("has instructions that are a list of messages too", async () => {
+    const instructions = [
+      { role: "developer", content: [{ type: "input_text", text: "Be brief." }] },
+      { role: "developer", content: "Be kind." },
+    ];
+    expect(await told("Hi", { instructions })).toEqual([
+      { role: "system", content: "Be brief.\n\nBe kind." },
       { role: "user", content: "Hi" },
     ]);
   });

@@ -136,6 +136,34 @@ describe("a turn that goes on from a response", () => {
     expect(provider.requests.at(-1)?.request.messages).toHaveLength(3);
   });
 
+  test("is refused at the end of the longest chain there may be", async () => {
+    const memory = memoryStore({ maxEntries: 10 });
+    const { store } = countedStore({
+      get: async (key) => {
+        const stored = await memory.get(key);
+        return stored && { ...stored, value: stored.value.replace('"depth":1,', '"depth":2000,') };
+      },
+      set: (key, value, options) => memory.set(key, value, options),
+    });
+    const { create, failure } = gateway({}, { store });
+    const { id } = await create({ input: "Hi" });
+    expect(await failure({ input: "And?", previous_response_id: id })).toMatchObject({
+      status: 400,
+      param: "previous_response_id",
+      message: expect.stringContaining("2000"),
+    });
+  });
+
+  test("is the same with a session's name beside it, which means nothing here", async () => {
+    const { create, told } = gateway();
+    const session = { "x-session-id": "holiday" };
+    const { id } = await create({ input: "one", user: "ann" }, session);
+    await create({ input: "two", user: "ann" }, session);
+    expect(told()).toHaveLength(1);
+    await create({ input: "three", user: "ann", previous_response_id: id }, session);
+    expect(told()).toHaveLength(3);
+  });
+
   test("can be bounded: too long a response is answered and not kept, and says so", async () => {
     const { create, post, failure, log } = gateway({ RESPONSES_MAX_BYTES: "6000" });
     const first = await create({ input: "short" });
