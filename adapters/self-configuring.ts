@@ -14,7 +14,7 @@ import { openStore, type StoreDrivers } from "../core/stores/open-store.ts";
 import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
 import { systemClock } from "../core/util/time.ts";
-import { findFetch } from "./runtime.ts";
+import { findBodyDecoders, findFetch } from "./runtime.ts";
 
 /** What a platform gives a handler that takes its settings from the environment. */
 export interface PlatformOptions extends ConfigOptions, Pick<HandlerOptions, "onRequest" | "onError"> {
@@ -49,7 +49,10 @@ export async function configureHandler(
   }).catch((error: Error) => {
     throw new ConfigError([error.message]);
   });
-  return { config, handler: createHandler({ ...options, config, store, hosted, fetch, log }) };
+  return {
+    config,
+    handler: createHandler({ ...options, config, store, hosted, fetch, log, ...findBodyDecoders() }),
+  };
 }
 
 export interface FetchHandler {

@@ -12,6 +12,7 @@ import { openAiResponses } from "./dialects/openai-responses.ts";
 import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
+import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
@@ -23,7 +24,9 @@ import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
+import { watchStore } from "./stores/watch-store.ts";
 import type {
+  BodyDecoders,
   Clock,
   Dialect,
   DialectDeps,
@@ -61,6 +64,8 @@ export interface HandlerOptions {
   readonly hosted?: boolean;
   /** What calls upstreams; by default the platform's `fetch`. */
   readonly fetch?: Fetch;
+  /** What decodes compressed request bodies; by default gzip and deflate, through `DecompressionStream`. */
+  readonly bodyDecoders?: BodyDecoders;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
   /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
@@ -115,8 +120,10 @@ export interface Handler {
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = allDialects, clock = systemClock, hosted = false } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, clock });
-  const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
-  const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
+  const givenStore = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const watched = watchStore(givenStore, clock);
+  const { store } = watched;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
@@ -133,13 +140,20 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     ttlMs: config.responses.ttlMs ?? (store.shared ? sharedResponseTtlMs : ttlMs),
     maxBytes: config.responses.maxBytes,
   });
-  const bounds = { maxBodyBytes: config.maxBodyBytes, requestTimeoutMs: config.requestTimeoutMs, clock };
+  const bounds = {
+    maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
+    bodyDecoders: options.bodyDecoders ?? standardDecoders,
+    requestTimeoutMs: config.requestTimeoutMs,
+    totalTimeoutMs: config.totalTimeoutMs,
+    clock,
+  };
   const chat = createExchange({
     ...bounds,
     models,
     upstreams,
     conversations,
     responses,
+    sessionHeaders,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
@@ -169,7 +183,17 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       ...dialects.flatMap(({ encodeError, headers, ...dialect }) =>
         dialect.routes(deps).map((route) => ({ ...route, encodeError, ...(headers && { headers }) })),
       ),
-      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+      ...gatewayRoutes({
+        app,
+        access,
+        models,
+        upstreams,
+        storeHealth: watched,
+        conversations,
+        sessionHeaders,
+        metrics,
+        log,
+      }),
     ],
     encodeError: openAiChat.encodeError,
     authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
@@ -189,7 +213,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
 
   return {
     providers,
-    store,
+    store: givenStore,
     fetch: handle,
     async warmUp() {
       await Promise.all(providers.map((provider) => provider.warmUp?.()));
@@ -207,6 +231,10 @@ const allDialects: readonly Dialect[] = [
   anthropicMessages,
   ollama,
 ];
+
+/** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
+const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
+  (providers.some(({ takesAttachments }) => takesAttachments) ? 32 : 4) * 1024 * 1024;
 
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(

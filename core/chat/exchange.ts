@@ -3,12 +3,13 @@ import type { Conversations, Turn, TurnAnswer } from "../conversations/conversat
 import type { Responses } from "../conversations/responses.ts";
 import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
-import { parseBody, readBody } from "../http/read-body.ts";
+import { type JsonBody, parseBody, readBody } from "../http/read-body.ts";
 import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
 import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
 import type {
   Answer,
   AnswerEncoder,
+  BodyDecoders,
   ChatFacts,
   ChatMessage,
   ChatResponse,
@@ -31,19 +32,27 @@ export interface ExchangeOptions {
   readonly upstreams: Upstreams;
   readonly conversations: Conversations<UpstreamAnswer>;
   readonly responses: Responses<UpstreamAnswer>;
+  /** The headers that name a conversation. */
+  readonly sessionHeaders: readonly string[];
   /** Whether conversations are kept in one of many short-lived instances; a header says so. */
   readonly isMemoryUnshared: boolean;
   /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
-  /** For the whole request, whatever it tries. */
+  /** For compressed bodies. */
+  readonly bodyDecoders: BodyDecoders;
+  /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
+  readonly totalTimeoutMs: number;
   readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-type BodyBounds = Pick<ExchangeOptions, "maxBodyBytes" | "requestTimeoutMs" | "clock">;
+type Bounds = Pick<
+  ExchangeOptions,
+  "maxBodyBytes" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
+>;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
@@ -55,16 +64,32 @@ export const createExchange =
 
 /** Reads the bodies of requests that no model is asked for, within the same bounds. */
 export const createBodyReader =
-  ({ maxBodyBytes, requestTimeoutMs, clock }: BodyBounds) =>
+  (bounds: Bounds) =>
   async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
-    const lifetime = new Lifetime(request.signal, requestTimeoutMs, clock);
+    const lifetime = createLifetime(request, bounds);
     try {
-      const bytes = await readBody(request, maxBodyBytes, lifetime.signal);
-      return { body: parseBody(bytes, maxBodyBytes).value, headers: request.headers, params };
+      const { value } = await readJson(request, lifetime.signal, bounds);
+      return { body: value, headers: request.headers, params };
     } finally {
       lifetime.release();
     }
   };
+
+const createLifetime = (request: Request, { requestTimeoutMs, totalTimeoutMs, clock }: Bounds): Lifetime =>
+  new Lifetime(
+    request.signal,
+    { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
+    clock,
+  );
+
+async function readJson(
+  request: Request,
+  signal: AbortSignal,
+  { maxBodyBytes, bodyDecoders: decoders }: Bounds,
+): Promise<JsonBody> {
+  const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
+  return parseBody(bytes, maxBodyBytes);
+}
 
 /** A request that failed before anything of its answer went out. */
 export class ChatError extends Error {
@@ -126,7 +151,7 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    this.#lifetime = new Lifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
+    this.#lifetime = createLifetime(routed.request, options);
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
@@ -148,10 +173,8 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { maxBodyBytes } = this.#options;
     const { request, params } = this.#routed;
-    const bytes = await readBody(request, maxBodyBytes, this.#lifetime.signal);
-    const { value, text } = parseBody(bytes, maxBodyBytes);
+    const { value, text } = await readJson(request, this.#lifetime.signal, this.#options);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
     this.#facts.charsIn = textLength(call.prompt.messages);
@@ -199,7 +222,8 @@ class Exchange {
     if (memory.kind !== "session") return undefined;
     const { request, caller } = this.#routed;
     return sessionKey({
-      sessionId: request.headers.get("x-session-id"),
+      headers: request.headers,
+      sessionHeaders: this.#options.sessionHeaders,
       user: memory.user,
       apiKey: caller.key,
     });
@@ -238,6 +262,7 @@ class Exchange {
       );
       this.#begun = begun;
       this.#begunMs = clock.now();
+      this.#lifetime.heard();
       this.#noteBegun(begun);
       if (this.#lifetime.signal.aborted) begun.close();
       return begun;
@@ -269,7 +294,10 @@ class Exchange {
     answer: TurnAnswer<UpstreamAnswer>,
   ): Promise<ChatResponse> {
     for (const event of answer.first) addEvent(this.#collected, event);
-    for await (const events of answer.rest) for (const event of events) addEvent(this.#collected, event);
+    for await (const events of answer.rest) {
+      this.#lifetime.heard();
+      for (const event of events) addEvent(this.#collected, event);
+    }
     const encode = once(() => encoder.whole(this.#collected, this.#usage(turn)));
     const isKept = await this.#keep(turn, encode);
     const response = this.#routed.respond(200, encode(), {
@@ -297,6 +325,8 @@ class Exchange {
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });
     });
+    // A client that takes nothing leaves no other moment to let go of the upstream.
+    this.#lifetime.signal.addEventListener("abort", () => this.#begun?.close(), { once: true });
     const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
       clock,
       keepAliveMs: stream.keepAliveMs,
@@ -334,16 +364,26 @@ class Exchange {
       }
     };
     encode(answer.first);
+    this.#lifetime.handedOver();
     if (text !== "") yield text;
+    this.#taken();
     for await (const events of answer.rest) {
       text = "";
       encode(events);
+      this.#lifetime.handedOver();
       if (text !== "") yield text;
+      this.#taken();
     }
     const usage = once(() => this.#usage(turn));
     const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, usage()));
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, usage());
+  }
+
+  /** The client has taken what there was: only now can the upstream be to blame for a silence. */
+  #taken(): void {
+    this.#lifetime.signal.throwIfAborted();
+    this.#lifetime.heard();
   }
 
   /** Keeps the finished turn; false if that failed. `encode` writes the answer as the client gets it. */

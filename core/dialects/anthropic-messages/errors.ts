@@ -16,11 +16,8 @@ const typeOfStatus: Readonly<Record<number, string>> = {
 const typeOf = (status: number): string =>
   typeOfStatus[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
 
-/** A wrong key is 401 here, and too many requests at once have a status of their own. */
-const statusOf = ({ code, status }: ApiError): number => {
-  if (code === "invalid_api_key") return 401;
-  return code === "overloaded" ? 529 : status;
-};
+/** Too many requests at once have a status of their own. */
+const statusOf = ({ code, status }: ApiError): number => (code === "overloaded" ? 529 : status);
 
 /** About what a token has in characters, where a limit counts those. */
 const charsPerToken = 4;

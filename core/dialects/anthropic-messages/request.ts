@@ -3,7 +3,12 @@ import * as v from "valibot";
 import { ApiError } from "../../errors.ts";
 import type { ChatPrompt, JsonObject } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
-import { type ChatBody, type ChatMessageBody, readPrompt } from "../shared/chat-completions-prompt.ts";
+import {
+  type ChatBody,
+  type ChatMessageBody,
+  type ChatPart,
+  readPrompt,
+} from "../shared/chat-completions-prompt.ts";
 import { checkBody, wholeRange } from "../shared/check-body.ts";
 import { fromSafeToolId } from "../shared/tool-ids.ts";
 
@@ -66,8 +71,6 @@ function systemText({ system, messages }: RequestBody): string {
   return [system, ...later.map(({ content }) => content)].flatMap(textsOf).join("\n\n");
 }
 
-type Part = NonNullable<Exclude<ChatMessageBody["content"], string>>[number];
-
 const dataUrl = ({ media_type: type, data }: JsonObject, defaultType: string): string =>
   `data:${text(type) || defaultType};base64,${text(data)}`;
 
@@ -75,7 +78,7 @@ const urlOf = (source: JsonObject, defaultType: string): string =>
   text(source.url) || dataUrl(source, defaultType);
 
 /** A document as text where it is text, else as a file. */
-function readDocument({ source, title }: JsonObject): Part[] {
+function readDocument({ source, title }: JsonObject): ChatPart[] {
   if (!isRecord(source)) return [];
   if (source.type === "text") return [{ type: "text", text: text(source.data) }];
   if (source.type === "content") return blocksOf(source.content).flatMap(readPart);
@@ -84,7 +87,7 @@ function readDocument({ source, title }: JsonObject): Part[] {
 }
 
 /** A block of a user's message, or of a tool's result; those of unknown kinds are none. */
-function readPart(block: JsonObject): Part[] {
+function readPart(block: JsonObject): ChatPart[] {
   switch (block.type) {
     case "text":
       return [{ type: "text", text: text(block.text) }];
@@ -107,17 +110,17 @@ function readPart(block: JsonObject): Part[] {
   }
 }
 
-const isText = (part: Part): boolean => part.type === "text";
-const joined = (parts: readonly Part[]): string => parts.map((part) => text(part.text)).join("\n\n");
+const isText = (part: ChatPart): boolean => part.type === "text";
+const joined = (parts: readonly ChatPart[]): string => parts.map((part) => text(part.text)).join("\n\n");
 
 /** One text where all parts are text, since many upstreams take no lists. */
-const contentOf = (parts: readonly Part[]): string | readonly Part[] =>
+const contentOf = (parts: readonly ChatPart[]): string | readonly ChatPart[] =>
   parts.every(isText) ? joined(parts) : parts;
 
 /** Results of tools first, each a message of its own; then everything else, with what those messages can't hold. */
 function readUser(content: Content): ChatMessageBody[] {
   const results: ChatMessageBody[] = [];
-  const parts: Part[] = [];
+  const parts: ChatPart[] = [];
   for (const block of blocksOf(content)) {
     if (block.type !== "tool_result") {
       parts.push(...readPart(block));

@@ -7,18 +7,20 @@ import type {
   JsonSchema,
   ResponseFormat,
   Role,
+  ToolChoice,
   ToolDefinition,
 } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
 import { liftMessage } from "./chat-completions-message.ts";
 
+export interface ChatPart {
+  readonly type?: string | null | undefined;
+  readonly [field: string]: unknown;
+}
+
 export interface ChatMessageBody extends JsonObject {
-  readonly role: Role;
-  readonly content?:
-    | string
-    | null
-    | readonly { readonly type: string; readonly [field: string]: unknown }[]
-    | undefined;
+  readonly role: string;
+  readonly content?: string | null | readonly (string | ChatPart)[] | undefined;
 }
 
 /** What is read of a body; all its fields travel in `ChatPrompt.native`. */
@@ -30,28 +32,47 @@ export interface ChatBody extends JsonObject {
   readonly max_completion_tokens?: number | null | undefined;
   readonly n?: number | null | undefined;
   readonly tools?: readonly JsonObject[] | null | undefined;
-  readonly tool_choice?: "none" | "auto" | "required" | JsonObject | null | undefined;
-  readonly response_format?: { readonly type: string; readonly [field: string]: unknown } | null | undefined;
+  readonly tool_choice?: string | JsonObject | null | undefined;
 }
 
 const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
 
-const readAttachment = (part: { readonly type: string; readonly [key: string]: unknown }): Attachment => {
-  const { type } = part;
+const readAttachment = (part: ChatPart): Attachment => {
+  // Parts without a type are known by the field that holds them, such as `image_url`.
+  const type = part.type ?? Object.keys(part)[0] ?? "empty part";
   const file = isRecord(part.file) ? part.file : part;
   return typeof file.filename === "string" ? { type, name: file.filename } : { type };
 };
+
+/** The text that a part is; undefined for anything else. */
+function readText(part: string | ChatPart): string | undefined {
+  if (typeof part === "string") return part;
+  if (typeof part.text === "string" && (part.type == null || textPartTypes.has(part.type))) return part.text;
+  return part.type === "refusal" && typeof part.refusal === "string" ? part.refusal : undefined;
+}
+
+const roles: ReadonlySet<string> = new Set<Role>([
+  "system",
+  "developer",
+  "user",
+  "assistant",
+  "tool",
+  "function",
+]);
+
+/** A role that only some models know, such as `control`, is one of instructions, not of talk. */
+const readRole = (role: string): Role => (roles.has(role) ? (role as Role) : "system");
 
 function readMessage(native: ChatMessageBody): ChatMessage {
   const { role, content } = native;
   let text = "";
   const attachments: Attachment[] = [];
-  for (const part of typeof content === "string" ? [{ type: "text", text: content }] : (content ?? [])) {
-    if (textPartTypes.has(part.type) && typeof part.text === "string") text += part.text;
-    else if (part.type === "refusal" && typeof part.refusal === "string") text += part.refusal;
-    else attachments.push(readAttachment(part));
+  for (const part of typeof content === "string" ? [content] : (content ?? [])) {
+    const words = readText(part);
+    if (words !== undefined) text += words;
+    else if (typeof part !== "string") attachments.push(readAttachment(part));
   }
-  return liftMessage(role, text, native, attachments);
+  return liftMessage(readRole(role), text, native, attachments);
 }
 
 const readStops = (stop: ChatBody["stop"]): readonly string[] => {
@@ -79,11 +100,15 @@ const readTool = (tool: JsonObject): ToolDefinition[] => {
   ];
 };
 
+/** `any` is Mistral's and Anthropic's word. Of one that nobody here knows only a provider can tell what it asks for. */
+const readChoiceWord = (word: unknown): ToolChoice =>
+  word === "auto" || word === "none" ? word : "required";
+
 /** The functions on offer, and which of them the reply must call. */
 function readTools({ tools, tool_choice: choice }: ChatBody): Pick<ChatPrompt, "tools" | "toolChoice"> {
   const all = (tools ?? []).flatMap(readTool);
   if (choice == null) return { tools: all, toolChoice: all.length > 0 ? "auto" : "none" };
-  if (typeof choice === "string") return { tools: all, toolChoice: choice };
+  if (typeof choice === "string") return { tools: all, toolChoice: readChoiceWord(choice) };
   // A choice among some of the tools: `{type: "allowed_tools", allowed_tools: {mode, tools}}`.
   if (choice.type === "allowed_tools" && isRecord(choice.allowed_tools)) {
     const { mode, tools: allowed } = choice.allowed_tools;
@@ -93,13 +118,16 @@ function readTools({ tools, tool_choice: choice }: ChatBody): Pick<ChatPrompt, "
       toolChoice: mode === "auto" ? "auto" : "required",
     };
   }
-  const tool = functionName(choice);
-  return { tools: all, toolChoice: tool === undefined ? "required" : { tool } };
+  const tool = functionName(choice) ?? choice.name;
+  if (typeof tool === "string") return { tools: all, toolChoice: { tool } };
+  return { tools: all, toolChoice: readChoiceWord(choice.type) };
 }
 
-function readResponseFormat(format: ChatBody["response_format"]): ResponseFormat {
-  if (format?.type === "json_object") return "json_object";
-  if (format?.type !== "json_schema") return "text";
+/** Formats of other kinds, such as vLLM's grammars, travel in `ChatPrompt.native` alone. */
+function readResponseFormat(format: unknown): ResponseFormat {
+  if (!isRecord(format)) return "text";
+  if (format.type === "json_object") return "json_object";
+  if (format.type !== "json_schema") return "text";
   const { name, description, schema } = isRecord(format.json_schema) ? format.json_schema : {};
   return {
     ...(typeof name === "string" && { name }),

@@ -4,13 +4,23 @@
  */
 
 import { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, JsonObject, Provider, UpstreamEvent } from "../../types.ts";
+import type {
+  ChatRequest,
+  Clock,
+  Fetch,
+  JsonObject,
+  Provider,
+  ProviderContext,
+  UpstreamEvent,
+} from "../../types.ts";
 import { systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { cutAtStops } from "../shared/cut-at-stops.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
+import { createKeyRing } from "./key-ring.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
+import { readRefusal } from "./refusal.ts";
 import { shortestSecret, type UpstreamSettings } from "./settings.ts";
 import { createSender, readReply, type UpstreamEndpoint } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
@@ -65,15 +75,24 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const { maxEventChars = 16 * 1024 * 1024 } = options;
   const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
+  const completionsUrl = endpoint(options.baseUrl, "/completions");
   const modelsUrl = endpoint(options.baseUrl, "/models");
 
-  const headers: Record<string, string> = { "content-type": "application/json" };
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`;
-  const credentials = apiKey ? [apiKey] : [];
+  const apiKeys = [apiKey ?? []].flat().filter((key) => key !== "");
+  const credentials = [...apiKeys];
+  const ownHeaders: Record<string, string> = {};
   for (const [header, value] of Object.entries(options.headers ?? {})) {
-    headers[header.toLowerCase()] = value;
+    ownHeaders[header.toLowerCase()] = value;
     if (/auth|cookie|key|secret|token/i.test(header)) credentials.push(value.replace(/^\w+ /, ""));
   }
+
+  /** The request headers for each key; one set where there is none. */
+  const headerSets = (apiKeys.length > 0 ? apiKeys : [undefined]).map((key) => ({
+    "content-type": "application/json",
+    ...(key !== undefined && { authorization: `Bearer ${key}` }),
+    ...ownHeaders,
+  }));
+  const keyRing = createKeyRing(headerSets.length, clock);
 
   const secrets = credentials.filter(({ length }) => length >= shortestSecret);
 
@@ -100,15 +119,51 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     signal.throwIfAborted();
     const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
     const shouldRetry = response.headers.get("x-should-retry");
-    return upstreamError(
-      { status, body: parseJson(text ?? ""), retryAfterMs, shouldRetry },
+    const refusal = readRefusal(status, text ?? "");
+    const error = upstreamError(
+      {
+        // Of a key that is good and has no money behind it, not of a wrong one.
+        status: refusal === "upstream_out_of_credit" ? 402 : status,
+        body: parseJson(text ?? ""),
+        retryAfterMs,
+        shouldRetry,
+      },
       { upstream: name, secrets },
     );
+    return refusal !== undefined && error.code === "upstream_rejected" ? error.as(refusal) : error;
   };
 
-  const loadModels = async (signal: AbortSignal) => {
+  /** Asks with one key after the other, as long as a refusal is about the key. */
+  const askWithKeys = async (
+    ask: (place: number) => Promise<{ readonly response: Response; readonly calls: number }>,
+    { signal, log }: Pick<ProviderContext, "signal" | "log">,
+  ): Promise<{ readonly response: Response; readonly calls: number }> => {
+    const order = keyRing.order();
+    let calls = 0;
+    for (const [index, place] of order.entries()) {
+      const asked = await ask(place);
+      calls += asked.calls;
+      if (asked.response.ok || headerSets.length === 1) return { response: asked.response, calls };
+      const error = await readFailure(asked.response, new BodyReader(asked.response, 0), signal);
+      if (!keyRing.isAboutKey(error)) throw error;
+      keyRing.rest(place, error);
+      log.warn("key.rested", { provider: name, key: place + 1, keys: headerSets.length, code: error.code });
+      if (index === order.length - 1) throw error;
+    }
+    throw new TypeError("There is no key to ask with.");
+  };
+
+  const loadModels = async (context: Pick<ProviderContext, "signal" | "log">) => {
+    const { signal } = context;
     const failed = (error: unknown) => failConnection(name, error, signal);
-    const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
+    const { response } = await askWithKeys(async (place) => {
+      const init = {
+        headers: headerSets[place] as Record<string, string>,
+        redirect: "manual",
+        signal,
+      } as const;
+      return { response: await send(modelsUrl, init).catch(failed), calls: 1 };
+    }, context);
     const body = new BodyReader(response, maxModelsChars);
     if (!response.ok) throw await readFailure(response, body, signal);
     return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
@@ -135,15 +190,18 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const upstream: UpstreamEndpoint = {
     name,
     url: chatUrl,
-    headers: new Headers(headers),
+    headers: new Headers(headerSets[0]),
     send,
     clock,
     maxEventChars,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };
-  const post = createSender(upstream);
-  const postCompletion = createSender({ ...upstream, url: endpoint(options.baseUrl, "/completions") });
+  const sendersFor = (url: string) =>
+    headerSets.map((headers) => createSender({ ...upstream, url, headers: new Headers(headers) }));
+  const senders = { chat: sendersFor(chatUrl), completion: sendersFor(completionsUrl) };
+  const post = (route: keyof typeof senders, place: number, body: string, signal: AbortSignal) =>
+    (senders[route][place] as (typeof senders)["chat"][number])(body, signal);
 
   /** The messages that the model has room for. */
   const fit = ({ model, messages }: ChatRequest): ChatRequest["messages"] => {
@@ -154,19 +212,23 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   return {
     name,
     maxConcurrency: options.maxConcurrency ?? 0,
+    takesAttachments: true,
     takesUnlistedModels: models === "*",
-    models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
+    models: (context) => (models === "*" ? askForModels(context) : namedModels),
 
-    async answer(request, { signal }) {
+    async answer(request, { signal, log }) {
       const { native, completion } = request;
       const isCompletion = completion !== undefined && options.completions === true;
       const messages = isCompletion ? request.messages : fit(request);
-      const { response, calls } = isCompletion
-        ? await postCompletion(encodeRequest(completion, request), signal)
-        : await post(
-            encodeRequest({ ...native, messages: messages.map((message) => message.native) }, request),
-            signal,
-          );
+      const fields = isCompletion
+        ? completion
+        : { ...native, messages: messages.map((message) => message.native) };
+      const body = encodeRequest(fields, request);
+      const route = isCompletion ? "completion" : "chat";
+      const { response, calls } = await askWithKeys((place) => post(route, place, body, signal), {
+        signal,
+        log,
+      });
       const context = { droppedMessages: request.messages.length - messages.length };
       const reply = readReply(response, upstream, signal);
       // Upstreams take four of them.
