@@ -48,7 +48,7 @@ const rows = {
     type: invalid,
     fallback: true,
     inStream: true,
-    when: "a message has a part that the model's provider does not take (image, audio, file)",
+    when: "the newest message of the user has a part that the model's provider does not take (image, audio, file)",
     operator: otherUpstream,
   },
   unsupported_parameter: {
@@ -64,9 +64,9 @@ const rows = {
     type: invalid,
     fallback: true,
     inStream: true,
-    when: "the system text and the newest message alone are longer than the provider takes",
+    when: "the newest message alone is longer than the provider takes",
     operator:
-      "If the site takes more, raise CONTEXT_MAX_LENGTH; if the site itself refused the text, lower it. Or name a model with more room in MODEL_FALLBACKS.",
+      "Let long messages be shortened or condensed (LONG_INPUT), or name a model with more room in MODEL_FALLBACKS. If the site takes more, raise CONTEXT_MAX_LENGTH; if the site itself refused the text, lower it.",
   },
   missing_api_key: {
     status: 401,

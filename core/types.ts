@@ -86,6 +86,15 @@ export interface ConversationRef {
   readonly id: string;
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
+  /** What an earlier turn's `ProviderAnswer.summarize` made, where the gateway keeps the conversation. */
+  readonly summary?: ConversationSummary;
+}
+
+/** The older part of a conversation in few words. */
+export interface ConversationSummary {
+  readonly text: string;
+  /** How many of the newest messages, system texts apart, it does not cover. */
+  readonly recentMessages: number;
 }
 
 /** A function that the model may call. Tools of other kinds travel in `ChatPrompt.native` alone. */
@@ -201,6 +210,20 @@ export interface UpstreamEvent {
 export interface ContextReport {
   /** Messages that were left out, the oldest first. */
   readonly droppedMessages: number;
+  /** Messages of which a part was left out; 0 by default. */
+  readonly shortenedMessages?: number;
+  /** Present where the model itself was to put long texts in fewer words. */
+  readonly condensed?: CondensedReport;
+}
+
+/** What became of the texts that were to be condensed, all together. Sizes are in code points. */
+export interface CondensedReport {
+  readonly fromChars: number;
+  readonly toChars: number;
+  /** Calls that it took; 0 where all was known from earlier requests. */
+  readonly calls: number;
+  /** Whether a call failed, so that a text was shortened instead. */
+  readonly failed: boolean;
 }
 
 /** An answer that has begun. */
@@ -216,6 +239,11 @@ export interface ProviderAnswer {
   readonly calls?: number;
   /** Whether the upstream has sent everything already, so that another call may have its slot. */
   readonly isComplete?: boolean;
+  /**
+   * Summarises what did not fit, for the conversation's next turn; undefined where there is nothing to add. Called only
+   * for conversations that the gateway keeps, once the answer has gone out.
+   */
+  summarize?(context: ProviderContext): Promise<ConversationSummary | undefined>;
 }
 
 export interface ProviderContext {
@@ -223,6 +251,10 @@ export interface ProviderContext {
   readonly signal: AbortSignal;
   readonly requestId: string;
   readonly log: Logger;
+  /** When the request's time is over, in milliseconds since the epoch; absent for no limit. */
+  readonly deadlineMs?: number;
+  /** A further slot among the calls that may run at once, if one is free now; absent means that there always is. */
+  extraSlot?(): { release(): void } | undefined;
 }
 
 export interface Model {
@@ -245,6 +277,11 @@ export interface Provider {
   readonly maxHistoryMessages?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
+  /**
+   * How many milliseconds a stream's headers wait for the first event, so that a failure keeps its true status; 5,000 by
+   * default. The setting STREAM_COMMIT_MS wins.
+   */
+  readonly streamCommitMs?: number;
   /** Whether messages may have images and files, so that requests are long. */
   readonly takesAttachments?: boolean;
   /** Whether `provider/id` may be asked for although the list does not have it. */
@@ -407,6 +444,8 @@ export interface RoutedRequest {
   readonly caller: Caller;
   /** What the route's pattern took from the path, percent-decoded where it was valid. */
   readonly params: Readonly<Record<string, string>>;
+  /** Keeps work alive after the answer, on platforms that would freeze it. */
+  waitUntil?(task: Promise<unknown>): void;
   /** Makes a response with the headers that every answer has. */
   respond(
     status: number,
@@ -492,6 +531,7 @@ export interface ChatFacts {
   readonly charsIn?: number | undefined;
   readonly charsOut?: number | undefined;
   readonly droppedMessages?: number | undefined;
+  readonly shortenedMessages?: number | undefined;
   /** Which kind of name the conversation has, or "response" where one goes on by ids; absent for a stateless request. */
   readonly session?: "session" | "user" | "response" | undefined;
   /** Milliseconds spent with the session store. */

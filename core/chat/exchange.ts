@@ -14,6 +14,7 @@ import type {
   ChatMessage,
   ChatResponse,
   Clock,
+  CondensedReport,
   DialectCall,
   DialectInput,
   Logger,
@@ -22,8 +23,9 @@ import type {
   Usage,
 } from "../types.ts";
 import { Lifetime } from "../util/abort.ts";
-import { settlesWithin } from "../util/time.ts";
+import { createDeadline, settlesWithin, sleep } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
+import type { ChatSettings } from "./settings.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
 import { estimateUsage } from "./usage.ts";
 
@@ -44,7 +46,7 @@ export interface ExchangeOptions {
   /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
   readonly totalTimeoutMs: number;
-  readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
+  readonly stream: ChatSettings["stream"];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -123,13 +125,22 @@ type ChatEnd = Awaited<ChatResponse["finished"]>;
 /** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
 const answerHeaders = ({ begun }: TurnAnswer<UpstreamAnswer>): Record<string, string> => {
   if (begun === undefined) return {};
-  const { route, failed, droppedMessages } = begun;
+  const { route, failed, droppedMessages, shortenedMessages, condensed } = begun;
   return {
     ...(droppedMessages > 0 && { "x-context-dropped-messages": String(droppedMessages) }),
+    ...(shortenedMessages > 0 && { "x-context-shortened-messages": String(shortenedMessages) }),
+    ...(condensed && { "x-context-condensed": describeCondensed(condensed) }),
     "x-served-by": route.name,
     ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
   };
 };
+
+/** Such as `6163>412; calls=7`. */
+const describeCondensed = ({ fromChars, toChars, calls, failed }: CondensedReport): string =>
+  `${fromChars}>${toChars}; calls=${calls}${failed ? "; failed" : ""}`;
+
+/** How long a stream's headers wait for the first event where neither a setting nor the provider says. */
+const defaultCommitMs = 5000;
 
 const headerLines = (headers: Readonly<Record<string, string>>): string =>
   Object.entries(headers)
@@ -165,7 +176,10 @@ class Exchange {
       const { now } = this.#options.clock;
       const encoder = call.encoder({ id, model, createdAtMs: this.#startedMs, now, requestId });
       const asking = this.#ask(found, call, turn);
-      if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
+      if (call.prompt.stream) {
+        const { streamCommitMs = defaultCommitMs } = found.route.provider;
+        return await this.#stream(turn, encoder, asking, streamCommitMs);
+      }
       return await this.#whole(turn, encoder, await asking);
     } catch (error) {
       throw new ChatError(error instanceof AskError ? error.cause : error, this.#end());
@@ -285,6 +299,7 @@ class Exchange {
     facts.provider = begun.route.provider.name;
     facts.model = begun.route.model.id;
     facts.droppedMessages = begun.droppedMessages;
+    facts.shortenedMessages = begun.shortenedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
   }
 
@@ -300,6 +315,7 @@ class Exchange {
     }
     const encode = once(() => encoder.whole(this.#collected, this.#usage(turn)));
     const isKept = await this.#keep(turn, encode);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const response = this.#routed.respond(200, encode(), {
       ...this.#headers(answer),
       ...(!isKept && { "x-session-saved": "false" }),
@@ -312,10 +328,12 @@ class Exchange {
     turn: Turn<UpstreamAnswer>,
     encoder: AnswerEncoder,
     asking: Promise<TurnAnswer<UpstreamAnswer>>,
+    providerCommitMs: number,
   ): Promise<ChatResponse> {
     const { stream, clock } = this.#options;
+    const commitMs = stream.commitMs ?? Math.min(providerCommitMs, stream.longestCommitMs);
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
-    const isEarly = await settlesWithin(asking, stream.commitMs, clock);
+    const isEarly = await settlesWithin(asking, commitMs, clock);
     const headers = {
       ...streamHeaders,
       ...(encoder.streamType && { "content-type": encoder.streamType }),
@@ -376,6 +394,7 @@ class Exchange {
     }
     const usage = once(() => this.#usage(turn));
     const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, usage()));
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, usage());
   }
@@ -391,6 +410,35 @@ class Exchange {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
     return this.#timeStore(turn.finish(this.#collected, encode));
+  }
+
+  /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */
+  #summarizeAfterwards(turn: Turn<UpstreamAnswer>, { source, begun }: TurnAnswer<UpstreamAnswer>): void {
+    const { keepSummary } = turn;
+    const summarize = source === "provider" ? begun?.summarize : undefined;
+    if (keepSummary === undefined || summarize === undefined) return;
+    const { clock, log, requestTimeoutMs } = this.#options;
+    const { requestId } = this.#routed;
+    const work = async () => {
+      await sleep(0, { clock });
+      const deadline = createDeadline(requestTimeoutMs, {
+        clock,
+        parent: new AbortController().signal,
+        reason: () => new ApiError("upstream_timeout", "The summary took too long."),
+      });
+      try {
+        const deadlineMs = clock.now() + requestTimeoutMs;
+        const summary = await summarize({ signal: deadline.signal, requestId, log, deadlineMs });
+        if (summary !== undefined) await keepSummary(summary);
+      } catch (error) {
+        const reason = error instanceof ApiError ? error.code : (error as Error).message;
+        log.warn("summary.failed", { requestId, reason });
+      } finally {
+        deadline.release();
+      }
+    };
+    const done = work();
+    this.#routed.waitUntil?.(done);
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {

@@ -10,6 +10,8 @@ export const exposedHeaders = [
   "request-id",
   "x-should-retry",
   "x-context-dropped-messages",
+  "x-context-shortened-messages",
+  "x-context-condensed",
   "x-served-by",
   "x-fallback-from",
   "x-session-saved",

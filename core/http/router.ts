@@ -83,11 +83,17 @@ class Visit implements RoutedRequest {
   /** Further headers of the answer, whatever it will be. */
   answerHeaders: Readonly<Record<string, string>> | undefined;
   readonly #commonHeaders: Headers;
+  readonly #context: FetchContext | undefined;
 
-  constructor(request: Request, commonHeaders: Headers) {
+  constructor(request: Request, commonHeaders: Headers, context: FetchContext | undefined) {
     this.request = request;
+    this.#context = context;
     this.requestId = requestIdOf(request);
     this.#commonHeaders = commonHeaders;
+  }
+
+  waitUntil(task: Promise<unknown>): void {
+    this.#context?.waitUntil?.(task);
   }
 
   /** Answers as the route's dialect does. */
@@ -219,7 +225,7 @@ export function createRouter(
     const startedMs = clock.now();
     const outlived = outlive(context);
     const origin = request.headers.get("origin");
-    const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin));
+    const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin), context);
     const { response, finished } = await answer(visit);
 
     void finished.then(({ facts, error }) => {

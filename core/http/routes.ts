@@ -111,6 +111,8 @@ const encodeConversation = (conversation: RememberedConversation | undefined) =>
   finished_at: toSeconds(conversation?.finishedAtMs),
   expires_at: toSeconds(conversation?.expiresAtMs),
   keeps_own_history: conversation?.keepsOwnHistory ?? false,
+  // Left out of the JSON where there is none.
+  summary: conversation?.summary,
 });
 
 const toSeconds = (ms: number | undefined): number | null =>
