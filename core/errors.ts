@@ -346,8 +346,16 @@ export interface ApiErrorOptions {
   readonly retryAfterMs?: number | undefined;
   /** Further response headers, such as Allow. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Status, code and type that an upstream of the same format gave; they are passed on as they came. */
-  readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
+  /**
+   * Status, code and type that an upstream of the same format gave, and further fields of its error object; they are
+   * passed on as they came.
+   */
+  readonly upstream?: {
+    readonly status: number;
+    readonly code?: string | null;
+    readonly type?: string;
+    readonly fields?: Readonly<Record<string, unknown>>;
+  };
   /** How long a prompt is that is too long, and how long it may be, in characters. */
   readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
@@ -385,6 +393,8 @@ export class ApiError extends Error {
   readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
+  /** Further fields of an upstream's error object. */
+  readonly fields: Readonly<Record<string, unknown>> | undefined;
   readonly #options: ApiErrorOptions;
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
@@ -395,6 +405,7 @@ export class ApiError extends Error {
     this.status = options.upstream?.status ?? row.status;
     this.type = options.upstream?.type ?? row.type;
     this.wireCode = options.upstream?.code === undefined ? code : options.upstream.code;
+    this.fields = options.upstream?.fields;
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
@@ -416,7 +427,8 @@ export class ApiError extends Error {
 
   /** OpenAI's error object. */
   toBody(): { error: { message: string; type: string; param: string | null; code: string | null } } {
-    return { error: { message: this.message, type: this.type, param: this.param, code: this.wireCode } };
+    const { message, type, param, wireCode: code, fields } = this;
+    return { error: { ...fields, message, type, param, code } };
   }
 
   /** The response headers that belong to the error. */

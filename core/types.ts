@@ -203,6 +203,8 @@ export interface UpstreamEvent {
     /** Whether it is a whole answer, with a `message` in each choice; else a chunk of a stream, with a `delta`. */
     readonly isWhole: boolean;
     readonly event: JsonObject;
+    /** An earlier event of the stream that differs from this one in the text of its only delta, and in nothing else. */
+    readonly like?: JsonObject;
   };
 }
 

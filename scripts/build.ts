@@ -20,7 +20,7 @@ const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "
  * itty-router 1). What counts is the time of a cold start; this only notices what was added by mistake.
  * docs/deploy/single-file.md tells what the rest is.
  */
-const budget = { minifiedBytes: 240 * 1024, gzippedBytes: 86 * 1024 };
+const budget = { minifiedBytes: 265 * 1024, gzippedBytes: 95 * 1024 };
 
 const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KB`;
 

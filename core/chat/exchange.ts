@@ -377,8 +377,13 @@ class Exchange {
     const encode = (events: readonly UpstreamEvent[]) => {
       for (const event of events) {
         addEvent(this.#collected, event);
-        if (isFinished(this.#collected)) held += encoder.event(event);
-        else text += encoder.event(event);
+        const encoded = encoder.event(event);
+        if (isFinished(this.#collected)) held += encoded;
+        else {
+          // What seemed to be the end was that of one choice.
+          text += held + encoded;
+          held = "";
+        }
       }
     };
     encode(answer.first);

@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import type { ApiError } from "../errors.ts";
-import { encodeSseComment, encodeSseEvent } from "../http/sse.ts";
+import { encodeSseComment, encodeSseEvent, withoutSeparators } from "../http/sse.ts";
 import type {
   Answer,
   AnswerEncoder,
@@ -66,7 +66,10 @@ const requestSchema = v.looseObject({
 /** Throws ApiError invalid_request. */
 function parse({ body }: Pick<DialectInput, "body">): DialectCall {
   const request = checkBody(requestSchema, body);
-  const includeUsage = request.stream_options?.include_usage === true;
+  // OpenAI's way to ask for token counts, and OpenRouter's.
+  const { usage } = request as JsonObject;
+  const includeUsage =
+    request.stream_options?.include_usage === true || (isRecord(usage) && usage.include === true);
   const prompt = readPrompt(request, { usage: request.stream !== true || includeUsage });
   return {
     prompt,
@@ -90,11 +93,11 @@ function withoutPadding(fields: JsonObject): JsonObject {
   return rest;
 }
 
-/** `reasoning` is OpenRouter's, Groq's and Ollama's name for what most clients know as `reasoning_content`. */
-const withReasoning = (message: JsonObject): JsonObject =>
-  typeof message.reasoning === "string" && message.reasoning_content === undefined
-    ? { ...message, reasoning_content: message.reasoning }
-    : message;
+/** Most clients know a model's thoughts as `reasoning_content` alone; vendors have other names for it too. */
+const withReasoning = (message: JsonObject, reasoning: string): JsonObject =>
+  reasoning === "" || (typeof message.reasoning_content === "string" && message.reasoning_content !== "")
+    ? message
+    : { ...message, reasoning_content: reasoning };
 
 /** A message whose content was a list of texts and thoughts, which is Mistral's way and not OpenAI's. */
 const withTexts = (message: JsonObject, text: string, reasoning: string): JsonObject => ({
@@ -103,27 +106,41 @@ const withTexts = (message: JsonObject, text: string, reasoning: string): JsonOb
   ...(reasoning !== "" && { reasoning_content: reasoning }),
 });
 
-const mendMessage = (message: JsonObject, { text, reasoning }: Reply): JsonObject =>
-  Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message);
+/** OpenAI has no null in their places, and some clients count on a list. */
+function withoutNulls(message: JsonObject): JsonObject {
+  if (message.tool_calls !== null && message.function_call !== null) return message;
+  const { tool_calls: calls, function_call: call, ...fields } = message;
+  return {
+    ...fields,
+    ...(calls != null && { tool_calls: calls }),
+    ...(call != null && { function_call: call }),
+  };
+}
+
+/** A message or a delta as OpenAI's clients need it. */
+const mendMessage = (message: JsonObject, text: string, reasoning: string): JsonObject =>
+  withoutNulls(
+    Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message, reasoning),
+  );
 
 /** The deltas of one kind that an event has for a choice, as one text. */
-const textOf = (
-  parts: readonly StreamPart[],
-  type: "text-delta" | "reasoning-delta",
-  index: number,
-): string =>
-  parts.map((part) => (part.type === type && (part.choice ?? 0) === index ? part.delta : "")).join("");
-
-function mendDelta(delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject {
-  return Array.isArray(delta.content)
-    ? withTexts(delta, textOf(parts, "text-delta", index), textOf(parts, "reasoning-delta", index))
-    : withReasoning(delta);
+function textOf(parts: readonly StreamPart[], type: "text-delta" | "reasoning-delta", index: number): string {
+  let text = "";
+  for (const part of parts) if (part.type === type && (part.choice ?? 0) === index) text += part.delta;
+  return text;
 }
+
+const mendDelta = (delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject =>
+  mendMessage(
+    delta,
+    Array.isArray(delta.content) ? textOf(parts, "text-delta", index) : "",
+    textOf(parts, "reasoning-delta", index),
+  );
 
 /** The choice of a whole answer: the upstream's own where there is one. */
 function encodeChoice(reply: Reply, index: number, native: unknown): JsonObject {
   const own = isRecord(native) ? withoutPadding(native) : undefined;
-  const message = isRecord(own?.message) ? mendMessage(own.message, reply) : undefined;
+  const message = isRecord(own?.message) ? mendMessage(own.message, reply.text, reply.reasoning) : undefined;
   return {
     logprobs: null,
     ...(own ?? reply.choiceFields),
@@ -178,6 +195,8 @@ const chunkChoice = ({ message, ...choice }: JsonObject): JsonObject => ({
   delta: isRecord(message) ? messageDelta(message) : {},
 });
 
+type NativeEvent = NonNullable<UpstreamEvent["native"]>;
+
 class ChatEncoder implements AnswerEncoder {
   readonly #prompt: ChatPrompt;
   readonly #head: { readonly id: string; readonly created: number; readonly model: string };
@@ -187,6 +206,8 @@ class ChatEncoder implements AnswerEncoder {
   readonly #opened = new Set<number>();
   /** The upstream's last event of token counts alone. */
   #usageEvent: JsonObject | undefined;
+  /** What the client gets of an event, around its text: that of all events like it. */
+  #alike: { readonly like: JsonObject; readonly before: string; readonly after: string } | undefined;
 
   constructor(prompt: ChatPrompt, { id, createdAtMs, model }: AnswerHead) {
     this.#prompt = prompt;
@@ -214,9 +235,11 @@ class ChatEncoder implements AnswerEncoder {
   }
 
   event(event: UpstreamEvent): string {
-    return event.native?.format === "chat-completions"
-      ? this.#passOn(event.native, event.parts)
-      : event.parts.map((part) => this.#part(part)).join("");
+    const { native, parts } = event;
+    if (native?.format !== "chat-completions") return parts.map((part) => this.#part(part)).join("");
+    return native.like === undefined
+      ? this.#passOn(native, parts)
+      : this.#passOnAlike(native, native.like, parts);
   }
 
   comment(text: string): string {
@@ -269,17 +292,33 @@ class ChatEncoder implements AnswerEncoder {
   }
 
   /** The upstream's own event: with what the schema needs, and without what is the gateway's alone. */
-  #passOn({ event, isWhole }: NonNullable<UpstreamEvent["native"]>, parts: readonly StreamPart[]): string {
+  #passOn({ event, isWhole }: NativeEvent, parts: readonly StreamPart[]): string {
     const { choices } = event;
     if (!Array.isArray(choices)) return "";
     if (choices.length === 0 && isRecord(event.usage)) {
       this.#usageEvent = event;
       return "";
     }
-    const mended = choices.map((choice, position) =>
-      isRecord(choice) ? this.#mend(isWhole ? chunkChoice(choice) : choice, position, parts) : choice,
-    );
+    const mended: unknown[] = [];
+    for (let position = 0; position < choices.length; position++) {
+      const choice: unknown = choices[position];
+      if (!isRecord(choice)) continue;
+      mended.push(this.#mend(isWhole ? chunkChoice(choice) : choice, position, parts));
+    }
     return this.#chunk(JSON.stringify(mended), event);
+  }
+
+  /** An event that differs from another in its text: so do the two as the client gets them. */
+  #passOnAlike(native: NativeEvent, like: JsonObject, parts: readonly StreamPart[]): string {
+    const [part] = parts;
+    const json = withoutSeparators(JSON.stringify(part?.type === "text-delta" ? part.delta : ""));
+    if (this.#alike?.like === like) return this.#alike.before + json + this.#alike.after;
+    const event = this.#passOn(native, parts);
+    const at = event.indexOf(`"content":${json}`) + '"content":'.length;
+    const isOnlyOne = event.indexOf('"content":') === event.lastIndexOf('"content":');
+    if (isOnlyOne && event.startsWith(json, at))
+      this.#alike = { like, before: event.slice(0, at), after: event.slice(at + json.length) };
+    return event;
   }
 
   /** The choice as it is where it needs nothing, as most do. */
@@ -299,7 +338,7 @@ class ChatEncoder implements AnswerEncoder {
   #withRole(index: number, delta: JsonObject): JsonObject {
     if (this.#opened.has(index)) return delta;
     this.#opened.add(index);
-    return delta.role == null ? { role: "assistant", ...delta } : delta;
+    return delta.role ? delta : { ...delta, role: "assistant" };
   }
 }
 

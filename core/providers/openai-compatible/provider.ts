@@ -44,6 +44,9 @@ const endpoint = (baseUrl: string, path: string): string => {
   return url.href;
 };
 
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+const noTools = { tools: undefined, tool_choice: undefined, parallel_tool_calls: undefined };
+
 const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text);
@@ -178,6 +181,8 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const encodeRequest = (fields: JsonObject, { native, model, stream }: ChatRequest): string =>
     JSON.stringify({
       ...fields,
+      // OpenAI refuses an empty list, and a choice without tools; clients of others send both.
+      ...(isEmptyList(fields.tools) && noTools),
       model: named.get(model)?.upstreamId ?? model,
       stream,
       // OpenAI refuses it where nothing is streamed.
@@ -194,6 +199,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     send,
     clock,
     maxEventChars,
+    reasoningTags: options.reasoningTags?.length ? options.reasoningTags : undefined,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };
