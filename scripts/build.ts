@@ -16,11 +16,12 @@ const singleFile = join(dist, "handler.js");
 const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "kimi-ai-2api");
 
 /**
- * For dist/handler.js, libraries included (40 KB of it: lru-cache 18, valibot 12, cookie 4, eventsource-parser 3,
- * itty-router 1). What counts is the time of a cold start; this only notices what was added by mistake.
+ * For dist/handler.js, libraries included (71 KB of it: @cfworker/json-schema 23, lru-cache 18, valibot 12,
+ * jsonrepair 8, cookie 4, eventsource-parser 3, itty-router 1). What counts is the time of a cold start; this only
+ * notices what was added by mistake.
  * docs/deploy/single-file.md tells what the rest is.
  */
-const budget = { minifiedBytes: 265 * 1024, gzippedBytes: 95 * 1024 };
+const budget = { minifiedBytes: 325 * 1024, gzippedBytes: 116 * 1024 };
 
 const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KB`;
 

@@ -43,9 +43,9 @@ test("the @anthropic-ai/sdk package reads the same answer whole and streamed", a
           block.type === "tool_use" ? [[block.name, block.input]] : [],
         );
         const sent = calls.map(({ value }, index) => [`tool${index}`, JSON.parse(JSON.stringify(value))]);
-        // By their names: a value may have a toString that is none.
-        const byName = (a: unknown[], b: unknown[]) => (String(a[0]) < String(b[0]) ? -1 : 1);
-        expect(inputs.sort(byName)).toEqual(sent.sort(byName));
+        // As texts: a value may have a field named toString, which a sort would call.
+        const sorted = (calls: unknown[]) => calls.map((call) => JSON.stringify(call)).sort();
+        expect(sorted(inputs)).toEqual(sorted(sent));
       }
       expect(streamed.stop_reason).toBe(whole.stop_reason);
     }),
