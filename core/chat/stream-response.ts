@@ -42,7 +42,7 @@ export function createStream(
   texts: AsyncIterator<string, string>,
   { clock, keepAliveMs, keepAlive, onEnd, onError, onCancel }: StreamOptions,
 ): ReadableStream<Uint8Array> {
-  let lastBytesMs = clock.now();
+  let lastBytesMs = clock.monotonic();
   let lastTextMs = lastBytesMs;
   let isWaiting = false;
   let isOver = false;
@@ -56,10 +56,10 @@ export function createStream(
     {
       start(controller) {
         const beat = () => {
-          const silentMs = clock.now() - lastBytesMs;
+          const silentMs = clock.monotonic() - lastBytesMs;
           // One that the client has not read yet is enough.
           if (silentMs >= keepAliveMs && isWaiting && (controller.desiredSize ?? 0) >= 0) {
-            lastBytesMs = clock.now();
+            lastBytesMs = clock.monotonic();
             enqueue(controller, keepAlive(lastBytesMs - lastTextMs));
           }
           cancelTimer = clock.schedule(beat, silentMs < keepAliveMs ? keepAliveMs - silentMs : keepAliveMs);
@@ -80,7 +80,7 @@ export function createStream(
         }
         isWaiting = false;
         if (isOver) return;
-        lastBytesMs = lastTextMs = clock.now();
+        lastBytesMs = lastTextMs = clock.monotonic();
         enqueue(controller, text);
         if (isLast) {
           stop();

@@ -3,7 +3,6 @@
  * and one write however long its chain is, two turns that go on from the same one do not meet, and none of its forerunners
  * need be there any more.
  */
-import { LRUCache } from "lru-cache";
 import { responseId, responseOfItem } from "../dialects/shared/response-ids.ts";
 import { ApiError } from "../errors.ts";
 import type {
@@ -17,6 +16,7 @@ import type {
   SessionStore,
   StoredResponses,
 } from "../types.ts";
+import { createFairCache } from "../util/fair-cache.ts";
 import { sha256Hex } from "../util/hash.ts";
 import { StatelessTurn, type Turn } from "./conversations.ts";
 import { storeUnavailable } from "./record-store.ts";
@@ -29,6 +29,7 @@ import {
   nothingBefore,
   type ResponseRecord,
 } from "./response-record.ts";
+import { ownerOf } from "./session-key.ts";
 import type { BegunAnswer } from "./shared-answer.ts";
 
 export interface ResponsesOptions {
@@ -103,18 +104,22 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   const { store, clock, log, ttlMs, maxBytes } = options;
 
   /** What is stored under a key never changes. */
-  const parsed = new LRUCache<string, Items>({ maxSize: maxParsedLength });
+  const parsed = createFairCache<Items>({
+    maxEntries: Number.POSITIVE_INFINITY,
+    maxSize: maxParsedLength,
+    clock,
+  });
 
-  const keepParsed = (key: string, items: Items, length: number) => {
-    if (length > maxShortLength) parsed.set(key, items, { size: length });
+  const keepParsed = (key: string, items: Items, size: number, owner: string) => {
+    if (size > maxShortLength) parsed.set(key, items, { owner, size });
   };
 
-  const decode = (key: string, text: string): Found | undefined => {
+  const decode = (key: string, text: string, owner: string): Found | undefined => {
     const record = decodeResponse(text);
     const known = parsed.get(key);
     const items = known ?? (record && decodeItems(record));
     if (record === undefined || items === undefined) return undefined;
-    if (known === undefined) keepParsed(key, items, text.length);
+    if (known === undefined) keepParsed(key, items, text.length, owner);
     return { ...record, items };
   };
 
@@ -124,10 +129,10 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     try {
       text = (await store.get(key))?.value;
     } catch (cause) {
-      throw storeUnavailable(store, log, cause);
+      throw storeUnavailable(cause);
     }
     if (text === undefined) return undefined;
-    const found = decode(key, text);
+    const found = decode(key, text, await ownerOf({ apiKey: caller.key }));
     if (found === undefined) log.warn("response.not_read", { store: store.name });
     // The store's own expiry may be late.
     return found !== undefined && found.head.expiresAtMs > clock.now() ? found : undefined;
@@ -183,12 +188,13 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     const { text, bytes } = encodeResponse(before, input, response, clock.now() + ttlMs);
     if (bytes > maxBytes) return "too_long";
     const key = await storeKey(caller, responseId(id));
+    const owner = await ownerOf({ apiKey: caller.key });
     try {
-      await store.set(key, text, { ttlMs });
+      await store.set(key, text, { ttlMs, owner });
     } catch (error) {
       return (error as Error).message;
     }
-    keepParsed(key, [...items, ...input, ...response.output], text.length);
+    keepParsed(key, [...items, ...input, ...response.output], text.length, owner);
     return undefined;
   };
 
@@ -227,7 +233,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       try {
         await store.delete(await storeKey(caller, id));
       } catch (cause) {
-        throw storeUnavailable(store, log, cause);
+        throw storeUnavailable(cause);
       }
     },
   };
