@@ -36,6 +36,7 @@ describe("the package exports", () => {
       "openAiChat",
       "openAiCompatible",
       "openAiCompletions",
+      "openAiResponses",
       "parseConfig",
       "redisRestStore",
       "redisStore",
