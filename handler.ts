@@ -42,6 +42,7 @@ export {
   durableObjectStore,
 } from "./core/stores/durable-object.ts";
 export { type MemoryStoreOptions, memoryStore } from "./core/stores/memory.ts";
+export { type NetlifyBlobsStoreOptions, netlifyBlobsStore } from "./core/stores/netlify-blobs.ts";
 export { type RedisConnection, type RedisStoreOptions, redisStore } from "./core/stores/redis.ts";
 export { type RedisRestStoreOptions, redisRestStore } from "./core/stores/redis-rest.ts";
 export type { StoreName, StoreSettings } from "./core/stores/settings.ts";

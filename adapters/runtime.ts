@@ -56,6 +56,15 @@ export function findConversations<Namespace>(bindings: unknown): Namespace | und
   return typeof namespace?.idFromName === "function" ? (namespace as Namespace) : undefined;
 }
 
+/**
+ * What Netlify has handed to the running call for its Blobs; each call has its own. None from Netlify's local server, whose
+ * Blobs say no version when they are read.
+ */
+export function findBlobsContext(): string | undefined {
+  const { NETLIFY_DEV: isLocal, NETLIFY_BLOBS_CONTEXT: context } = platform.process?.env ?? {};
+  return isLocal === "true" ? undefined : context;
+}
+
 /** A Worker hands its variables in; elsewhere the process has them. */
 export function findEnvironment(bindings?: unknown, context?: unknown): Environment {
   if (isWorkerContext(context)) {

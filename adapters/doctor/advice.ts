@@ -91,5 +91,9 @@ export const storeAdvice: Readonly<Record<string, Advice>> = {
     means: storeMeans,
     change: "SESSION_STORE: only a Worker has this store",
   },
+  "netlify-blobs": {
+    means: storeMeans,
+    change: "SESSION_STORE: only a function on Netlify has this store",
+  },
   memory: gatewayFault,
 };

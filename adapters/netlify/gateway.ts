@@ -1,6 +1,6 @@
 /** A Netlify Function, which streams. */
 import { loadRedis } from "../load-redis.ts";
-import { findEnvironment } from "../runtime.ts";
+import { findBlobsContext, findEnvironment } from "../runtime.ts";
 import { selfConfiguring } from "../self-configuring.ts";
 
 const gateway = selfConfiguring(() => ({
@@ -9,8 +9,8 @@ const gateway = selfConfiguring(() => ({
   hosted: true,
   // https://docs.netlify.com/build/functions/configuration: not configurable.
   timeLimitMs: 60_000,
-  preferredStores: ["redis-rest", "redis"],
-  drivers: { loadRedis },
+  preferredStores: ["redis-rest", "redis", "netlify-blobs"],
+  drivers: { loadRedis, blobsContext: findBlobsContext },
 }));
 
 export default (request: Request, context: unknown): Promise<Response> =>

@@ -2,6 +2,7 @@ import type { Clock, Fetch, Logger, SessionStore } from "../types.ts";
 import { type DenoKv, denoKvStore } from "./deno-kv.ts";
 import { type DurableObjectNamespace, durableObjectStore } from "./durable-object.ts";
 import { memoryStore } from "./memory.ts";
+import { netlifyBlobsStore } from "./netlify-blobs.ts";
 import { onceUnlocked } from "./once-unlocked.ts";
 import { type RedisConnection, redisStore } from "./redis.ts";
 import { redisRestStore } from "./redis-rest.ts";
@@ -19,6 +20,8 @@ export interface StoreDrivers {
   readonly openSqlite?: ((path: string) => Promise<SqliteDatabase>) | undefined;
   /** A Worker's binding to its Durable Objects. */
   readonly conversations?: DurableObjectNamespace | undefined;
+  /** What Netlify has handed to the running call for its Blobs; undefined where there are none that can compare and set. */
+  readonly blobsContext?: (() => string | undefined) | undefined;
 }
 
 export interface OpenStoreOptions {
@@ -67,6 +70,13 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
       if (namespace === undefined)
         throw new NotConfigured("bind CONVERSATIONS as wrangler.jsonc does; only Workers can");
       return durableObjectStore({ namespace, prefix });
+    },
+
+    "netlify-blobs"() {
+      const { blobsContext: context } = drivers;
+      if (context?.() === undefined)
+        throw new NotConfigured("only a function on Netlify has it, not its local server");
+      return netlifyBlobsStore({ context, fetch, prefix, clock });
     },
 
     "redis-rest"() {

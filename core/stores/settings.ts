@@ -2,7 +2,15 @@
 import * as v from "valibot";
 import { custom, httpUrl, integer, oneOf, text, type Values } from "../config/values.ts";
 
-const storeNames = ["memory", "sqlite", "deno-kv", "durable-object", "redis-rest", "redis"] as const;
+const storeNames = [
+  "memory",
+  "sqlite",
+  "deno-kv",
+  "durable-object",
+  "netlify-blobs",
+  "redis-rest",
+  "redis",
+] as const;
 export type StoreName = (typeof storeNames)[number];
 
 export interface StoreSettings {

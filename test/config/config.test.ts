@@ -292,7 +292,7 @@ describe("settings", () => {
       "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN belong together: set both or neither",
     ]);
     expect(problemsOf({ SESSION_STORE: "mongo", REDIS_URL: "http://127.0.0.1" })).toEqual([
-      "SESSION_STORE must be one of memory, sqlite, deno-kv, durable-object, redis-rest, redis",
+      "SESSION_STORE must be one of memory, sqlite, deno-kv, durable-object, netlify-blobs, redis-rest, redis",
       expect.stringMatching(/^REDIS_URL must be a redis:\/\/ or rediss:\/\/ URL such as /),
     ]);
   });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
 import { denoKvStore } from "../../core/stores/deno-kv.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
+import { netlifyBlobsStore } from "../../core/stores/netlify-blobs.ts";
 import { redisStore } from "../../core/stores/redis.ts";
 import { redisRestStore } from "../../core/stores/redis-rest.ts";
 import { sqliteStore } from "../../core/stores/sqlite.ts";
@@ -13,6 +14,7 @@ import type { StoreSubject } from "./store.ts";
 export interface StoreServices {
   readonly redisUrl?: string | undefined;
   readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
+  readonly blobsContext?: string | undefined;
   /** A remote Deno KV; its token is in DENO_KV_ACCESS_TOKEN. */
   readonly denoKvUrl?: string | undefined;
 }
@@ -41,7 +43,12 @@ const sqlite = (name: string, path: string): StoreSubject => ({
 const temporaryFile = (name: string): string => join(mkdtempSync(join(tmpdir(), `${name}-`)), "store.sqlite");
 
 /** Every store that can be opened here with what there is. */
-export function storeSubjects({ redisUrl, redisRest, denoKvUrl }: StoreServices): StoreSubject[] {
+export function storeSubjects({
+  redisUrl,
+  redisRest,
+  denoKvUrl,
+  blobsContext,
+}: StoreServices): StoreSubject[] {
   const prefix = "test:";
   const subjects: StoreSubject[] = [
     { name: "memory", open: (clock) => memoryStore({ maxEntries: 1000, clock }) },
@@ -50,6 +57,11 @@ export function storeSubjects({ redisUrl, redisRest, denoKvUrl }: StoreServices)
     denoKv("file", temporaryFile("deno-kv")),
   ];
   if (denoKvUrl) subjects.push(denoKv("remote", denoKvUrl));
+  if (blobsContext) {
+    // Every write sweeps, which must not be seen.
+    const options = { context: () => blobsContext, prefix, random: () => 0.019 };
+    subjects.push({ name: "netlify-blobs", open: (clock) => netlifyBlobsStore({ ...options, clock }) });
+  }
   if (redisUrl) {
     subjects.push({
       name: "redis",

@@ -65,6 +65,7 @@ const wallClockUsers = [
   "core/routing/upstreams.ts",
   "core/stores/deno-kv.ts",
   "core/stores/durable-object.ts",
+  "core/stores/netlify-blobs.ts",
   "core/stores/sqlite.ts",
   "core/stores/watch-store.ts",
   "core/util/fair-cache.ts",

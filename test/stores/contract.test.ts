@@ -1,6 +1,7 @@
 import { afterAll, test } from "bun:test";
 import { casesFor } from "../contracts/store.ts";
 import { storeSubjects } from "../contracts/store-subjects.ts";
+import { blobsServer } from "../fakes/blobs-server.ts";
 import { upstashBridge } from "../fakes/upstash-bridge.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
 
@@ -12,7 +13,11 @@ afterAll(async () => {
   await redis?.[Symbol.asyncDispose]();
 });
 
-for (const subject of storeSubjects({ redisUrl: redis?.url, redisRest: bridge })) {
+const blobs = blobsServer();
+afterAll(() => blobs.stop());
+
+const services = { redisUrl: redis?.url, redisRest: bridge, blobsContext: blobs.context };
+for (const subject of storeSubjects(services)) {
   for (const { name, run } of casesFor(subject)) test(name, run, 20_000);
 }
 

@@ -132,6 +132,7 @@ test.each([
   ["deno-kv", "DENO_KV_PATH"],
   ["sqlite", "SQLITE_PATH"],
   ["durable-object", "CONVERSATIONS"],
+  ["netlify-blobs", "Netlify"],
 ] as const)("stops the start when %s is chosen and not configured, naming %s", async (store, variable) => {
   const { opening } = setUp({ drivers: storeDrivers, settings: { ...base, store } });
   expect(await opening.catch((error: Error) => error.message)).toContain(variable);

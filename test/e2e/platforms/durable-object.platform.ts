@@ -5,6 +5,7 @@ import { casesFor } from "../../contracts/store.ts";
 import { startServer } from "../../support/start-server.ts";
 import { until } from "../../support/until.ts";
 import { acrossProcesses } from "../sessions/across-processes.ts";
+import { conversation } from "../sessions/conversation.ts";
 import { built } from "./support/built.ts";
 import { durableObjects } from "./support/durable-objects.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
@@ -60,11 +61,22 @@ else {
     skips: { ...alwaysExposed, ...endsAtOnce },
   });
 
-  await acrossProcesses("three Workers on the same Durable Objects", {
+  const group = await acrossProcesses("three Workers on the same Durable Objects", {
     count: 3,
     command: [...worker, await built("single-file"), "--objects", objects.folder],
     env: {},
     turns: 60,
     conversations: 10,
+  });
+
+  test("a turn whose Worker dies is told nowhere or kept, and the others go on", async () => {
+    const chat = conversation(group, 3, "killed");
+    await chat.say(0);
+    const victim = await group.start();
+    const during = chat.say(victim).catch(() => {});
+    group.kill(victim);
+    await during;
+    await chat.say(1);
+    await chat.check(2);
   });
 }

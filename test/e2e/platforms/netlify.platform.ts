@@ -3,11 +3,12 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gatewayContract } from "../../contracts/gateway.ts";
+import { blobsServer } from "../../fakes/blobs-server.ts";
 import { freePort } from "../../support/free-port.ts";
-import { hasRedis } from "../../support/redis-server.ts";
+import { hasRedis, redisServer } from "../../support/redis-server.ts";
 import { startServer } from "../../support/start-server.ts";
 import { copyOfSources, root, run, toolPath } from "./support/built.ts";
-import { rememberOverRedis } from "./support/over-redis.ts";
+import { rememberTogether } from "./support/remember-together.ts";
 import { restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
 import { missingTools, tool } from "./support/tools.ts";
@@ -60,6 +61,7 @@ if (missingTools !== undefined) {
     });
   });
 
+  const entry = ["node", "host.mjs", "function/___netlify-entry-point.mjs"] as const;
   gatewayContract("Netlify's function", {
     start: (env) =>
       startServer({
@@ -75,11 +77,20 @@ if (missingTools !== undefined) {
     },
   });
 
-  test.skipIf(!hasRedis())("REDIS_URL alone has conversations in Redis", () =>
-    rememberOverRedis((env) =>
-      startServer({ command: ["node", "host.mjs", "function/___netlify-entry-point.mjs"], cwd: folder, env }),
-    ),
-  );
+  test.skipIf(!hasRedis())("REDIS_URL alone has conversations in Redis", async () => {
+    await using redis = await redisServer();
+    await rememberTogether("redis", (env) =>
+      startServer({ command: entry, cwd: folder, env: { ...env, REDIS_URL: redis.url } }),
+    );
+  });
+
+  test("Blobs alone have conversations, by the context of each call", async () => {
+    const blobs = blobsServer();
+    await rememberTogether("netlify-blobs", (env) =>
+      startServer({ command: entry, cwd: folder, env: { ...env, BLOBS_URL: blobs.url } }),
+    );
+    await blobs.stop();
+  });
 
   test("`netlify functions:serve` serves the gateway", async () => {
     const sources = await installed();
@@ -102,6 +113,8 @@ if (missingTools !== undefined) {
     });
     expect(models.status).toBe(200);
     expect(await models.json()).toMatchObject({ object: "list" });
+    const { sessions } = await (await fetch(`${server.url}/health`)).json();
+    expect(sessions).toMatchObject({ store: "memory" });
     await server.stop();
   }, 90_000);
 }

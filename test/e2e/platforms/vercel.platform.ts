@@ -4,10 +4,10 @@ import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { gatewayContract } from "../../contracts/gateway.ts";
-import { hasRedis } from "../../support/redis-server.ts";
+import { hasRedis, redisServer } from "../../support/redis-server.ts";
 import { startServer } from "../../support/start-server.ts";
 import { copyOfSources, root, run, toolPath } from "./support/built.ts";
-import { rememberOverRedis } from "./support/over-redis.ts";
+import { rememberTogether } from "./support/remember-together.ts";
 import { restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
 import { missingTools, tool } from "./support/tools.ts";
@@ -98,10 +98,15 @@ if (missingTools !== undefined) {
   }
 
   for (const runtime of ["node", process.execPath]) {
-    test.skipIf(!hasRedis())(`REDIS_URL alone has conversations in Redis, in ${basename(runtime)}`, () =>
-      rememberOverRedis((env) =>
-        startServer({ command: [runtime, "host/vercel-output.mjs", "output"], cwd: folder, env }),
-      ),
+    test.skipIf(!hasRedis())(
+      `REDIS_URL alone has conversations in Redis, in ${basename(runtime)}`,
+      async () => {
+        await using redis = await redisServer();
+        const command = [runtime, "host/vercel-output.mjs", "output"] as const;
+        await rememberTogether("redis", (env) =>
+          startServer({ command, cwd: folder, env: { ...env, REDIS_URL: redis.url } }),
+        );
+      },
     );
   }
 

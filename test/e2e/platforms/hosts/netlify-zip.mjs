@@ -29,10 +29,15 @@ const readBody = async (request) => {
 
 const listOf = (value) => (Array.isArray(value) ? value : [value]);
 
+/** As Netlify hands a call its Blobs; those at BLOBS_URL are test/fakes/blobs-server.ts. */
+const { BLOBS_URL: blobsUrl } = process.env;
+const blobsOf = (url) => btoa(JSON.stringify({ url, url_uncached: url, token: "blobs-token" }));
+const blobs = blobsUrl === undefined ? "" : blobsOf(blobsUrl);
+
 const server = createServer(async (request, response) => {
   const url = new URL(`http://${request.headers.host}${request.url}`);
   const body = await readBody(request);
-  const headers = Object.entries(request.headers);
+  const headers = Object.entries({ ...request.headers, "x-nf-site-id": "site-1", "x-nf-deploy-id": "1" });
   const event = {
     rawUrl: url.href,
     rawQuery: url.search.slice(1),
@@ -43,7 +48,7 @@ const server = createServer(async (request, response) => {
     queryStringParameters: Object.fromEntries(url.searchParams),
     body: body.length > 0 ? body.toString("base64") : null,
     isBase64Encoded: body.length > 0,
-    blobs: "",
+    blobs,
     flags: {},
   };
   const stream = new PassThrough();

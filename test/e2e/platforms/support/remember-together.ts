@@ -1,25 +1,20 @@
 import { expect } from "bun:test";
 import { startChatSite } from "../../../fakes/chat-site.ts";
-import { redisServer } from "../../../support/redis-server.ts";
 import type { Server } from "../../../support/start-server.ts";
 
-/**
- * Has one instance be told something and another asked for it, with REDIS_URL as the only word on a store. `start` starts
- * an instance with these settings.
- */
-export async function rememberOverRedis(
+/** Has one instance be told something and another asked for it; `start` starts one, and `store` is what they must have. */
+export async function rememberTogether(
+  store: string,
   start: (env: Readonly<Record<string, string>>) => Promise<Pick<Server, "url" | "stop">>,
 ): Promise<void> {
-  await using redis = await redisServer();
   const site = startChatSite({ reply: (message) => `re ${message}` });
   const env = {
-    REDIS_URL: redis.url,
     API_MASTER_KEY: "sk-contract",
     CHAT_PAGE_URL: site.pageUrl,
     UPSTREAM_URL: site.ajaxUrl,
   };
   const [one, other] = await Promise.all([start(env), start(env)]);
-  const headers = { authorization: "Bearer sk-contract", "x-session-id": "over-redis-0123456789" };
+  const headers = { authorization: "Bearer sk-contract", "x-session-id": "together-0123456789" };
   const told = await fetch(`${one.url}/v1/chat/completions`, {
     method: "POST",
     headers: { ...headers, "content-type": "application/json" },
@@ -29,7 +24,7 @@ export async function rememberOverRedis(
   const remembered = await (await fetch(`${other.url}/v1/session`, { headers })).json();
   expect(remembered.messages[0]).toEqual({ role: "user", content: "My name is Ann." });
   const health = await (await fetch(`${other.url}/health`)).json();
-  expect(health.sessions).toMatchObject({ store: "redis", shared: true });
+  expect(health.sessions).toMatchObject({ store, shared: true });
   await Promise.all([one.stop(), other.stop()]);
   await site.stop();
 }
