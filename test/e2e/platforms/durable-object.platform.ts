@@ -69,7 +69,7 @@ else {
     conversations: 10,
   });
 
-  test("a turn whose Worker dies is told nowhere or kept, and the others go on", async () => {
+  test("a turn whose Worker dies goes on at the others, and nothing that was finished is lost", async () => {
     const chat = conversation(group, 3, "killed");
     await chat.say(0);
     const victim = await group.start();

@@ -7,6 +7,7 @@ import { blobsServer } from "../../fakes/blobs-server.ts";
 import { freePort } from "../../support/free-port.ts";
 import { hasRedis, redisServer } from "../../support/redis-server.ts";
 import { startServer } from "../../support/start-server.ts";
+import { acrossProcesses } from "../sessions/across-processes.ts";
 import { copyOfSources, root, run, toolPath } from "./support/built.ts";
 import { rememberTogether } from "./support/remember-together.ts";
 import { restStore } from "./support/rest-store.ts";
@@ -90,6 +91,16 @@ if (missingTools !== undefined) {
       startServer({ command: entry, cwd: folder, env: { ...env, BLOBS_URL: blobs.url } }),
     );
     await blobs.stop();
+  });
+
+  const sharedBlobs = blobsServer();
+  afterAll(() => sharedBlobs.stop());
+  await acrossProcesses("three functions on the same Blobs", {
+    count: 3,
+    command: ["node", join(folder, "host.mjs"), join(folder, "function/___netlify-entry-point.mjs")],
+    env: { BLOBS_URL: sharedBlobs.url },
+    turns: 60,
+    conversations: 10,
   });
 
   test("`netlify functions:serve` serves the gateway", async () => {
