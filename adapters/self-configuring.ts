@@ -14,6 +14,7 @@ import { openStore, type StoreDrivers } from "../core/stores/open-store.ts";
 import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
 import { systemClock } from "../core/util/time.ts";
+import { pages } from "../web/pages.generated.ts";
 import { findFetch } from "./runtime.ts";
 
 /** What a platform gives a handler that takes its settings from the environment. */
@@ -49,7 +50,7 @@ export async function configureHandler(
   }).catch((error: Error) => {
     throw new ConfigError([error.message]);
   });
-  return { config, handler: createHandler({ ...options, config, store, hosted, fetch, log }) };
+  return { config, handler: createHandler({ ...options, config, pages, store, hosted, fetch, log }) };
 }
 
 export interface FetchHandler {

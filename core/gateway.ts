@@ -7,6 +7,7 @@ import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
+import { type Pages, withPages } from "./http/pages.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
@@ -34,6 +35,11 @@ export interface HandlerOptions {
   readonly providers?: readonly Provider[];
   /** What clients may speak; by default `[openAiChat]`. */
   readonly dialects?: readonly Dialect[];
+  /**
+   * The pages for people, such as `pages`: chat, instructions, API reference, dashboard. By default none, and
+   * `config.pages` may turn them off.
+   */
+  readonly pages?: Pages;
   /** Where conversations are kept; by default in memory, within the bounds of `config.sessions`. */
   readonly store?: SessionStore;
   /**
@@ -130,7 +136,10 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const crossOrigin = cors({ corsOrigins, access });
   const handle = createRouter({
     routes: [
-      ...gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+      ...withPages(
+        gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+        config.pages ? (options.pages ?? []) : [],
+      ),
       ...dialects.flatMap((dialect) =>
         dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
       ),

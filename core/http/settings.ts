@@ -1,5 +1,14 @@
 /** The settings of what stands between a client and the chat: keys, cross-origin rules, limits, the welcome page. */
-import { custom, integer, isQuoted, keptQuotes, stringRecord, text, type Values } from "../config/values.ts";
+import {
+  custom,
+  integer,
+  isQuoted,
+  keptQuotes,
+  onOff,
+  stringRecord,
+  text,
+  type Values,
+} from "../config/values.ts";
 import { version } from "../config/version.ts";
 
 export interface NamedKey {
@@ -22,6 +31,8 @@ export interface HttpSettings {
   /** Origins whose pages may read answers; "*" means all, undefined that nothing was set. */
   readonly corsOrigins: "*" | readonly string[] | undefined;
   readonly maxBodyBytes: number;
+  /** Whether the pages for people are served. */
+  readonly pages: boolean;
   /** Requests a minute and API key; 0 for no limit. */
   readonly requestsPerMinute: number;
 }
@@ -69,6 +80,7 @@ export const httpEntries = {
   API_KEYS: custom("{}", readNamedKeys),
   CORS_ORIGIN: custom("", readOrigins),
   MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
+  PAGES: onOff("on"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
 };
 
@@ -94,6 +106,7 @@ export function readHttp(
     apiKeys,
     corsOrigins: values.CORS_ORIGIN,
     maxBodyBytes: values.MAX_BODY_BYTES,
+    pages: values.PAGES,
     requestsPerMinute: values.RATE_LIMIT_RPM,
   };
 }
