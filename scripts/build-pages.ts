@@ -10,7 +10,7 @@ import type { Page } from "../core/http/pages.ts";
 const root = join(import.meta.dir, "..");
 const generated = join(root, "web/pages.generated.ts");
 
-/** One module or style sheet with all that it imports, minified. */
+/** One module with all that it imports, minified. */
 async function bundled(path: string): Promise<string> {
   const { outputs } = await Bun.build({ entrypoints: [join(root, path)], target: "browser", minify: true });
   const [output] = outputs;
@@ -18,8 +18,16 @@ async function bundled(path: string): Promise<string> {
   return (await output.text()).trim();
 }
 
-const hash = (text: string, algorithm: "sha256" = "sha256"): string =>
-  new Bun.CryptoHasher(algorithm).update(text).digest("base64");
+/** Without comments and indents. Bun's own bundler would rewrite light-dark() for browsers that lack it, past the switch. */
+async function styleSheet(path: string): Promise<string> {
+  const text = await Bun.file(join(root, path)).text();
+  return text
+    .replace(/\/\*.*?\*\//gs, "")
+    .replace(/\s*\n\s*/g, "\n")
+    .trim();
+}
+
+const hash = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("base64");
 
 /** Whatever the hashes do not name is refused, and so is every text that would become HTML or script. */
 const policy = (hashes: { readonly script?: string; readonly style: string }): string =>
@@ -62,7 +70,7 @@ const fill = (template: string, values: Readonly<Record<string, string>>): strin
 
 async function htmlPage({ paths, title, description, body, script }: PageSource): Promise<BuiltPage> {
   const template = await Bun.file(join(root, "web/page.html")).text();
-  const style = await bundled("web/style.css");
+  const style = await styleSheet("web/style.css");
   const code = script && (await bundled(script)).replaceAll("</script", "<\\/script");
   const text = fill(template, {
     TITLE: title,
@@ -97,7 +105,7 @@ export async function buildPages(): Promise<BuiltPage[]> {
 
 /** What dist/handler.js has in place of the pages: where everything is, without a script. */
 export async function buildSmallPages(): Promise<BuiltPage[]> {
-  const style = await bundled("web/small.css");
+  const style = await styleSheet("web/small.css");
   const text = fill(await Bun.file(join(root, "web/small.html")).text(), {
     style: `<style>${style}</style>`,
   });

@@ -111,7 +111,6 @@ export function markdownInto(root: HTMLElement): MarkdownWriter {
       else if ((type === smd.HREF || type === smd.SRC) && node instanceof HTMLAnchorElement) {
         if (!allowedLink.test(value)) return;
         Object.assign(node, { href: value, target: "_blank", rel: "noopener noreferrer" });
-        if (type === smd.SRC) node.prepend("🖼 ");
       } else if (type === smd.CHECKED || type === smd.START) own.set_attr(data, type, value);
     },
   });

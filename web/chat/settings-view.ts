@@ -23,7 +23,8 @@ const words = {
 
 export interface ChatSettings {
   readonly element: HTMLElement;
-  readonly model: string;
+  model: string;
+  readonly models: readonly ListedModel[];
   /** The upstream that lists the model. */
   readonly upstream: string;
   readonly system: string;
@@ -51,6 +52,20 @@ const remember = (name: string, value: string): void => {
   } catch {}
 };
 
+/** The models for a `select`, grouped by upstream. */
+export function modelOptions(models: readonly ListedModel[]): HTMLOptGroupElement[] {
+  const upstreams = new Set(models.map(({ owned_by: upstream }) => upstream));
+  return [...upstreams].map((upstream) =>
+    h(
+      "optgroup",
+      { label: upstream },
+      ...models.flatMap(({ id, owned_by: owner }) =>
+        owner === upstream ? [h("option", { value: id }, id)] : [],
+      ),
+    ),
+  );
+}
+
 export function createSettings(extra: readonly Node[]): ChatSettings {
   let models: readonly ListedModel[] = [];
   let needsKey = apiKey.value !== "";
@@ -61,11 +76,12 @@ export function createSettings(extra: readonly Node[]): ChatSettings {
 
   const model = h("select", {
     id: "model",
-    onchange() {
-      remember("model", model.value);
-      tell();
-    },
+    onchange: () => choose(),
   });
+  const choose = () => {
+    remember("model", model.value);
+    tell();
+  };
   const note = h("p", { className: "note", id: "model-note" });
   const key = h("input", {
     id: "key",
@@ -115,18 +131,7 @@ export function createSettings(extra: readonly Node[]): ChatSettings {
 
   const showModels = () => {
     const before = model.value || remembered("model");
-    const upstreams = [...new Set(models.map(({ owned_by: upstream }) => upstream))];
-    model.replaceChildren(
-      ...upstreams.map((upstream) =>
-        h(
-          "optgroup",
-          { label: upstream },
-          ...models.flatMap(({ id, owned_by: owner }) =>
-            owner === upstream ? [h("option", { value: id }, id)] : [],
-          ),
-        ),
-      ),
-    );
+    model.replaceChildren(...modelOptions(models));
     if (models.some(({ id }) => id === before)) model.value = before;
     model.disabled = models.length === 0;
   };
@@ -176,6 +181,13 @@ export function createSettings(extra: readonly Node[]): ChatSettings {
     element,
     get model() {
       return model.value;
+    },
+    set model(id) {
+      model.value = id;
+      choose();
+    },
+    get models() {
+      return models;
     },
     get upstream() {
       return models.find(({ id }) => id === model.value)?.owned_by ?? "";

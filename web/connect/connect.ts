@@ -1,6 +1,6 @@
 /** How to connect an application: what to type, with the address, key and model that were chosen. */
 import { showCode } from "../chat/highlight.ts";
-import type { ChatSettings } from "../chat/settings-view.ts";
+import { type ChatSettings, modelOptions } from "../chat/settings-view.ts";
 import { copyButton } from "../shared/copy.ts";
 import { h } from "../shared/dom.ts";
 import { type Words, worded } from "../shared/language.ts";
@@ -34,7 +34,12 @@ export function createConnect(settings: ChatSettings): HTMLElement {
   let chosen = recipes[0] as Recipe;
 
   const address = h("input", { id: "address", type: "url", value: serverAddress, spellcheck: false });
-  const model = h("output", { id: "connect-model", className: "chosen" });
+  const model = h("select", {
+    id: "connect-model",
+    onchange() {
+      settings.model = model.value;
+    },
+  });
   const showKey = h("input", { type: "checkbox", id: "show-key" });
   const showKeyLine = h(
     "div",
@@ -81,7 +86,9 @@ export function createConnect(settings: ChatSettings): HTMLElement {
     );
 
   const show = () => {
-    model.textContent = settings.model || "–";
+    model.replaceChildren(...modelOptions(settings.models));
+    model.value = settings.model;
+    model.disabled = settings.models.length === 0;
     showKeyLine.hidden = apiKey.value === "";
     const { name, notes = [], link } = chosen;
     panel.replaceChildren(

@@ -153,56 +153,6 @@ for chunk in chat.stream("Hello!"):
     ],
   },
   {
-    id: "claude-code",
-    name: "Claude Code",
-    kind: "agent",
-    route: "/messages",
-    notes: [
-      [
-        "It sends some 48 KB before the first word and calls tools: choose a model of an upstream that can do both. The chat site can't.",
-        "它在第一句话之前就会发送约 48 KB 并调用工具：请选择能胜任的上游模型，聊天站点不行。",
-      ],
-    ],
-    snippets: ({ address, key, model }) => [
-      {
-        where: terminal,
-        language: "sh",
-        code: `export ANTHROPIC_BASE_URL=${shell(address)}
-export ANTHROPIC_AUTH_TOKEN=${shell(key)}
-export ANTHROPIC_MODEL=${shell(model)}
-export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shell(model)}
-claude`,
-      },
-    ],
-  },
-  {
-    id: "codex",
-    name: "Codex",
-    kind: "agent",
-    route: "/responses",
-    notes: [
-      [
-        "Its first request has 27,000 characters: choose a model of an upstream that takes them. The chat site can't.",
-        "它的第一个请求就有 27,000 个字符：请选择能接收的上游模型，聊天站点不行。",
-      ],
-    ],
-    snippets: ({ address, key, model }) => [
-      {
-        where: ["In ~/.codex/config.toml", "在 ~/.codex/config.toml 中"],
-        language: "toml",
-        code: `model = ${text(model)}
-model_provider = "gateway"
-
-[model_providers.gateway]
-name = "gateway"
-base_url = ${text(`${address}/v1`)}
-env_key = "GATEWAY_KEY"
-wire_api = "responses"`,
-      },
-      { where: terminal, language: "sh", code: `export GATEWAY_KEY=${shell(key)}\ncodex` },
-    ],
-  },
-  {
     id: "open-webui",
     name: "Open WebUI",
     kind: "chat",

@@ -11,7 +11,9 @@ import { type SiteControl, siteControl } from "../../fakes/site-control.ts";
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Why the pages can't be tried here; undefined where they can. */
-export const missing: string | undefined = existsSync(executablePath) ? undefined : "no Chromium is installed";
+export const missing: string | undefined = existsSync(executablePath)
+  ? undefined
+  : "no Chromium is installed";
 
 /** Without them it asks its maker's servers, at start and in the background. */
 const quiet = [
@@ -75,7 +77,12 @@ export interface GatewayOptions {
 }
 
 /** A gateway in this process, before stand-ins of the site and of an upstream. */
-export async function startGateway({ env = {}, reply, port = 0, delayMs = 0 }: GatewayOptions = {}): Promise<Gateway> {
+export async function startGateway({
+  env = {},
+  reply,
+  port = 0,
+  delayMs = 0,
+}: GatewayOptions = {}): Promise<Gateway> {
   const chatSite = startChatSite({ delayMs, ...(reply !== undefined && { reply }) });
   const upstream = await startOpenAiUpstream({ gapMs: 5 });
   const log = recordingLogger();
