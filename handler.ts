@@ -34,6 +34,12 @@ export { type MemoryStoreOptions, memoryStore } from "./core/stores/memory.ts";
 export { type RedisConnection, type RedisStoreOptions, redisStore } from "./core/stores/redis.ts";
 export { type RedisRestStoreOptions, redisRestStore } from "./core/stores/redis-rest.ts";
 export type { StoreName, StoreSettings } from "./core/stores/settings.ts";
+export {
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteStoreOptions,
+  sqliteStore,
+} from "./core/stores/sqlite.ts";
 export type * from "./core/types.ts";
 export { pages } from "./web/pages.generated.ts";
 

@@ -1,5 +1,6 @@
 /** Bun.serve: `bun adapters/bun.ts`, and the compiled program. */
 import "./lift-connection-limit.ts";
+import { readRest } from "./read-rest.ts";
 
 // Loaded only now: until here the process may still replace itself. Not awaited here: Bun compiles no such module ahead.
 void import("./start.ts").then(({ startServer }) =>
@@ -11,7 +12,11 @@ void import("./start.ts").then(({ startServer }) =>
       idleTimeout: requestTimeoutMs < 250_000 ? 255 : 0,
       // The gateway's own bound answers in OpenAI's shape; Bun's would answer without a body.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch,
+      async fetch(request) {
+        const response = await fetch(request);
+        if (response.status >= 400) await readRest(request);
+        return response;
+      },
     });
     return { href: server.url.href, drain: () => server.stop() };
   }),

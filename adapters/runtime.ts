@@ -1,9 +1,27 @@
 /** The one file that looks for what the platform has, wherever the handler runs. */
 import type { Environment } from "../core/config/config.ts";
-import type { Fetch } from "../core/types.ts";
+import type { BodyDecoder, BodyDecoders, Fetch } from "../core/types.ts";
+
+type Unzip = (
+  bytes: Uint8Array,
+  options: { maxOutputLength: number },
+  done: (error: (Error & { code?: string }) | null, result?: Uint8Array) => void,
+) => void;
+
+/** What is used of https://nodejs.org/api/zlib.html; zstd came with Node 22.15. */
+interface Zlib {
+  readonly gunzip: Unzip;
+  readonly inflate: Unzip;
+  readonly brotliDecompress: Unzip;
+  readonly zstdDecompress?: Unzip;
+}
 
 interface Platform {
-  readonly process?: { readonly env?: Environment; loadEnvFile?(): void };
+  readonly process?: {
+    readonly env?: Environment;
+    loadEnvFile?(): void;
+    getBuiltinModule?(name: "node:zlib"): Zlib | undefined;
+  };
   readonly Bun?: unknown;
   readonly Deno?: {
     readonly env: { toObject(): Environment };
@@ -57,3 +75,29 @@ export function findFetch(): Fetch {
 
 /** Deno's own database, where it is switched on. */
 export const findOpenKv = <Kv>() => platform.Deno?.openKv as ((path?: string) => Promise<Kv>) | undefined;
+
+const decoderOf =
+  (unzip: Unzip): BodyDecoder =>
+  (bytes, maxBytes) =>
+    new Promise((resolve, reject) => {
+      unzip(bytes, { maxOutputLength: maxBytes }, (error, result) => {
+        if (error?.code === "ERR_BUFFER_TOO_LARGE") resolve(undefined);
+        else if (error || result === undefined) reject(error ?? new Error("Nothing was decoded"));
+        else resolve(result);
+      });
+    });
+
+/** Node's zlib, wherever it is, which decodes more than `DecompressionStream` does and stops at a limit by itself. */
+export function findBodyDecoders(): { readonly bodyDecoders?: BodyDecoders } {
+  const zlib = platform.process?.getBuiltinModule?.("node:zlib");
+  if (zlib?.brotliDecompress === undefined) return {};
+  const { gunzip, inflate, brotliDecompress, zstdDecompress } = zlib;
+  return {
+    bodyDecoders: {
+      gzip: decoderOf(gunzip),
+      deflate: decoderOf(inflate),
+      br: decoderOf(brotliDecompress),
+      ...(zstdDecompress && { zstd: decoderOf(zstdDecompress) }),
+    },
+  };
+}

@@ -15,7 +15,7 @@ import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
 import { systemClock } from "../core/util/time.ts";
 import { pages } from "../web/pages.generated.ts";
-import { findFetch } from "./runtime.ts";
+import { findBodyDecoders, findFetch } from "./runtime.ts";
 
 /** What a platform gives a handler that takes its settings from the environment. */
 export interface PlatformOptions extends ConfigOptions, Pick<HandlerOptions, "onRequest" | "onError"> {
@@ -50,7 +50,10 @@ export async function configureHandler(
   }).catch((error: Error) => {
     throw new ConfigError([error.message]);
   });
-  return { config, handler: createHandler({ ...options, config, pages, store, hosted, fetch, log }) };
+  return {
+    config,
+    handler: createHandler({ ...options, config, pages, store, hosted, fetch, log, ...findBodyDecoders() }),
+  };
 }
 
 export interface FetchHandler {

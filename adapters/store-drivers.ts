@@ -1,5 +1,8 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import type { DenoKv } from "../core/stores/deno-kv.ts";
 import type { ConnectRedis, StoreDrivers } from "../core/stores/open-store.ts";
+import type { SqliteDatabase } from "../core/stores/sqlite.ts";
 
 const { Bun, Deno } = globalThis as typeof globalThis & {
   Deno?: { openKv?: (path?: string) => Promise<DenoKv> };
@@ -46,5 +49,18 @@ const loadRedis = async (): Promise<ConnectRedis> => {
   };
 };
 
+/** Bun's own, else the `node:sqlite` of Deno and of Node from 22.13 on. */
+const openSqlite = async (path: string): Promise<SqliteDatabase> => {
+  if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+  if (Bun !== undefined) {
+    const { Database } = await import("bun:sqlite");
+    return new Database(path);
+  }
+  const { DatabaseSync } = await import("node:sqlite").catch((cause: unknown) => {
+    throw new Error("needs Node 22.13 or newer, Bun or Deno", { cause });
+  });
+  return new DatabaseSync(path);
+};
+
 /** The platform's own clients, or the optional packages `@deno/kv` and `redis`, loaded when they are chosen. */
-export const storeDrivers: StoreDrivers = { openKv, loadRedis };
+export const storeDrivers: StoreDrivers = { openKv, loadRedis, openSqlite };

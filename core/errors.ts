@@ -46,12 +46,16 @@ const rows = {
   unsupported_content: {
     status: 400,
     type: invalid,
+    fallback: true,
+    inStream: true,
     when: "a message has a part that the model's provider does not take (image, audio, file)",
     operator: otherUpstream,
   },
   unsupported_parameter: {
     status: 400,
     type: invalid,
+    fallback: true,
+    inStream: true,
     when: "a parameter asks for something that the model's provider can't do; `param` names it",
     operator: otherUpstream,
   },
@@ -71,8 +75,9 @@ const rows = {
     operator: clientOnly,
   },
   invalid_api_key: {
-    status: 403,
+    status: 401,
     type: "authentication_error",
+    retry: false,
     when: "the API key is not one of the server's",
     operator: "Compare the client's key with API_MASTER_KEY and API_KEYS.",
   },
@@ -91,7 +96,9 @@ const rows = {
   model_not_found: {
     status: 404,
     type: invalid,
-    when: "no provider has the model",
+    fallback: true,
+    inStream: true,
+    when: "no provider has the model, or its upstream has it no more",
     operator: "Set KNOWN_MODELS or an upstream's models, or make the name an alias in MODEL_ALIASES.",
   },
   not_found: {
@@ -124,6 +131,13 @@ const rows = {
     type: invalid,
     when: "the body has more than MAX_BODY_BYTES bytes",
     operator: "Raise MAX_BODY_BYTES.",
+  },
+  unsupported_encoding: {
+    status: 415,
+    type: invalid,
+    when: "the body's Content-Encoding is one that the platform can't decode",
+    operator:
+      "Have the client send its bodies uncompressed or as gzip. Bun, Deno and Node from 22.15 on decode gzip, deflate, br and zstd.",
   },
   rate_limit_exceeded: {
     status: 429,
@@ -187,6 +201,16 @@ const rows = {
     inStream: true,
     when: "an OpenAI-compatible upstream refuses the request; status, code and message are the upstream's own",
     operator: clientOnly,
+  },
+  upstream_out_of_credit: {
+    status: 402,
+    type: "upstream_error",
+    retry: false,
+    fallback: true,
+    inStream: true,
+    when: "the gateway's account at the upstream has no credit or quota left",
+    operator: "Top the account up, or name MODEL_FALLBACKS or further keys of other accounts.",
+    wakeUp: "yes",
   },
   upstream_auth_failed: {
     status: 502,
@@ -267,9 +291,9 @@ const rows = {
     retry: false,
     fallback: true,
     inStream: true,
-    when: "the upstream took longer than it may",
+    when: "the upstream took longer than it may to begin, fell silent, or the whole answer took too long; the message says which",
     operator:
-      "Raise API_REQUEST_TIMEOUT, and PLATFORM_TIME_LIMIT where the platform allows more. If all requests are slow for long, run `npm run doctor`.",
+      "Raise the limit that the message names: API_REQUEST_TIMEOUT or API_TOTAL_TIMEOUT, and PLATFORM_TIME_LIMIT where the platform allows more. If all requests are slow for long, run `npm run doctor`.",
     wakeUp: "no",
   },
   session_store_unavailable: {
@@ -338,17 +362,24 @@ export class ApiError extends Error {
   readonly headers: Readonly<Record<string, string>>;
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
+  readonly #options: ApiErrorOptions;
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     const row = errorTable[code];
     this.code = code;
+    this.#options = options;
     this.status = options.upstream?.status ?? row.status;
     this.type = options.upstream?.type ?? row.type;
     this.wireCode = options.upstream?.code === undefined ? code : options.upstream.code;
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+  }
+
+  /** The same failure, known by another code; what an upstream gave of its own stays. */
+  as(code: ErrorCode): ApiError {
+    return new ApiError(code, this.message, this.#options);
   }
 
   /** The value of x-should-retry; undefined leaves it to the SDK. */

@@ -6,6 +6,7 @@ import { openAiChat } from "./dialects/openai-chat.ts";
 import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
+import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { type Pages, withPages } from "./http/pages.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
@@ -18,7 +19,17 @@ import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
-import type { Clock, Dialect, Fetch, Logger, Provider, RequestFacts, SessionStore } from "./types.ts";
+import { watchStore } from "./stores/watch-store.ts";
+import type {
+  BodyDecoders,
+  Clock,
+  Dialect,
+  Fetch,
+  Logger,
+  Provider,
+  RequestFacts,
+  SessionStore,
+} from "./types.ts";
 import { systemClock } from "./util/time.ts";
 
 /** Everything that a handler is made of; whatever is left out has a default. */
@@ -49,6 +60,8 @@ export interface HandlerOptions {
   readonly hosted?: boolean;
   /** What calls upstreams; by default the platform's `fetch`. */
   readonly fetch?: Fetch;
+  /** What decodes compressed request bodies; by default gzip and deflate, through `DecompressionStream`. */
+  readonly bodyDecoders?: BodyDecoders;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
   /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
@@ -103,8 +116,10 @@ export interface Handler {
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, clock });
-  const { maxEntries, cacheBytes, ttlMs, maxBytes } = config.sessions;
-  const store = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
+  const givenStore = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
+  const watched = watchStore(givenStore, clock);
+  const { store } = watched;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
@@ -118,11 +133,14 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     models,
     upstreams,
     conversations,
+    sessionHeaders,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
-    maxBodyBytes: config.maxBodyBytes,
+    maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
+    bodyDecoders: options.bodyDecoders ?? standardDecoders,
     requestTimeoutMs: config.requestTimeoutMs,
+    totalTimeoutMs: config.totalTimeoutMs,
     stream: config.stream,
     clock,
     log,
@@ -137,7 +155,17 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const handle = createRouter({
     routes: [
       ...withPages(
-        gatewayRoutes({ app, access, models, upstreams, store, conversations, metrics, log }),
+        gatewayRoutes({
+          app,
+          access,
+          models,
+          upstreams,
+          storeHealth: watched,
+          conversations,
+          sessionHeaders,
+          metrics,
+          log,
+        }),
         config.pages ? (options.pages ?? []) : [],
       ),
       ...dialects.flatMap((dialect) =>
@@ -162,7 +190,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
 
   return {
     providers,
-    store,
+    store: givenStore,
     fetch: handle,
     async warmUp() {
       await Promise.all(providers.map((provider) => provider.warmUp?.()));
@@ -172,6 +200,10 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     },
   };
 }
+
+/** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
+const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
+  (providers.some(({ takesAttachments }) => takesAttachments) ? 32 : 4) * 1024 * 1024;
 
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(

@@ -22,6 +22,15 @@ export interface Clock {
 /** The part of `fetch` that the gateway uses. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
+/**
+ * Decodes a whole compressed body. Resolves to undefined as soon as that has more than `maxBytes` bytes; rejects where
+ * the bytes are not in the coding.
+ */
+export type BodyDecoder = (bytes: Uint8Array, maxBytes: number) => Promise<Uint8Array | undefined>;
+
+/** By the name that Content-Encoding has for the coding, such as "gzip". */
+export type BodyDecoders = Readonly<Record<string, BodyDecoder>>;
+
 /** A record of plain facts. Never a key, a cookie, a nonce or the text of a message. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
@@ -57,6 +66,7 @@ export interface ToolCall {
  * was written (`native`); what every provider needs is lifted out of it.
  */
 export interface ChatMessage {
+  /** Of a role that is none of these, such as `control`, "system"; `native` has its own word. */
   readonly role: Role;
   /** String content, or all text parts joined; "" when there is none. */
   readonly text: string;
@@ -99,7 +109,7 @@ export interface ChatPrompt {
   readonly stream: boolean;
   /** Texts that end the reply. */
   readonly stop: readonly string[];
-  /** The most tokens that the reply may have. */
+  /** The most tokens that the reply may have, as the client wrote it: 0 and -1 mean something to some upstreams. */
   readonly maxTokens?: number;
   /** How many replies are wanted (`n`). */
   readonly choices: number;
@@ -228,6 +238,8 @@ export interface Provider {
   readonly maxHistoryMessages?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
+  /** Whether messages may have images and files, so that requests are long. */
+  readonly takesAttachments?: boolean;
   /** Whether `provider/id` may be asked for although the list does not have it. */
   readonly takesUnlistedModels?: boolean;
   /** The models on offer; called for every request, so it caches what costs. */

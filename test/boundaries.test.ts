@@ -111,6 +111,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "undici",
       "redis",
       "@deno/kv",
+      "bun:sqlite",
       "node:",
     ],
   },

@@ -35,6 +35,7 @@ describe("the package exports", () => {
       "parseConfig",
       "redisRestStore",
       "redisStore",
+      "sqliteStore",
     ]);
   });
 
@@ -67,6 +68,9 @@ describe("the package exports", () => {
       "RedisStoreOptions",
       "SiteModel",
       "SiteSettings",
+      "SqliteDatabase",
+      "SqliteStatement",
+      "SqliteStoreOptions",
       "StoreName",
       "StoreSettings",
       "UpstreamSettings",

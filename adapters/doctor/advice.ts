@@ -56,6 +56,8 @@ export interface UpstreamSettingNames {
 export const upstreamChanges = ({ baseUrl, apiKey, models }: UpstreamSettingNames): Changes => ({
   upstream_unreachable: `${baseUrl}, if host or port is wrong; HTTPS_PROXY, if this network needs a proxy`,
   upstream_auth_failed: apiKey,
+  upstream_out_of_credit: `${apiKey}, or its account: the credit is used up`,
+  model_not_found: `${models}: the upstream does not have the model, or has it no more`,
   upstream_rejected: `${models}: the upstream may not have the model, or it may be no chat model`,
   upstream_rate_limited: `${apiKey}, or its account: the allowance or the credit may be used up`,
   upstream_unavailable: wait,
@@ -80,6 +82,10 @@ export const storeAdvice: Readonly<Record<string, Advice>> = {
   "deno-kv": {
     means: storeMeans,
     change: "DENO_KV_PATH: a file in a folder that can be written to, or a remote database's URL",
+  },
+  sqlite: {
+    means: storeMeans,
+    change: "SQLITE_PATH or DATA_DIR: a place that can be written to",
   },
   memory: gatewayFault,
 };

@@ -16,7 +16,11 @@ export interface Reply {
 /** Throws the provider's ApiError. */
 export async function askOnce(provider: Provider, model: string, timeoutMs: number): Promise<Reply> {
   const startedMs = performance.now();
-  const lifetime = new Lifetime(new AbortController().signal, timeoutMs, systemClock);
+  const lifetime = new Lifetime(
+    new AbortController().signal,
+    { firstTextMs: timeoutMs, silenceMs: timeoutMs, totalMs: Number.POSITIVE_INFINITY },
+    systemClock,
+  );
   const native = { role: "user", content: question };
   const request: ChatRequest = {
     model,

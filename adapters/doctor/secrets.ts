@@ -23,7 +23,7 @@ export function hideSecrets(config: Config): (text: string) => string {
   const headers = [site?.headers, ...upstreams.map((upstream) => upstream.headers)];
   const secrets = [
     ...apiKeys.map(({ key }) => key),
-    ...upstreams.map(({ apiKey }) => apiKey),
+    ...upstreams.flatMap(({ apiKey }) => apiKey),
     // A scheme, a cookie's name and the like may stand before what is secret.
     ...headers.flatMap((each) =>
       Object.values(each ?? {}).flatMap((value) => [value, ...value.split(/[\s;,=]+/)]),

@@ -8,6 +8,7 @@ import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstre
 import type {
   Answer,
   AnswerEncoder,
+  BodyDecoders,
   ChatFacts,
   ChatMessage,
   ChatResponse,
@@ -29,13 +30,18 @@ export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
   readonly conversations: Conversations<UpstreamAnswer>;
+  /** The headers that name a conversation. */
+  readonly sessionHeaders: readonly string[];
   /** Whether conversations are kept in one of many short-lived instances; a header says so. */
   readonly isMemoryUnshared: boolean;
   /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
-  /** For the whole request, whatever it tries. */
+  /** For compressed bodies. */
+  readonly bodyDecoders: BodyDecoders;
+  /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
+  readonly totalTimeoutMs: number;
   readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
   readonly clock: Clock;
   readonly log: Logger;
@@ -101,7 +107,12 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    this.#lifetime = new Lifetime(routed.request.signal, options.requestTimeoutMs, options.clock);
+    const { requestTimeoutMs, totalTimeoutMs, clock } = options;
+    this.#lifetime = new Lifetime(
+      routed.request.signal,
+      { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
+      clock,
+    );
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
@@ -124,9 +135,10 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { maxBodyBytes } = this.#options;
+    const { maxBodyBytes, bodyDecoders: decoders } = this.#options;
     const { request, params } = this.#routed;
-    const bytes = await readBody(request, maxBodyBytes, this.#lifetime.signal);
+    const { signal } = this.#lifetime;
+    const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
     const { value, text } = parseBody(bytes, maxBodyBytes);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
@@ -169,7 +181,8 @@ class Exchange {
     if (memory.kind === "none") return undefined;
     const { request, caller } = this.#routed;
     return sessionKey({
-      sessionId: request.headers.get("x-session-id"),
+      headers: request.headers,
+      sessionHeaders: this.#options.sessionHeaders,
       user: memory.user,
       apiKey: caller.key,
     });
@@ -208,6 +221,7 @@ class Exchange {
       );
       this.#begun = begun;
       this.#begunMs = clock.now();
+      this.#lifetime.heard();
       this.#noteBegun(begun);
       if (this.#lifetime.signal.aborted) begun.close();
       return begun;
@@ -239,7 +253,10 @@ class Exchange {
     answer: TurnAnswer<UpstreamAnswer>,
   ): Promise<ChatResponse> {
     for (const event of answer.first) addEvent(this.#collected, event);
-    for await (const events of answer.rest) for (const event of events) addEvent(this.#collected, event);
+    for await (const events of answer.rest) {
+      this.#lifetime.heard();
+      for (const event of events) addEvent(this.#collected, event);
+    }
     const isKept = await this.#keep(turn);
     const body = encoder.whole(this.#collected, this.#usage(turn));
     const response = this.#routed.respond(200, body, {
@@ -263,6 +280,8 @@ class Exchange {
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });
     });
+    // A client that takes nothing leaves no other moment to let go of the upstream.
+    this.#lifetime.signal.addEventListener("abort", () => this.#begun?.close(), { once: true });
     const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
       clock,
       keepAliveMs: stream.keepAliveMs,
@@ -300,15 +319,25 @@ class Exchange {
       }
     };
     encode(answer.first);
+    this.#lifetime.handedOver();
     if (text !== "") yield text;
+    this.#taken();
     for await (const events of answer.rest) {
       text = "";
       encode(events);
+      this.#lifetime.handedOver();
       if (text !== "") yield text;
+      this.#taken();
     }
     const isKept = await this.#keep(turn);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
+  }
+
+  /** The client has taken what there was: only now can the upstream be to blame for a silence. */
+  #taken(): void {
+    this.#lifetime.signal.throwIfAborted();
+    this.#lifetime.heard();
   }
 
   /** Keeps the finished turn; false if that failed. */

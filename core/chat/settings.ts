@@ -3,8 +3,10 @@ import * as v from "valibot";
 import { integer, number, type Values } from "../config/values.ts";
 
 export interface ChatSettings {
-  /** How long a whole request may take, whatever it tries. */
+  /** How long a request may wait for the first text of its answer, whatever it tries, and then for each further one. */
   readonly requestTimeoutMs: number;
+  /** How long all of it may take; Infinity for no limit. */
+  readonly totalTimeoutMs: number;
   readonly stream: {
     /** How long headers wait for the first part of an answer, so that a failure keeps its status. */
     readonly commitMs: number;
@@ -17,6 +19,7 @@ const hourMs = 3_600_000;
 
 export const chatEntries = {
   API_REQUEST_TIMEOUT: number(180, 1, 86_400, "seconds"),
+  API_TOTAL_TIMEOUT: v.optional(number(0, 1, 604_800, "seconds")),
   PLATFORM_TIME_LIMIT: v.optional(number(0, 6, 86_400, "seconds")),
   STREAM_COMMIT_MS: integer(5000, 0, hourMs, "milliseconds"),
   STREAM_KEEPALIVE_MS: integer(8000, 100, hourMs, "milliseconds"),
@@ -29,8 +32,11 @@ const platformMarginMs = 5000;
 export function readChat(values: Values<typeof chatEntries>, timeLimitMs = Infinity): ChatSettings {
   const { PLATFORM_TIME_LIMIT: limitSeconds } = values;
   const limitMs = limitSeconds === undefined ? timeLimitMs : limitSeconds * 1000;
+  const { API_TOTAL_TIMEOUT: totalSeconds = Infinity } = values;
+  const totalTimeoutMs = Math.min(totalSeconds * 1000, limitMs - platformMarginMs);
   return {
-    requestTimeoutMs: Math.min(values.API_REQUEST_TIMEOUT * 1000, limitMs - platformMarginMs),
+    requestTimeoutMs: Math.min(values.API_REQUEST_TIMEOUT * 1000, totalTimeoutMs),
+    totalTimeoutMs,
     stream: { commitMs: values.STREAM_COMMIT_MS, keepAliveMs: values.STREAM_KEEPALIVE_MS },
   };
 }

@@ -4,7 +4,7 @@ import { sha256Hex } from "../util/hash.ts";
 
 /** A client's name for a conversation, within its API key. */
 export interface SessionKey {
-  /** Where the name came from: `user` and X-Session-Id never name the same conversation. */
+  /** Where the name came from: `user` and a header never name the same conversation. */
   readonly namespace: "session" | "user";
   readonly value: string;
   /** The key that the request came with; "" on a server without keys. */
@@ -12,8 +12,9 @@ export interface SessionKey {
 }
 
 export interface SessionKeySource {
-  /** X-Session-Id as it was sent. */
-  readonly sessionId: string | null;
+  readonly headers: Headers;
+  /** The names of the headers that name a conversation; the first one that the request has counts. */
+  readonly sessionHeaders: readonly string[];
   readonly user: string | null | undefined;
   readonly apiKey: string;
 }
@@ -22,13 +23,35 @@ const maxSessionIdLength = 512;
 const maxUserBytes = 4096;
 const encoder = new TextEncoder();
 
-/** Takes X-Session-Id before `user`; undefined for a stateless call. Throws ApiError invalid_request. */
-export function sessionKey({ sessionId, user, apiKey }: SessionKeySource): SessionKey | undefined {
-  if (sessionId) {
-    if (sessionId.length > maxSessionIdLength || !/^[\x21-\x7e]+$/.test(sessionId)) {
-      const message = `X-Session-Id must be 1 to ${maxSessionIdLength} visible ASCII characters, without spaces.`;
-      throw new ApiError("invalid_request", message, { param: "X-Session-Id" });
-    }
+/** What a template leaves where it has nothing to put: JavaScript's, Python's, Go's and Java's words for it, and no text. */
+const emptyWord = /^(undefined|null|none|nil|<nil>|\(null\)|nan|\[object object\])$/i;
+/** With and without its dashes. */
+const nilUuid = /^0{8}-?(0{4}-?){3}0{12}$/;
+/** `{{NAME}}`, `${NAME}`, `%{NAME}`, `{NAME}`, `<NAME>`, `%NAME%`, `$NAME`. */
+const template = /\{\{.*\}\}|[$%#]\{.*\}|^(\{.*\}|<.*>|%\w+%|\$[A-Za-z_]\w*)$/;
+
+/** Whether a header has what its client should have put an id for: all chats of that client would share one memory. */
+const isNoId = (text: string): boolean => emptyWord.test(text) || nilUuid.test(text) || template.test(text);
+
+/** Throws ApiError invalid_request, which names the header. */
+function checkSessionId(sessionId: string, header: string): void {
+  if (isNoId(sessionId)) {
+    const message = `${header} must be the id of a conversation, but is a template that was not filled in, or a word for nothing. Have the client send the chat's own id, or leave the header out.`;
+    throw new ApiError("invalid_request", message, { param: header });
+  }
+  if (sessionId.length > maxSessionIdLength || !/^[\x21-\x7e]+$/.test(sessionId)) {
+    const message = `${header} must be 1 to ${maxSessionIdLength} visible ASCII characters, without spaces.`;
+    throw new ApiError("invalid_request", message, { param: header });
+  }
+}
+
+/** Takes a header before `user`; undefined for a stateless call. Throws ApiError invalid_request. */
+export function sessionKey(source: SessionKeySource): SessionKey | undefined {
+  const { headers, sessionHeaders, user, apiKey } = source;
+  for (const header of sessionHeaders) {
+    const sessionId = headers.get(header);
+    if (!sessionId) continue;
+    checkSessionId(sessionId, header);
     return { namespace: "session", value: sessionId, apiKey };
   }
   if (!user) return undefined;

@@ -1,19 +1,38 @@
 /** The settings of what is remembered of a conversation. */
-import { integer, number, type Values } from "../config/values.ts";
+import { custom, integer, number, type Values } from "../config/values.ts";
 
 export interface ConversationSettings {
   /** How long a conversation is remembered after its last finished turn. */
   readonly ttlMs: number;
   /** The most that is kept of one conversation, in bytes of UTF-8. */
   readonly maxBytes: number;
+  /** The request headers that name a conversation, the one that counts most first. */
+  readonly headers: readonly string[];
 }
+
+export const defaultSessionHeaders = "X-Session-Id";
+
+/** Headers that every request has, the same in each chat, or that hold secrets. */
+const otherHeaders =
+  /^(authorization|proxy-authorization|x-api-key|cookie|host|origin|referer|user-agent|accept.*|content-.*|connection|transfer-encoding|x-session-user|idempotency-key|x-request-id|x-stainless-.*)$/i;
+
+const readSessionHeaders = (value: string): readonly string[] => {
+  const names = value.split(",").map((name) => name.trim());
+  if (!names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !otherHeaders.test(name)))
+    throw new Error(
+      "must be a comma list of request headers that hold the id of a chat, such as X-Session-Id,X-OpenWebUI-Chat-Id",
+    );
+  return names;
+};
 
 export const conversationEntries = {
   SESSION_CACHE_TTL: number(3600, 1, 31_536_000, "seconds"),
+  SESSION_HEADERS: custom(defaultSessionHeaders, readSessionHeaders),
   SESSION_MAX_BYTES: integer(256 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
 };
 
 export const readConversations = (values: Values<typeof conversationEntries>): ConversationSettings => ({
   ttlMs: values.SESSION_CACHE_TTL * 1000,
   maxBytes: values.SESSION_MAX_BYTES,
+  headers: values.SESSION_HEADERS,
 });

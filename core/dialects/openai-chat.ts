@@ -20,18 +20,15 @@ import type {
   JsonSchema,
   Reply,
   ResponseFormat,
+  Role,
   StreamPart,
+  ToolChoice,
   ToolDefinition,
   UpstreamEvent,
   Usage,
 } from "../types.ts";
 import { isRecord } from "../util/json.ts";
 import { encodeReply, liftMessage } from "./shared/chat-completions-message.ts";
-
-const range = (min: number, max: number) =>
-  v.nullish(
-    v.pipe(v.number(), v.minValue(min, `must be at least ${min}`), v.maxValue(max, `must be at most ${max}`)),
-  );
 
 const wholeRange = (min: number, max: number) =>
   v.nullish(
@@ -44,14 +41,14 @@ const wholeRange = (min: number, max: number) =>
   );
 
 const textSchema = v.string();
-const partsSchema = v.array(v.looseObject({ type: textSchema }));
-const stopsSchema = v.pipe(v.array(textSchema), v.maxLength(4, "must hold at most four texts"));
-const toolChoiceWordSchema = v.picklist(["none", "auto", "required"]);
-const toolChoiceSchema = v.looseObject({});
+const partSchema = v.looseObject({ type: v.nullish(v.string()) });
+// Lazy rather than a union, here and below: its error would name no part.
+const partsSchema = v.array(v.lazy((part) => (typeof part === "string" ? textSchema : partSchema)));
+const stopsSchema = v.array(textSchema);
+const objectSchema = v.looseObject({});
 
 const messageSchema = v.looseObject({
-  role: v.picklist(["system", "developer", "user", "assistant", "tool", "function"]),
-  // Not a union: its error would name no part.
+  role: v.pipe(v.string(), v.nonEmpty("must not be empty")),
   content: v.nullish(v.lazy((content) => (Array.isArray(content) ? partsSchema : textSchema))),
 });
 
@@ -60,6 +57,7 @@ const maxMessages = 2048;
 
 const isNotTooMany = (messages: unknown) => !Array.isArray(messages) || messages.length <= maxMessages;
 
+/** What the gateway itself reads. All else, ranges and words among it, is the provider's to judge. */
 const requestSchema = v.looseObject({
   messages: v.pipe(
     v.unknown(),
@@ -73,20 +71,11 @@ const requestSchema = v.looseObject({
   stream_options: v.nullish(v.looseObject({ include_usage: v.nullish(v.boolean()) })),
   user: v.nullish(v.string()),
   stop: v.nullish(v.lazy((stop) => (Array.isArray(stop) ? stopsSchema : textSchema))),
-  max_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
-  max_completion_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
+  max_tokens: v.nullish(v.number()),
+  max_completion_tokens: v.nullish(v.number()),
   n: wholeRange(1, 128),
-  temperature: range(0, 2),
-  top_p: range(0, 1),
-  presence_penalty: range(-2, 2),
-  frequency_penalty: range(-2, 2),
-  top_logprobs: wholeRange(0, 20),
-  seed: v.nullish(v.pipe(v.number(), v.integer("must be a whole number"))),
-  tools: v.nullish(v.array(v.looseObject({}))),
-  tool_choice: v.nullish(
-    v.lazy((choice) => (typeof choice === "object" ? toolChoiceSchema : toolChoiceWordSchema)),
-  ),
-  response_format: v.nullish(v.looseObject({ type: v.picklist(["text", "json_object", "json_schema"]) })),
+  tools: v.nullish(v.array(objectSchema)),
+  tool_choice: v.nullish(v.lazy((choice) => (typeof choice === "object" ? objectSchema : textSchema))),
 });
 
 type RequestBody = v.InferOutput<typeof requestSchema>;
@@ -115,22 +104,44 @@ const describeIssue = (issue: v.BaseIssue<unknown>): string => {
 
 const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
 
-const readAttachment = (part: { readonly type: string; readonly [key: string]: unknown }): Attachment => {
-  const { type } = part;
+type Part = v.InferOutput<typeof partSchema>;
+
+const readAttachment = (part: Part): Attachment => {
+  // Parts without a type are known by the field that holds them, such as `image_url`.
+  const type = part.type ?? Object.keys(part)[0] ?? "empty part";
   const file = isRecord(part.file) ? part.file : part;
   return typeof file.filename === "string" ? { type, name: file.filename } : { type };
 };
+
+/** The text that a part is; undefined for anything else. */
+function readText(part: string | Part): string | undefined {
+  if (typeof part === "string") return part;
+  if (typeof part.text === "string" && (part.type == null || textPartTypes.has(part.type))) return part.text;
+  return part.type === "refusal" && typeof part.refusal === "string" ? part.refusal : undefined;
+}
+
+const roles: ReadonlySet<string> = new Set<Role>([
+  "system",
+  "developer",
+  "user",
+  "assistant",
+  "tool",
+  "function",
+]);
+
+/** A role that only some models know, such as `control`, is one of instructions, not of talk. */
+const readRole = (role: string): Role => (roles.has(role) ? (role as Role) : "system");
 
 function readMessage(native: MessageBody): ChatMessage {
   const { role, content } = native;
   let text = "";
   const attachments: Attachment[] = [];
-  for (const part of typeof content === "string" ? [{ type: "text", text: content }] : (content ?? [])) {
-    if (textPartTypes.has(part.type) && typeof part.text === "string") text += part.text;
-    else if (part.type === "refusal" && typeof part.refusal === "string") text += part.refusal;
-    else attachments.push(readAttachment(part));
+  for (const part of typeof content === "string" ? [content] : (content ?? [])) {
+    const words = readText(part);
+    if (words !== undefined) text += words;
+    else if (typeof part !== "string") attachments.push(readAttachment(part));
   }
-  return liftMessage(role, text, native, attachments);
+  return liftMessage(readRole(role), text, native, attachments);
 }
 
 const readStops = (stop: RequestBody["stop"]): readonly string[] => {
@@ -158,11 +169,15 @@ const readTool = (tool: JsonObject): ToolDefinition[] => {
   ];
 };
 
+/** `any` is Mistral's and Anthropic's word. Of one that nobody here knows only a provider can tell what it asks for. */
+const readChoiceWord = (word: unknown): ToolChoice =>
+  word === "auto" || word === "none" ? word : "required";
+
 /** The functions on offer, and which of them the reply must call. */
 function readTools({ tools, tool_choice: choice }: RequestBody): Pick<ChatPrompt, "tools" | "toolChoice"> {
   const all = (tools ?? []).flatMap(readTool);
   if (choice == null) return { tools: all, toolChoice: all.length > 0 ? "auto" : "none" };
-  if (typeof choice === "string") return { tools: all, toolChoice: choice };
+  if (typeof choice === "string") return { tools: all, toolChoice: readChoiceWord(choice) };
   // A choice among some of the tools: `{type: "allowed_tools", allowed_tools: {mode, tools}}`.
   if (choice.type === "allowed_tools" && isRecord(choice.allowed_tools)) {
     const { mode, tools: allowed } = choice.allowed_tools;
@@ -172,13 +187,16 @@ function readTools({ tools, tool_choice: choice }: RequestBody): Pick<ChatPrompt
       toolChoice: mode === "auto" ? "auto" : "required",
     };
   }
-  const tool = functionName(choice);
-  return { tools: all, toolChoice: tool === undefined ? "required" : { tool } };
+  const tool = functionName(choice) ?? choice.name;
+  if (typeof tool === "string") return { tools: all, toolChoice: { tool } };
+  return { tools: all, toolChoice: readChoiceWord(choice.type) };
 }
 
-function readResponseFormat(format: RequestBody["response_format"]): ResponseFormat {
-  if (format?.type === "json_object") return "json_object";
-  if (format?.type !== "json_schema") return "text";
+/** Formats of other kinds, such as vLLM's grammars, travel in `ChatPrompt.native` alone. */
+function readResponseFormat(format: unknown): ResponseFormat {
+  if (!isRecord(format)) return "text";
+  if (format.type === "json_object") return "json_object";
+  if (format.type !== "json_schema") return "text";
   const { name, description, schema } = isRecord(format.json_schema) ? format.json_schema : {};
   return {
     ...(typeof name === "string" && { name }),

@@ -2,7 +2,7 @@
 
 import { ApiError } from "../errors.ts";
 import type { Caller } from "../types.ts";
-import { type Cors, hostOfOrigin, isLoopbackHost } from "./cors.ts";
+import { type Cors, hostOfOrigin, isHostOfContainers, isLoopbackHost } from "./cors.ts";
 import type { HttpSettings } from "./settings.ts";
 
 export interface AccessOptions extends Pick<HttpSettings, "access" | "apiKeys" | "corsOrigins"> {
@@ -23,6 +23,10 @@ const equalsInConstantTime = (given: string, expected: string): boolean => {
 
 const bearer = /^bearer +(\S+) *$/i;
 
+/** A host as an error may show it. */
+const shownHost = (host: string | null): string =>
+  host !== null && /^[\w.-]{1,100}(:\d{1,5})?$/.test(host) ? host.toLowerCase() : "HOST:PORT";
+
 /** Returns who calls, or throws an ApiError. */
 export function accessControl({
   access,
@@ -38,8 +42,11 @@ export function accessControl({
     }
     let caller: Caller | undefined;
     for (const candidate of apiKeys) if (equalsInConstantTime(key, candidate.key)) caller ??= candidate;
-    if (caller === undefined)
-      throw new ApiError("invalid_api_key", "The API key is not valid on this server.");
+    if (caller === undefined) {
+      throw new ApiError("invalid_api_key", "The API key is not valid on this server.", {
+        headers: { "www-authenticate": 'Bearer error="invalid_token"' },
+      });
+    }
     return caller;
   };
 
@@ -52,11 +59,15 @@ export function accessControl({
     const hostAllowed =
       host === null ||
       isLoopbackHost(host) ||
+      isHostOfContainers(host) ||
       corsOrigins?.some((allowed) => hostOfOrigin(allowed) === host.toLowerCase());
     if (originAllowed && hostAllowed) return anyone;
+    const closed = "This server has no API key and answers only this machine.";
     throw new ApiError(
       "forbidden_origin",
-      "This server has no API key and answers only this machine. Set API_MASTER_KEY, or allow the page's origin in CORS_ORIGIN.",
+      hostAllowed
+        ? `${closed} The request's Origin is another one. Set API_MASTER_KEY, or allow the page's origin in CORS_ORIGIN.`
+        : `${closed} The request's Host is another name. Set API_MASTER_KEY, or allow the host in CORS_ORIGIN, such as CORS_ORIGIN=http://${shownHost(host)}.`,
     );
   };
 

@@ -35,6 +35,10 @@ export interface Cors {
 export const isLoopbackHost = (host: string): boolean =>
   /^(localhost|[a-z0-9-]+\.localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host);
 
+/** What containers and virtual machines call the machine that runs them. No website can have such a name: `.internal` is reserved. */
+export const isHostOfContainers = (host: string): boolean =>
+  /^((host|gateway)\.docker|host\.(containers|lima|orb|rancher-desktop))\.internal(:\d+)?$/i.test(host);
+
 /** The host and port of an origin. */
 export const hostOfOrigin = (origin: string): string => origin.slice(origin.indexOf("://") + 3);
 
@@ -65,6 +69,9 @@ export function cors({ corsOrigins, access }: Pick<HttpSettings, "corsOrigins" |
         // `*` would not cover Authorization, so what is asked for is named.
         "access-control-allow-headers": headerNames.test(names) ? names : "authorization, content-type",
         "access-control-max-age": "86400",
+        // Asked by browsers before a public page may call into a private network: https://wicg.github.io/private-network-access
+        ...(requested.get("access-control-request-private-network") === "true" &&
+          allows(requested.get("origin") ?? "") && { "access-control-allow-private-network": "true" }),
       };
     },
   };

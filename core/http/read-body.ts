@@ -1,39 +1,31 @@
 /** A request's body as JSON, with bounds on what is read. */
 import { ApiError } from "../errors.ts";
+import type { BodyDecoders } from "../types.ts";
 import { isDeeperThan } from "../util/json.ts";
 import { abortable } from "../util/time.ts";
+import { contentCoding, decodeBody, findDecoder, joinBytes } from "./decode-body.ts";
 
 const tooLarge = (maxBytes: number) =>
   new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
 
-const joined = (chunks: readonly Uint8Array[], length: number): Uint8Array => {
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
-};
-
-/** Stops reading as soon as there is too much. */
+/** Stops reading as soon as there is too much. The rest is left to the server, which knows what its connection needs. */
 async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of body) {
+  for await (const chunk of body.values({ preventCancel: true })) {
     length += chunk.length;
     if (length > maxBytes) throw tooLarge(maxBytes);
     chunks.push(chunk);
   }
-  return joined(chunks, length);
+  return joinBytes(chunks, length);
 }
 
-function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | ArrayBuffer> {
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
-  if (declared !== null) return request.arrayBuffer();
-  return request.body === null ? Promise.resolve(new Uint8Array()) : readBounded(request.body, maxBytes);
+  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
+  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
 }
 
 /** No request that means something comes near it. */
@@ -57,31 +49,35 @@ const readingFailed = (error: unknown): ApiError => {
   return new ApiError("client_closed_request", "The request body ended early.", { cause: error });
 };
 
+export interface ReadBodyOptions {
+  /** The most bytes, as they come and once they are decoded. */
+  readonly maxBytes: number;
+  readonly decoders: BodyDecoders;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
- * connection stay open. Throws ApiError request_too_large, request_timeout, invalid_request or client_closed_request.
+ * connection stay open. Throws ApiError request_too_large, request_timeout, unsupported_encoding, invalid_request or
+ * client_closed_request.
  */
-export async function readBody(
-  request: Request,
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<Uint8Array | ArrayBuffer> {
-  const encoding = request.headers.get("content-encoding");
-  if (encoding !== null && encoding.toLowerCase() !== "identity") {
-    throw new ApiError(
-      "invalid_request",
-      "Compressed request bodies are not supported: send it without Content-Encoding.",
-    );
-  }
+export async function readBody(request: Request, options: ReadBodyOptions): Promise<Uint8Array> {
+  const { maxBytes, decoders, signal } = options;
+  const coding = contentCoding(request.headers);
+  const decoder = coding === undefined ? undefined : findDecoder(coding, decoders);
   try {
-    return await abortable(readBytes(request, maxBytes), signal);
+    const bytes = await abortable(readBytes(request, maxBytes), signal);
+    if (coding === undefined || decoder === undefined) return bytes;
+    const decoded = await abortable(decodeBody(bytes, { coding, decoder, maxBytes }), signal);
+    if (decoded === undefined) throw tooLarge(maxBytes);
+    return decoded;
   } catch (error) {
     throw readingFailed(error);
   }
 }
 
 /** Throws ApiError request_too_large, invalid_json or invalid_request. */
-export function parseBody(bytes: Uint8Array | ArrayBuffer, maxBytes: number): JsonBody {
+export function parseBody(bytes: Uint8Array, maxBytes: number): JsonBody {
   if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
   if (bytes.byteLength === 0)
     throw new ApiError("invalid_json", "The request has no body: send a JSON object.");

@@ -3,17 +3,27 @@ import type { Conversations, RememberedConversation } from "../conversations/con
 import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError } from "../errors.ts";
 import type { Gauge, Metrics } from "../operations/metrics.ts";
-import type { ListedModel, ModelDirectory } from "../routing/model-directory.ts";
+import { type ListedModel, type ModelDirectory, modelNotFound } from "../routing/model-directory.ts";
 import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
 import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
 import type { Access } from "./settings.ts";
+
+/** The store of conversations, and how its operations end. */
+export interface StoreHealth {
+  readonly store: Pick<SessionStore, "name" | "shared">;
+  /** Whether the last one failed. */
+  readonly isFailing: boolean;
+  readonly lastFailure: { readonly atMs: number; readonly reason: string } | undefined;
+}
 
 export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
-  readonly store: SessionStore;
+  readonly storeHealth: StoreHealth;
   readonly conversations: Conversations<UpstreamAnswer>;
+  /** The headers that name a conversation. */
+  readonly sessionHeaders: readonly string[];
   readonly access: Access;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -31,6 +41,12 @@ const encodeUpstream = ({ provider, concurrency, breakers, lastSuccessMs }: Prov
   circuits: Object.fromEntries([...breakers].map(([model, { state }]) => [model, state])),
   lastSuccess: lastSuccessMs === undefined ? null : new Date(lastSuccessMs).toISOString(),
   ...(concurrency && { running: concurrency.running, waiting: concurrency.waiting }),
+});
+
+const encodeStore = ({ store, lastFailure }: StoreHealth) => ({
+  store: store.name,
+  shared: store.shared,
+  lastFailure: lastFailure && { at: new Date(lastFailure.atMs).toISOString(), reason: lastFailure.reason },
 });
 
 const gauges = (upstreams: Upstreams): Gauge[] =>
@@ -69,20 +85,22 @@ const decodePath = (text = ""): string => {
 };
 
 /** Whose conversation is meant: in a header, since paths end up in the logs of everything on the way. */
-const namedSession = ({ request: { headers }, caller }: RoutedRequest): SessionKey => {
+const namedSession = (
+  { request: { headers }, caller }: RoutedRequest,
+  sessionHeaders: readonly string[],
+): SessionKey => {
   const user = headers.get("x-session-user");
   const key = sessionKey({
-    sessionId: headers.get("x-session-id"),
+    headers,
+    sessionHeaders,
     user: user === null ? undefined : decodeSessionUser(user),
     apiKey: caller.key,
   });
   if (key !== undefined) return key;
   throw new ApiError(
     "invalid_request",
-    "Name the conversation in X-Session-Id, or its user in X-Session-User.",
-    {
-      param: "X-Session-Id",
-    },
+    `Name the conversation in ${sessionHeaders.join(" or ")}, or its user in X-Session-User.`,
+    { param: sessionHeaders[0] },
   );
 };
 
@@ -99,8 +117,7 @@ const toSeconds = (ms: number | undefined): number | null =>
   ms === undefined ? null : Math.floor(ms / 1000);
 
 export function gatewayRoutes(options: RoutesOptions): Route[] {
-  const { app, models, upstreams, store, conversations, metrics, log } = options;
-  const sessions = { store: store.name, shared: store.shared };
+  const { app, models, upstreams, storeHealth, conversations, sessionHeaders, metrics, log } = options;
 
   const requireOwner = () => {
     // Where everyone is the same caller, everyone could read and delete everyone's conversations.
@@ -128,9 +145,9 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       isPublic: true,
       handle: (routed) =>
         routed.json({
-          status: "ok",
+          status: storeHealth.isFailing ? "degraded" : "ok",
           version: app.version,
-          sessions,
+          sessions: encodeStore(storeHealth),
           upstreams: upstreams.known.map(encodeUpstream),
         }),
     },
@@ -158,6 +175,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         const { signal } = routed.request;
         const { route } = await models.find(id, { signal, log });
         if (route.listError) throw route.listError;
+        if (route.isGuess) throw modelNotFound(id);
         return routed.json(encodeModel({ id, ...route }));
       },
     },
@@ -166,7 +184,9 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/session",
       handle: async (routed) => {
         requireOwner();
-        return routed.json(encodeConversation(await conversations.show(namedSession(routed))));
+        return routed.json(
+          encodeConversation(await conversations.show(namedSession(routed, sessionHeaders))),
+        );
       },
     },
     {
@@ -174,7 +194,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/session",
       handle: async (routed) => {
         requireOwner();
-        await conversations.forget(namedSession(routed));
+        await conversations.forget(namedSession(routed, sessionHeaders));
         return routed.respond(204, null);
       },
     },

@@ -1,4 +1,5 @@
 /** The settings of what stands between a client and the chat: keys, cross-origin rules, limits, the welcome page. */
+import * as v from "valibot";
 import {
   custom,
   integer,
@@ -30,7 +31,8 @@ export interface HttpSettings {
   readonly apiKeys: readonly NamedKey[];
   /** Origins whose pages may read answers; "*" means all, undefined that nothing was set. */
   readonly corsOrigins: "*" | readonly string[] | undefined;
-  readonly maxBodyBytes: number;
+  /** By default as much as the providers have a use for. */
+  readonly maxBodyBytes: number | undefined;
   /** Whether the pages for people are served. */
   readonly pages: boolean;
   /** Requests a minute and API key; 0 for no limit. */
@@ -79,7 +81,7 @@ export const httpEntries = {
   API_MASTER_KEY: custom("", readMasterKey),
   API_KEYS: custom("{}", readNamedKeys),
   CORS_ORIGIN: custom("", readOrigins),
-  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3, "bytes"),
+  MAX_BODY_BYTES: v.optional(integer(0, 1024, 1024 ** 3, "bytes")),
   PAGES: onOff("on"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
 };

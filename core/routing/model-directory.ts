@@ -10,6 +10,8 @@ export interface ModelRoute {
   readonly name: string;
   /** Why the provider's list could not be had, so that it is unknown whether it has the model. */
   readonly listError?: ApiError;
+  /** Whether no list has the name, and there is just one provider that might have it all the same. */
+  readonly isGuess?: boolean;
 }
 
 /** A model, and the id that leads to it. */
@@ -61,7 +63,22 @@ const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelR
 /** A model that no list has. */
 const unlisted = (id: string): Model => ({ id, createdAt: 0 });
 
-const notFound = (modelName: string): ApiError =>
+/** Ollama's tag for an id without one. */
+const latest = ":latest";
+/** Gemini lists its models as `models/gemini-…`, and clients know them without. */
+const modelsPrefix = "models/";
+
+/** How else an upstream may spell an id. */
+const otherSpellings = (id: string): readonly string[] => [
+  id.endsWith(latest) ? id.slice(0, -latest.length) : id + latest,
+  id.startsWith(modelsPrefix) ? id.slice(modelsPrefix.length) : modelsPrefix + id,
+];
+
+/** OpenRouter's `id:nitro` and `id@preset/name`: a listed model, asked for in a way that no list has. */
+const variant = /^(.+)(?::[\w.-]+|@preset\/[\w.-]+)$/;
+const isPreset = (id: string): boolean => id.startsWith("@preset/");
+
+export const modelNotFound = (modelName: string): ApiError =>
   new ApiError(
     "model_not_found",
     `The model \`${modelName.slice(0, 200)}\` does not exist. GET /v1/models lists those that do.`,
@@ -108,13 +125,26 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     return { named: providers.find(({ name }) => name === prefix), rest: modelName.slice(slash + 1) };
   };
 
+  /** Those that may have models which no list has. */
+  const openProviders = providers.filter(({ takesUnlistedModels }) => takesUnlistedModels === true);
+  /** Where a model may be that nobody lists: at the only provider, and a preset at the only one of such. */
+  const guessFor = (id: string): ModelRoute | undefined => {
+    const [only] = openProviders;
+    if (only === undefined || openProviders.length > 1 || id === "") return undefined;
+    if (providers.length > 1 && !isPreset(id)) return undefined;
+    return { ...routeTo(only, unlisted(id)), isGuess: true };
+  };
+
   /**
-   * The operator's name for a provider comes before the ids that upstreams list. A model that no list has is still asked
-   * of an upstream that is named, or whose list can't be had: upstreams have models that they don't list.
+   * The operator's name for a provider comes before whatever ids upstreams list, and an id as it is listed before other
+   * spellings of it. What nobody lists is still asked of an upstream that is named, whose list can't be had, or that is
+   * the only one: upstreams have models that they don't list.
    */
   const lookUp = async (modelName: string, context: ListingContext): Promise<ModelRoute | undefined> => {
     const { named, rest } = splitName(modelName);
     const order = named ? [named, ...providers.filter((other) => other !== named)] : providers;
+    const listed: { readonly provider: Provider; readonly id: string; readonly index: Map<string, Model> }[] =
+      [];
     let guess: ModelRoute | undefined;
     for (const provider of order) {
       const id = provider === named ? rest : modelName;
@@ -129,18 +159,27 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
       const model = index.get(modelName) ?? index.get(id);
       if (model !== undefined) return routeTo(provider, model);
       if (takesUnlisted) guess = routeTo(provider, unlisted(id));
+      listed.push({ provider, id, index });
     }
-    return guess;
+    for (const { provider, id, index } of listed) {
+      const spelling = otherSpellings(id).find((other) => index.has(other));
+      const model = spelling === undefined ? undefined : index.get(spelling);
+      if (model !== undefined) return routeTo(provider, model);
+      const base = variant.exec(id)?.[1];
+      if (provider.takesUnlistedModels && base !== undefined && index.has(base))
+        return routeTo(provider, unlisted(id));
+    }
+    return guess ?? guessFor(modelName);
   };
 
   const resolve = async (modelName: string, context: ListingContext): Promise<ModelRoute> => {
     const alias = own(modelAliases, modelName);
     const catchAll = alias === undefined ? own(modelAliases, "*") : undefined;
     let route = await lookUp(alias ?? modelName, context);
-    if (catchAll !== undefined && (route === undefined || route.listError)) {
+    if (catchAll !== undefined && (route === undefined || route.listError || route.isGuess)) {
       route = await lookUp(catchAll, context);
     }
-    if (route === undefined) throw notFound(modelName);
+    if (route === undefined) throw modelNotFound(modelName);
     return route;
   };
 
@@ -171,7 +210,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     },
 
     async find(modelName, context) {
-      if (modelName.length > maxNameChars) throw notFound(modelName);
+      if (modelName.length > maxNameChars) throw modelNotFound(modelName);
       const route = await resolve(modelName, context);
       const { provider, model } = route;
       const names =

@@ -32,7 +32,7 @@ export interface Question {
   /** What the model may read: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
-  /** Milliseconds since the epoch; what is left until then is shared evenly between those that may still be asked. */
+  /** Milliseconds since the epoch; when an answer must have begun. What is left until then is shared evenly between those that may still be asked. */
   readonly deadlineMs: number;
 }
 
@@ -98,6 +98,13 @@ const queuePerSlot = 8;
 const maxBreakers = 1000;
 
 const mayMend = (code: ErrorCode): boolean => errorTable[code].fallback === true;
+
+/** Of a model that can't do what was asked, or is not there, while another may. */
+const isInability = (code: ErrorCode): boolean =>
+  code === "unsupported_content" ||
+  code === "unsupported_parameter" ||
+  code === "context_length_exceeded" ||
+  code === "model_not_found";
 
 const hasLeft = (error: unknown): boolean =>
   error instanceof ApiError && error.code === "client_closed_request";
@@ -174,7 +181,10 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
       clock,
       parent,
       reason: () =>
-        new ApiError("upstream_timeout", `The upstream did not answer within ${Math.round(ms / 1000)} s.`),
+        new ApiError(
+          "upstream_timeout",
+          `The upstream did not answer within ${Math.round(ms / 1000)} s, its share of API_REQUEST_TIMEOUT.`,
+        ),
     });
 
   /** Asks one provider and waits for its first events. */
@@ -273,8 +283,8 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
             continue;
           }
           const isMendable = mayMend(code);
-          // What only a fallback can't take is no news to a client that asked for another model.
-          if (index === 0 || isMendable) failure = error;
+          // What only a fallback can't do is no news to a client that asked for another model.
+          if (index === 0 || (isMendable && !isInability(code))) failure = error;
           if (index === 0 && (!isMendable || isLast)) break;
           if (route === undefined) continue;
           log.warn("fallback.tried", {

@@ -1,5 +1,6 @@
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
-import { sleep, systemClock, withTimeout } from "../util/time.ts";
+import { systemClock, withTimeout } from "../util/time.ts";
+import { onceUnlocked } from "./once-unlocked.ts";
 import { defaultPrefix } from "./settings.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
@@ -41,26 +42,6 @@ const chunkBytes = 60 * 1024;
 
 /** Of writers that meet, each round lets at least one through. */
 const maxRounds = 100;
-
-const lockedMessage = "database is locked";
-/** Some two seconds of them: as long as an operation of a store may take. */
-const maxLockedTries = 80;
-const longestPauseMs = 50;
-
-/**
- * Tries again while another process has locked the database's file. SQLite waits for the lock only at times: neither
- * while another process creates the file nor when it writes what has been checked.
- */
-export async function onceUnlocked<T>(task: () => Promise<T>, clock: Pick<Clock, "schedule">): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await task();
-    } catch (error) {
-      if (tries >= maxLockedTries || !String(error).includes(lockedMessage)) throw error;
-    }
-    await sleep(Math.random() * Math.min(longestPauseMs, 2 ** tries), { clock });
-  }
-}
 
 /** A conditional write reads nothing first: the version holds all that it must know of what it replaces. */
 interface Version {

@@ -1,9 +1,11 @@
 import type { Clock, Fetch, Logger, SessionStore } from "../types.ts";
-import { type DenoKv, denoKvStore, onceUnlocked } from "./deno-kv.ts";
+import { type DenoKv, denoKvStore } from "./deno-kv.ts";
 import { memoryStore } from "./memory.ts";
+import { onceUnlocked } from "./once-unlocked.ts";
 import { type RedisConnection, redisStore } from "./redis.ts";
 import { redisRestStore } from "./redis-rest.ts";
 import type { StoreName, StoreSettings } from "./settings.ts";
+import { type SqliteDatabase, sqliteStore } from "./sqlite.ts";
 
 export type ConnectRedis = (url: string) => Promise<RedisConnection>;
 
@@ -12,6 +14,8 @@ export interface StoreDrivers {
   readonly openKv?: ((path?: string) => Promise<DenoKv>) | undefined;
   /** Rejects where an optional package is missing: at the start, not at the first conversation. */
   readonly loadRedis?: (() => Promise<ConnectRedis>) | undefined;
+  /** Opens a database file, or makes it. */
+  readonly openSqlite?: ((path: string) => Promise<SqliteDatabase>) | undefined;
 }
 
 export interface OpenStoreOptions {
@@ -39,6 +43,15 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
       if (openKv === undefined) throw new Error("this platform has no Deno KV");
       const kv = await onceUnlocked(() => openKv(settings.denoKvPath), clock);
       return denoKvStore({ kv, prefix, clock, shared: settings.denoKvPath !== ":memory:" });
+    },
+
+    async sqlite() {
+      const { sqlitePath: path } = settings;
+      const { openSqlite } = drivers;
+      if (path === undefined) throw new Error("set SQLITE_PATH to a file, or DATA_DIR to a folder");
+      if (openSqlite === undefined) throw new Error("this platform has no SQLite");
+      const open = async () => sqliteStore({ database: await openSqlite(path), clock });
+      return onceUnlocked(open, clock);
     },
 
     "redis-rest"() {

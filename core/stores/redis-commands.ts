@@ -3,19 +3,29 @@ import type { SessionStore } from "../types.ts";
 /** Sends one command to Redis, Valkey or another server of their protocol, and resolves to its reply. */
 export type SendCommand = (command: string, args: string[]) => Promise<unknown>;
 
-/** A command that Redis refused. Holds only the code word that begins its reply, as the rest may repeat what was sent. */
+/** A command, or a connection, that Redis refused. Holds no more of its reply than says why, as the rest may repeat what was sent. */
 export class RedisRefusal extends Error {
   override readonly name = "RedisRefusal";
   readonly code: string;
 
-  constructor(code: string) {
-    super(`Redis refused: ${code}`);
+  /** `words` say more where the code word says nothing. */
+  constructor(code: string, words = "") {
+    super(`Redis refused: ${code}${words === "" ? "" : ` ${words}`}`);
     this.code = code;
   }
 }
 
-/** The code word of an error reply such as "WRONGTYPE Operation against …"; undefined for any other failure. */
-export const refusalCode = (message: string): string | undefined => /^([A-Z]{2,}) /.exec(message)?.[1];
+/** "ERR" is the code of everything that has none of its own; its first words tell, and what was sent comes after them. */
+const plainWords = /^ERR ([A-Za-z][A-Za-z -]{0,60})/;
+
+/** The refusal that an error reply such as "WRONGTYPE Operation against …" is; undefined for any other failure. */
+export function readRefusal(message: string, command?: string): RedisRefusal | undefined {
+  const code = /^([A-Z]{2,})( |$)/.exec(message)?.[1];
+  if (code === undefined) return undefined;
+  const [words = ""] = plainWords.exec(message)?.[1]?.split(` ${command} `) ?? [];
+  const isUnknown = words.trim().toLowerCase() === "unknown command";
+  return new RedisRefusal(code, isUnknown && command ? `unknown command ${command}` : words.trim());
+}
 
 /** A UUID stands before each value. Random, so that a key written anew never has an old version again. */
 const versionLength = 36;

@@ -1,6 +1,6 @@
 import type { Fetch, SessionStore } from "../types.ts";
 import { isRecord, tryParseJson } from "../util/json.ts";
-import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
+import { readRefusal, redisCommands, type SendCommand } from "./redis-commands.ts";
 import { defaultPrefix } from "./settings.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
@@ -48,10 +48,10 @@ export function redisRestStore({
     });
     const reply = tryParseJson(await response.text());
     if (isRecord(reply) && response.ok && "result" in reply) return reply.result;
-    const code = isRecord(reply) && typeof reply.error === "string" ? refusalCode(reply.error) : undefined;
-    throw code === undefined
-      ? new Error(`The Redis REST API answered with status ${response.status}`)
-      : new RedisRefusal(code);
+    const error = isRecord(reply) && typeof reply.error === "string" ? reply.error : "";
+    throw (
+      readRefusal(error, command) ?? new Error(`The Redis REST API answered with status ${response.status}`)
+    );
   };
 
   return { name: "redis-rest", shared: true, ...redisCommands(send, prefix) };

@@ -1,6 +1,6 @@
 import type { Clock, SessionStore } from "../types.ts";
 import { systemClock, withTimeout } from "../util/time.ts";
-import { RedisRefusal, redisCommands, refusalCode, type SendCommand } from "./redis-commands.ts";
+import { readRefusal, redisCommands, type SendCommand } from "./redis-commands.ts";
 import { defaultPrefix } from "./settings.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
@@ -54,26 +54,37 @@ export function redisStore({
     lost?.then((opened) => opened.close()).catch(() => {});
   };
 
+  /** The open connection, or a new one. One that could not be made is not kept: the next command tries anew. */
+  const connected = async (deadlineMs: number): Promise<RedisConnection> => {
+    connection ??= connect();
+    const current = connection;
+    try {
+      return await withTimeout(current, deadlineMs - clock.now(), { clock });
+    } catch (error) {
+      drop(current);
+      throw readRefusal((error as Error).message) ?? error;
+    }
+  };
+
   const attempt = async (
     command: string,
     args: string[],
     { deadlineMs, isLast }: { deadlineMs: number; isLast: boolean },
   ): Promise<unknown> => {
     const isKept = connection !== undefined;
-    connection ??= connect();
+    const opened = await connected(deadlineMs);
     const current = connection;
     try {
-      const reply = current.then((opened) => opened.send(command, args));
-      return await withTimeout(reply, deadlineMs - clock.now(), { clock });
+      return await withTimeout(opened.send(command, args), deadlineMs - clock.now(), { clock });
     } catch (error) {
-      const code = refusalCode((error as Error).message);
+      const refusal = readRefusal((error as Error).message, command);
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
-      if (code !== undefined && code !== "READONLY") throw new RedisRefusal(code);
+      if (refusal !== undefined && refusal.code !== "READONLY") throw refusal;
       drop(current);
       // A kept connection may have been closed while it was idle; all commands may be sent twice.
       if (isKept && !isLast && clock.now() < deadlineMs)
         return attempt(command, args, { deadlineMs, isLast: true });
-      throw code === undefined ? error : new RedisRefusal(code);
+      throw refusal ?? error;
     }
   };
 

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { custom, httpUrl, integer, oneOf, text, type Values } from "../config/values.ts";
 
-const storeNames = ["memory", "deno-kv", "redis-rest", "redis"] as const;
+const storeNames = ["memory", "sqlite", "deno-kv", "redis-rest", "redis"] as const;
 export type StoreName = (typeof storeNames)[number];
 
 export interface StoreSettings {
@@ -18,6 +18,8 @@ export interface StoreSettings {
   readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
   /** A file, ":memory:" or a remote database's URL; undefined for Deno's own file. */
   readonly denoKvPath?: string | undefined;
+  /** The database file of the SQLite store. */
+  readonly sqlitePath?: string | undefined;
 }
 
 export const defaultMaxEntries = 1024;
@@ -66,6 +68,8 @@ export const storeEntries = {
   KV_REST_API_URL: v.optional(httpUrl("")),
   KV_REST_API_TOKEN: v.optional(v.string()),
   DENO_KV_PATH: v.optional(v.string()),
+  SQLITE_PATH: v.optional(v.string()),
+  DATA_DIR: v.optional(v.string()),
 };
 
 /** What is wrong goes to `problems`. */
@@ -82,13 +86,18 @@ export function readStore(values: Values<typeof storeEntries>, problems: string[
     if (url !== token) problems.push(`${name}_URL and ${name}_TOKEN belong together: set both or neither`);
     return [];
   })[0];
+  const { SESSION_STORE: store, DATA_DIR: folder } = values;
+  const inFolder = folder && `${folder.replace(/[/\\]+$/, "")}/kimi-ai-2api.sqlite`;
+  const sqlitePath = values.SQLITE_PATH ?? inFolder;
   return {
-    store: values.SESSION_STORE,
+    // A file that is named is to be used: nothing in it would be worse than no start.
+    store: store ?? (sqlitePath === undefined ? undefined : "sqlite"),
     maxEntries: values.SESSION_CACHE_MAX,
     cacheBytes: values.SESSION_CACHE_BYTES,
     prefix: values.SESSION_PREFIX,
     redisUrl: values.REDIS_URL,
     redisRest,
     denoKvPath: values.DENO_KV_PATH,
+    sqlitePath,
   };
 }

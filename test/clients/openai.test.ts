@@ -121,7 +121,7 @@ describe("the openai package", () => {
     expect(missing).toBeInstanceOf(OpenAI.NotFoundError);
     expect(missing.code).toBe("not_found");
     const wrong = await failureOf(new OpenAI({ apiKey: "sk-other", baseURL }).models.list());
-    expect(wrong).toBeInstanceOf(OpenAI.PermissionDeniedError);
+    expect(wrong).toBeInstanceOf(OpenAI.AuthenticationError);
     expect(wrong.code).toBe("invalid_api_key");
   });
 

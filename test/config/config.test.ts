@@ -25,7 +25,7 @@ describe("settings", () => {
     const config = parseConfig({});
     expect(config.hostname).toBe("127.0.0.1");
     expect(config.port).toBe(8088);
-    expect(config.maxBodyBytes).toBe(4_194_304);
+    expect(config.maxBodyBytes).toBeUndefined();
     expect(config.requestTimeoutMs).toBe(180_000);
     expect(config.defaultModel).toBeUndefined();
     expect(firstModel(config)).toBe("kimi-k2-instruct-0905");
@@ -40,6 +40,38 @@ describe("settings", () => {
     ]);
     expect(config.sessions).toMatchObject({ ttlMs: 3_600_000, maxEntries: 1024 });
     expect(config.logLevel).toBe("info");
+  });
+
+  test.each([
+    ["", ["X-Session-Id"]],
+    ["x-openwebui-chat-id", ["x-openwebui-chat-id"]],
+    ["X-Session-Id, session_id", ["X-Session-Id", "session_id"]],
+  ])("of SESSION_HEADERS=%p are a list", (value, headers) => {
+    expect(parseConfig({ SESSION_HEADERS: value }).sessions.headers).toEqual(headers);
+  });
+
+  test.each(["a b", "X-Session-Id,", "chat:id", "Authorization", "X-Session-Id,cookie", "X-Api-Key"])(
+    "refuse SESSION_HEADERS=%p",
+    (value) => {
+      expect(() => parseConfig({ SESSION_HEADERS: value })).toThrow(/SESSION_HEADERS must be a comma list/);
+    },
+  );
+
+  test.each([
+    ["sk-of-one", "sk-of-one"],
+    ["sk-of-one, sk-of-two", ["sk-of-one", "sk-of-two"]],
+  ])("of OPENAI_API_KEY=%p are one key or several", (value, apiKey) => {
+    const given = { OPENAI_BASE_URL: "http://127.0.0.1:1/v1", OPENAI_API_KEY: value };
+    expect(parseConfig(given).upstreams[0]?.apiKey).toEqual(apiKey);
+    const upstream = { name: "a", baseUrl: "http://127.0.0.1:1/v1", apiKey };
+    expect(parseConfig({ PROVIDERS: JSON.stringify([upstream]) }).upstreams[0]?.apiKey).toEqual(apiKey);
+  });
+
+  test.each([[[]], [[""]], [[5]], [["sk-\0a"]]])("refuse %p as the keys of an upstream", (apiKey) => {
+    const upstream = { name: "a", baseUrl: "http://127.0.0.1:1/v1", apiKey };
+    expect(problemsOf({ PROVIDERS: JSON.stringify([upstream]) })[0]).toStartWith("PROVIDERS [0].apiKey");
+    const own = { OPENAI_BASE_URL: "http://127.0.0.1:1/v1", OPENAI_API_KEY: "sk-a,,sk-b" };
+    expect(problemsOf(own)[0]).toStartWith("OPENAI_API_KEY has an empty entry");
   });
 
   test("that are empty count as not set", () => {
@@ -237,6 +269,13 @@ describe("settings", () => {
     expect(deadlineMs({ API_REQUEST_TIMEOUT: "600" }, 300_000)).toBe(295_000);
     expect(deadlineMs({ API_REQUEST_TIMEOUT: "900", PLATFORM_TIME_LIMIT: "800" }, 300_000)).toBe(795_000);
     expect(deadlineMs({ PLATFORM_TIME_LIMIT: "25" })).toBe(20_000);
+    const totalMs = (environment: Environment, timeLimitMs = Infinity) =>
+      parseConfig(environment, { timeLimitMs }).totalTimeoutMs;
+    expect(totalMs({})).toBe(Infinity);
+    expect(totalMs({ API_TOTAL_TIMEOUT: "600" })).toBe(600_000);
+    expect(totalMs({ API_TOTAL_TIMEOUT: "600" }, 300_000)).toBe(295_000);
+    expect(totalMs({}, 60_000)).toBe(55_000);
+    expect(deadlineMs({ API_TOTAL_TIMEOUT: "60" })).toBe(60_000);
     expect(problemsOf({ PLATFORM_TIME_LIMIT: "5" })).toEqual([
       "PLATFORM_TIME_LIMIT must be a number from 6 to 86400 (seconds)",
     ]);
@@ -253,7 +292,7 @@ describe("settings", () => {
       "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN belong together: set both or neither",
     ]);
     expect(problemsOf({ SESSION_STORE: "mongo", REDIS_URL: "http://127.0.0.1" })).toEqual([
-      "SESSION_STORE must be one of memory, deno-kv, redis-rest, redis",
+      "SESSION_STORE must be one of memory, sqlite, deno-kv, redis-rest, redis",
       expect.stringMatching(/^REDIS_URL must be a redis:\/\/ or rediss:\/\/ URL such as /),
     ]);
   });

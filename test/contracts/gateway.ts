@@ -200,7 +200,7 @@ const cases = {
     expect(missing.headers.get("www-authenticate")).toBe("Bearer");
     await expectError(missing, 401, "missing_api_key");
     const wrong = await fetch(`${url}/v1/models`, { headers: { authorization: "Bearer sk-other" } });
-    await expectError(wrong, 403, "invalid_api_key");
+    await expectError(wrong, 401, "invalid_api_key");
     expect((await fetch(`${url}/v1/models`, { headers: { authorization: `bearer ${key}` } })).status).toBe(
       200,
     );

@@ -1,4 +1,5 @@
 import { mkdtempSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
@@ -6,6 +7,7 @@ import { denoKvStore } from "../../core/stores/deno-kv.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import { redisStore } from "../../core/stores/redis.ts";
 import { redisRestStore } from "../../core/stores/redis-rest.ts";
+import { sqliteStore } from "../../core/stores/sqlite.ts";
 import type { StoreSubject } from "./store.ts";
 
 export interface StoreServices {
@@ -24,13 +26,28 @@ const denoKv = (name: string, path: string): StoreSubject => ({
   },
 });
 
+/** Node 20 has no SQLite. */
+const hasSqlite = "Bun" in globalThis || isBuiltin("node:sqlite");
+
+const sqlite = (name: string, path: string): StoreSubject => ({
+  name: `sqlite (${name})`,
+  async open(clock) {
+    const database = await storeDrivers.openSqlite?.(path);
+    if (database === undefined) throw new Error("no driver for SQLite");
+    return sqliteStore({ database, clock });
+  },
+});
+
+const temporaryFile = (name: string): string => join(mkdtempSync(join(tmpdir(), `${name}-`)), "store.sqlite");
+
 /** Every store that can be opened here with what there is. */
 export function storeSubjects({ redisUrl, redisRest, denoKvUrl }: StoreServices): StoreSubject[] {
   const prefix = "test:";
   const subjects: StoreSubject[] = [
     { name: "memory", open: (clock) => memoryStore({ maxEntries: 1000, clock }) },
+    ...(hasSqlite ? [sqlite("in memory", ":memory:"), sqlite("file", temporaryFile("sqlite"))] : []),
     denoKv("in memory", ":memory:"),
-    denoKv("file", join(mkdtempSync(join(tmpdir(), "deno-kv-")), "kv.sqlite")),
+    denoKv("file", temporaryFile("deno-kv")),
   ];
   if (denoKvUrl) subjects.push(denoKv("remote", denoKvUrl));
   if (redisUrl) {

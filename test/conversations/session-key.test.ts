@@ -6,8 +6,17 @@ import {
   storeKey,
 } from "../../core/conversations/session-key.ts";
 
+const named = (headers: Record<string, string>, sessionHeaders: readonly string[]) =>
+  sessionKey({ headers: new Headers(headers), sessionHeaders, user: "alice", apiKey: "sk-1" });
+
+/** With a header as it came; `Headers` would take away what a server might let through. */
 const keyOf = (sessionId: string | null, user?: string | null) =>
-  sessionKey({ sessionId, user, apiKey: "sk-1" });
+  sessionKey({
+    headers: { get: () => sessionId } as unknown as Headers,
+    sessionHeaders: ["X-Session-Id"],
+    user,
+    apiKey: "sk-1",
+  });
 
 const problem = (task: () => unknown) => {
   try {
@@ -42,6 +51,67 @@ describe("X-Session-Id", () => {
 
   test.each(["a b", "a\tb", "caf\u00e9", "\x7f", "a\nb"])("refuses %p", (sessionId) => {
     expect(problem(() => keyOf(sessionId))).toBe("invalid_request X-Session-Id");
+  });
+});
+
+describe("what a client's template leaves where it has no id", () => {
+  test.each([
+    "{{LIBRECHAT_BODY_CONVERSATIONID}}",
+    "chat-{{ chatId }}",
+    "$" + "{chatId}",
+    "chat-$" + "{chatId}-1",
+    "%{chat_id}",
+    "#{chat_id}",
+    "{chat_id}",
+    "<chat-id>",
+    "%CHAT_ID%",
+    "$CHAT_ID",
+    "undefined",
+    "null",
+    "NULL",
+    "None",
+    "nil",
+    "<nil>",
+    "(null)",
+    "NaN",
+    "[object Object]",
+    "00000000-0000-0000-0000-000000000000",
+    "00000000000000000000000000000000",
+  ])("%p is refused by the header's name", (sessionId) => {
+    expect(problem(() => keyOf(sessionId))).toBe("invalid_request X-Session-Id");
+  });
+
+  test.each([
+    "nullable",
+    "none-1",
+    "undefined-behaviour",
+    "0",
+    "00000000-0000-0000-0000-000000000001",
+    "a{b}c",
+    "50%",
+    "$5",
+    "a$b",
+  ])("%p is an id", (sessionId) => {
+    expect(keyOf(sessionId)?.value).toBe(sessionId);
+  });
+});
+
+describe("the headers that name a conversation", () => {
+  const both = ["X-OpenWebUI-Chat-Id", "session_id"];
+
+  test("are taken in the order of the list, whatever else there is", () => {
+    expect(named({ session_id: "b", "x-openwebui-chat-id": "a" }, both)?.value).toBe("a");
+    expect(named({ session_id: "b", "x-openwebui-chat-id": "" }, both)?.value).toBe("b");
+    expect(named({ "x-session-id": "c" }, both)).toMatchObject({ namespace: "user", value: "alice" });
+  });
+
+  test("name the same conversation with the same id", () => {
+    expect(named({ session_id: "a" }, both)).toEqual(named({ "x-openwebui-chat-id": "a" }, both));
+  });
+
+  test("are named in a refusal", () => {
+    expect(problem(() => named({ session_id: "null" }, both))).toBe("invalid_request session_id");
+    expect(problem(() => named({ session_id: "a b" }, both))).toBe("invalid_request session_id");
   });
 });
 

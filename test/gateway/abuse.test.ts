@@ -77,13 +77,16 @@ async function expectRefused(response: Response, status: number, code: string, p
 hostileRequests("Bun", { start: (env) => startServer({ env }) });
 
 describe("a body", () => {
-  test.each(["gzip", "deflate", "br", "zstd", "gzip, gzip"])(
-    "coded as %s is refused unread",
-    async (coding) => {
-      const bomb = Bun.gzipSync(new Uint8Array(3_000_000));
-      await expectRefused(await chat(bomb, { "content-encoding": coding }), 400, "invalid_request");
-    },
-  );
+  test.each([
+    ["gzip", 413, "request_too_large"],
+    ["deflate", 400, "invalid_request"],
+    ["br", 400, "invalid_request"],
+    ["zstd", 400, "invalid_request"],
+    ["gzip, gzip", 415, "unsupported_encoding"],
+  ])("that is a bomb in gzip, said to be coded as %s, is %i", async (coding, status, code) => {
+    const bomb = Bun.gzipSync(new Uint8Array(100_000_000));
+    await expectRefused(await chat(bomb, { "content-encoding": coding }), status, code);
+  });
 
   test.each<[string, Uint8Array<ArrayBuffer>]>([
     ["UTF-16", new Uint8Array(Buffer.from(`\ufeff${json()}`, "utf16le"))],
@@ -399,7 +402,7 @@ describe("headers", () => {
       await post("x".repeat(5_000_000)),
     ];
     expect(answers.map(({ status }) => status)).toEqual([
-      200, 200, 200, 200, 404, 404, 405, 200, 204, 401, 403, 200, 429, 503, 200, 413,
+      200, 200, 200, 200, 404, 404, 405, 200, 204, 401, 401, 200, 429, 503, 200, 413,
     ]);
     for (const answer of answers) {
       await answer.text();

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { chunk, doneEvent, eventStream, jsonScript } from "../fakes/openai-upstream.ts";
 import { gatewayBeforeSite } from "../support/gateway-before-site.ts";
 import { testUpstream } from "../support/gateway-before-upstreams.ts";
-import { sseData } from "../support/test-handler.ts";
+import { hello, sseData, testHandler } from "../support/test-handler.ts";
 
 const upstream = await testUpstream();
 const { baseURL, site } = await gatewayBeforeSite({
@@ -128,4 +128,23 @@ describe("a conversation", () => {
     expect(sseData(text).at(-1)).toMatchObject({ error: { code: "upstream_unreachable" } });
     expect(await remembered()).toEqual([]);
   });
+});
+
+test("a header of SESSION_HEADERS names a conversation, for chats and for looking and forgetting", async () => {
+  const { send, chat, provider } = testHandler({ SESSION_HEADERS: "X-OpenWebUI-Chat-Id,session_id" });
+  const say = (content: string, headers: Record<string, string>) =>
+    chat({ ...hello, messages: [user(content)] }, { headers });
+  await say("I am Ada.", { "x-openwebui-chat-id": "one" });
+  await say("Who am I?", { session_id: "one" });
+  expect(provider.requests.at(-1)?.request.messages).toHaveLength(3);
+  await say("And I?", { "x-session-id": "one" });
+  expect(provider.requests.at(-1)?.request.messages).toHaveLength(1);
+  const seen = await (await send("/v1/session", { headers: { session_id: "one" } })).json();
+  expect(seen.messages).toHaveLength(4);
+  const unnamed = await (await send("/v1/session")).json();
+  expect(unnamed.error).toMatchObject({ param: "X-OpenWebUI-Chat-Id" });
+  expect(unnamed.error.message).toContain("X-OpenWebUI-Chat-Id or session_id");
+  const empty = await say("And I?", { session_id: "undefined" });
+  expect(empty.status).toBe(400);
+  expect((await empty.json()).error).toMatchObject({ code: "invalid_request", param: "session_id" });
 });

@@ -206,7 +206,7 @@ describe("a fallback", () => {
 
   test.each<[string, Script]>([
     ["400", jsonScript(400, { error: { message: "Bad temperature", param: "temperature", code: "bad" } })],
-    ["404", jsonScript(404, { error: { message: "No such model", code: "model_not_found" } })],
+    ["404", jsonScript(404, { error: { message: "No such user", code: "not_found" } })],
     ["422", jsonScript(422, { detail: "unprocessable" })],
   ])("is not taken after the client's own %s", async (status, script) => {
     first.script(script);

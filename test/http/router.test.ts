@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { exposedHeaders } from "../../core/http/cors.ts";
+import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
@@ -55,6 +56,14 @@ describe("routes", () => {
     const one = await (await send("/v1/models/test-model")).json();
     expect(schemaErrors("Model", one)).toEqual([]);
     expect(one).toEqual(list.data[0]);
+  });
+
+  test("show no model that nobody lists, though the only upstream is asked for it", async () => {
+    const open = { ...scriptedProvider(), takesUnlistedModels: true };
+    const { send, chat } = testHandler({}, { providers: [open] });
+    expect((await send("/v1/models/gpt-0")).status).toBe(404);
+    expect((await chat({ ...hello, model: "gpt-0" })).status).toBe(200);
+    expect(open.requests[0]?.request.model).toBe("gpt-0");
   });
 
   test("that are unknown are answered with those that there are", async () => {
@@ -151,9 +160,16 @@ describe("API keys", () => {
 
   test.each(["sk-A", "sk-", "sk-aa", "sk-ab", "a", "1"])("that are wrong (%s) are refused", async (key) => {
     const { send } = testHandler(keyed);
-    const response = await send("/v1/models", authorization(key));
-    expect(response.status).toBe(403);
-    expect((await response.json()).error.code).toBe("invalid_api_key");
+    for (const init of [authorization(key), { headers: { "x-api-key": key } }]) {
+      const response = await send("/v1/models", init);
+      // OpenAI's SDKs make AuthenticationError of a 401 alone, and apps send their users to the settings on it.
+      expect(response.status).toBe(401);
+      expect(response.headers.get("x-should-retry")).toBe("false");
+      expect(response.headers.get("www-authenticate")).toBe('Bearer error="invalid_token"');
+      const body = await response.json();
+      expect(schemaErrors("ErrorResponse", body)).toEqual([]);
+      expect(body.error.code).toBe("invalid_api_key");
+    }
   });
 
   test("are known by name in the log, and never shown", async () => {
@@ -189,6 +205,14 @@ describe("a server without keys on loopback", () => {
     [{ host: "localhost:8088" }, 200],
     [{ host: "[::1]:8088" }, 200],
     [{ host: "app.localhost" }, 200],
+    [{ host: "host.docker.internal:8088" }, 200],
+    [{ host: "gateway.docker.internal" }, 200],
+    [{ host: "host.containers.internal:8088" }, 200],
+    [{ host: "host.docker.internal.example.com" }, 403],
+    [{ host: "xhost.docker.internal" }, 403],
+    [{ host: "nas.local:8088" }, 403],
+    [{ host: "localhost:8088", origin: "app://obsidian.md" }, 403],
+    [{ host: "localhost:8088", origin: "chrome-extension://abcdefgh" }, 403],
     [{ host: "rebound.example.com" }, 403],
     [{ host: "localhost.example.com" }, 403],
     [{ host: "127.0.0.1.example.com" }, 403],
@@ -202,6 +226,22 @@ describe("a server without keys on loopback", () => {
     const response = await send("/v1/models", { headers: headers as Record<string, string> });
     expect(response.status).toBe(status);
     if (status === 403) expect((await response.json()).error.code).toBe("forbidden_origin");
+  });
+
+  test("tells a refused Host which setting lets it in, and that setting does", async () => {
+    const headers = { host: "nas.local:8088" };
+    const { error } = await (await testHandler().send("/v1/models", { headers })).json();
+    expect(error.message).toContain("API_MASTER_KEY");
+    expect(error.message).toContain("CORS_ORIGIN=http://nas.local:8088");
+    const { send } = testHandler({ CORS_ORIGIN: "http://nas.local:8088" });
+    expect((await send("/v1/models", { headers })).status).toBe(200);
+  });
+
+  test("shows no Host that is none", async () => {
+    const { send } = testHandler();
+    const response = await send("/v1/models", { headers: { host: "planted secret <b>" } });
+    expect(response.status).toBe(403);
+    expect(await response.text()).not.toContain("planted");
   });
 
   test("lets in the origins that CORS_ORIGIN names", async () => {
@@ -239,6 +279,25 @@ describe("cross-origin answers", () => {
     );
     expect(response.headers.get("access-control-allow-methods")).toContain("POST");
     expect(response.headers.get("access-control-allow-credentials")).toBeNull();
+  });
+
+  test.each([
+    ["https://chat.example.com", "true", "true"],
+    ["app://obsidian.md", "true", "true"],
+    ["http://localhost:3000", "true", "true"],
+    ["https://chat.example.com", "false", null],
+    ["https://chat.example.com", undefined, null],
+    ["https://evil.example.com", "true", null],
+    [undefined, "true", null],
+  ])("let a page at %p, which asks %p, into a private network: %p", async (from, asked, expected) => {
+    const { send } = testHandler({ CORS_ORIGIN: "https://chat.example.com,app://obsidian.md" });
+    const headers = {
+      "access-control-request-method": "POST",
+      ...(from !== undefined && { origin: from }),
+      ...(asked !== undefined && { "access-control-request-private-network": asked }),
+    };
+    const response = await send("/v1/chat/completions", { method: "OPTIONS", headers });
+    expect(response.headers.get("access-control-allow-private-network")).toBe(expected);
   });
 
   test("keep their status and can be read when they are errors", async () => {

@@ -33,12 +33,16 @@ const gateway = (providers: readonly Provider[], env: Record<string, string> = {
 
 const mendable: readonly ErrorCode[] = [
   "context_length_exceeded",
+  "model_not_found",
   "overloaded",
+  "unsupported_content",
+  "unsupported_parameter",
   "upstream_challenge",
   "upstream_error",
   "upstream_invalid_response",
   "upstream_message_refused",
   "upstream_nonce_unavailable",
+  "upstream_out_of_credit",
   "upstream_rate_limited",
   "upstream_timeout",
   "upstream_unavailable",
@@ -224,6 +228,43 @@ describe("a model's fallback", () => {
     const response = await chat(ask);
     expect(response.headers.get("x-served-by")).toBe("second/two");
     expect(response.headers.get("x-fallback-from")).toBe("first/one");
+  });
+});
+
+describe("what the first can't do", () => {
+  /** One that refuses images before it is asked, as the site does. */
+  const textOnly = (name: string): Provider => ({
+    ...named(name),
+    check({ messages }) {
+      if (messages.some(({ attachments }) => attachments !== undefined))
+        throw new ApiError("unsupported_content", `${name} takes text only.`);
+    },
+  });
+  const image = { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } };
+  const asked = { ...ask, messages: [{ role: "user", content: [image] }] };
+
+  test("goes to a fallback that can", async () => {
+    const { chat } = gateway([textOnly("first"), textOnly("second"), named("third")]);
+    const response = await chat(asked);
+    expect(response.headers.get("x-served-by")).toBe("third/one");
+    expect(response.headers.get("x-fallback-from")).toBe("first/one, second/one");
+  });
+
+  test("is told of the first, where no fallback can either", async () => {
+    const { chat } = gateway([textOnly("first"), textOnly("second")]);
+    expect((await (await chat(asked)).json()).error.message).toBe("first takes text only.");
+  });
+
+  test("is no news where the first only failed", async () => {
+    const { chat } = gateway([failing("first", "upstream_unavailable"), textOnly("second")]);
+    const response = await chat(asked);
+    expect(response.status).toBe(503);
+    expect((await response.json()).error.message).toBe("first failed.");
+  });
+
+  test("is told of the one that could and failed", async () => {
+    const { chat } = gateway([textOnly("first"), failing("second", "upstream_unavailable")]);
+    expect((await (await chat(asked)).json()).error.message).toBe("second failed.");
   });
 });
 

@@ -37,7 +37,8 @@ const directory = (providers: readonly Provider[], options: Partial<ModelDirecto
   };
 };
 
-const codeOf = (promise: Promise<unknown>) => promise.then(String, (error) => (error as ApiError).code);
+const codeOfError = (error: unknown): string => (error as ApiError).code;
+const codeOf = (promise: Promise<unknown>) => promise.then(String, codeOfError);
 
 describe("a model's name", () => {
   test("is its id, at the first provider that has it", async () => {
@@ -75,6 +76,56 @@ describe("a model's name", () => {
     const { find, list } = directory([open, offering("openrouter", ["openai/gpt-4o"])]);
     expect(await find("openai/gpt-4o")).toBe("openrouter/openai/gpt-4o");
     expect(await list()).toContain("openai/gpt-4o of openrouter");
+  });
+
+  const open = { takesUnlistedModels: true };
+
+  test.each([
+    ["llama3.2", "ollama/llama3.2:latest"],
+    ["ollama/llama3.2", "ollama/llama3.2:latest"],
+    ["qwen3:latest", "other/qwen3"],
+    ["gemini-2.5-pro", "gemini/models/gemini-2.5-pro"],
+    ["gemini/gemini-2.5-pro", "gemini/models/gemini-2.5-pro"],
+    ["models/gemma", "other/gemma"],
+    ["moonshotai/kimi-k2:nitro", "router/moonshotai/kimi-k2:nitro"],
+    ["moonshotai/kimi-k2:free:floor", "router/moonshotai/kimi-k2:free:floor"],
+    ["moonshotai/kimi-k2@preset/mine", "router/moonshotai/kimi-k2@preset/mine"],
+    ["router/moonshotai/kimi-k2:online", "router/moonshotai/kimi-k2:online"],
+    ["llama3.2:70b", "model_not_found"],
+    ["gemma:nitro", "model_not_found"],
+    ["kimi-k2:nitro", "model_not_found"],
+    ["@preset/mine", "model_not_found"],
+  ])("is tried as the upstream spells it: %s goes to %s", async (asked, expected) => {
+    const { find } = directory([
+      offering("ollama", ["llama3.2:latest"], open),
+      offering("other", ["qwen3", "gemma"]),
+      offering("gemini", ["models/gemini-2.5-pro"], open),
+      offering("router", ["moonshotai/kimi-k2", "moonshotai/kimi-k2:free"], open),
+    ]);
+    expect(await find(asked).catch(codeOfError)).toBe(expected);
+  });
+
+  test("as one lists it comes before another's other spelling", async () => {
+    const { find } = directory([offering("a", ["llama:latest"], open), offering("b", ["llama"], open)]);
+    expect(await find("llama")).toBe("b/llama");
+    expect(await find("a/llama")).toBe("a/llama:latest");
+  });
+
+  test("of a preset is asked of the only upstream that may have it", async () => {
+    const { find } = directory([offering("site", ["kimi"]), offering("router", ["x"], open)]);
+    expect(await find("@preset/mine")).toBe("router/@preset/mine");
+    expect(await codeOf(find("gpt-4o"))).toBe("model_not_found");
+  });
+
+  test("that no list has is asked of the only provider, if its list isn't all that it has", async () => {
+    expect(await directory([offering("a", ["one"], open)]).find("new/model")).toBe("a/new/model");
+    expect(await codeOf(directory([offering("a", ["one"])]).find("new"))).toBe("model_not_found");
+    expect(await codeOf(directory([offering("a", ["one"], open)]).find(""))).toBe("model_not_found");
+  });
+
+  test("that only a guess would serve is taken by the alias for every other name", async () => {
+    const { find } = directory([offering("a", ["one"], open)], { modelAliases: { "*": "one" } });
+    expect(await find("gpt-4o")).toBe("a/one");
   });
 
   test.each(["__proto__", "constructor", "/", "", "a", "toString/x"])("is not %p", async (asked) => {

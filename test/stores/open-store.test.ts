@@ -104,6 +104,7 @@ test.each([
   ["redis-rest", "UPSTASH_REDIS_REST_URL"],
   ["redis-rest", "KV_REST_API_TOKEN"],
   ["deno-kv", "DENO_KV_PATH"],
+  ["sqlite", "SQLITE_PATH"],
 ] as const)("stops the start when %s is chosen and not configured, naming %s", async (store, variable) => {
   const { opening } = setUp({ drivers: storeDrivers, settings: { ...base, store } });
   expect(await opening.catch((error: Error) => error.message)).toContain(variable);

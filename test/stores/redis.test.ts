@@ -134,6 +134,30 @@ else {
     await own[Symbol.asyncDispose]();
   });
 
+  test("redis: goes on by itself once a server that was full, or had another password, lets it in", async () => {
+    const own = await redisServer();
+    const admin = new Bun.RedisClient(own.url);
+    for (const [closed, open] of [
+      [
+        ["maxclients", "1"],
+        ["maxclients", "100"],
+      ],
+      [
+        ["requirepass", "other"],
+        ["requirepass", ""],
+      ],
+    ] as const) {
+      await admin.send("CONFIG", ["SET", ...closed]);
+      const full = openTcp(own.url);
+      expect(await failure(full.get("k"))).not.toBe("none");
+      await admin.send("CONFIG", ["SET", ...open]);
+      expect(await failure(full.get("k"))).toBe("none");
+      await full.close?.();
+    }
+    admin.close();
+    await own[Symbol.asyncDispose]();
+  });
+
   test("redis-rest: says which status it got where the token is wrong, and not which token", async () => {
     expect(await failure(openRest("wrong-token").get("k"))).toBe("Redis refused: WRONGPASS");
   });

@@ -54,6 +54,8 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
   unsupported_parameter: otherModel,
   upstream_rejected: otherModel,
   upstream_error: otherModel,
+  upstream_out_of_credit: otherModel,
+  unsupported_encoding: bug,
   rate_limit_exceeded: [
     "You have sent many messages in a minute. Wait a little.",
     "一分钟内消息过多，请稍等。",

@@ -1,21 +1,14 @@
 /** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
 
 import { ApiError } from "../../errors.ts";
-import type {
-  ChatMessage,
-  ChatRequest,
-  Clock,
-  Fetch,
-  Provider,
-  SessionStore,
-  StreamPart,
-} from "../../types.ts";
+import type { Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
+import { checkRequest } from "./request-bounds.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 
@@ -111,14 +104,14 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     // The site knows its callers by their address.
     sharesRateLimit: true,
     models: () => models,
-    check: (request) => refuseUnsupported(request, name),
+    check: (request) => checkRequest(request, name),
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      refuseUnsupported(request, name);
+      checkRequest(request, name);
       const { text: message, droppedMessages } = buildPrompt(request.messages, {
         maxChars,
         labels,
@@ -144,31 +137,3 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     warmUp: credentials.warmUp,
   };
 }
-
-const hasAttachments = ({ attachments }: ChatMessage): boolean =>
-  attachments !== undefined && attachments.length > 0;
-
-function refuseUnsupported(request: ChatRequest, name: string): void {
-  const { messages, choices, toolChoice, responseFormat } = request;
-  const index = messages.findIndex(hasAttachments);
-  if (index >= 0) {
-    // The client named them, and at any length.
-    const types = messages[index]?.attachments?.map(({ type }) => type);
-    const parts = [...new Set(types)].join(", ").slice(0, 200);
-    throw new ApiError(
-      "unsupported_content",
-      `The models of ${name} take text only; messages[${index}] has ${parts}.`,
-      { param: "messages" },
-    );
-  }
-  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
-  if (toolChoice === "required" || typeof toolChoice === "object")
-    throw unsupported(name, "tool_choice", "call tools");
-  if (responseFormat !== "text") {
-    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
-    throw unsupported(name, "response_format", `be held to ${format}`);
-  }
-}
-
-const unsupported = (name: string, param: string, what: string): ApiError =>
-  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });

@@ -1,13 +1,15 @@
 /** The models of an upstream that is asked for them: kept a while, asked once at a time, old ones rather than none. */
 import { ApiError } from "../../errors.ts";
-import type { Clock, Model } from "../../types.ts";
+import type { Clock, Model, ProviderContext } from "../../types.ts";
 import { type SharedTask, sharedTask } from "../shared/shared-task.ts";
+
+type ListingContext = Pick<ProviderContext, "signal" | "log">;
 
 export interface ListedModelsOptions {
   /** The upstream's name, for messages. */
   readonly upstream: string;
   /** Asks the upstream. */
-  readonly load: (signal: AbortSignal) => Promise<readonly Model[]>;
+  readonly load: (context: ListingContext) => Promise<readonly Model[]>;
   readonly clock: Clock;
 }
 
@@ -23,15 +25,15 @@ export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
   let nextLoadMs = Number.NEGATIVE_INFINITY;
   let loading: SharedTask<readonly Model[]> | undefined;
 
-  const refresh = async (signal: AbortSignal): Promise<readonly Model[]> => {
-    known = await load(signal);
+  const refresh = async (context: ListingContext): Promise<readonly Model[]> => {
+    known = await load(context);
     nextLoadMs = clock.now() + keptMs;
     return known;
   };
 
-  return (signal: AbortSignal): readonly Model[] | Promise<readonly Model[]> => {
+  return ({ signal, log }: ListingContext): readonly Model[] | Promise<readonly Model[]> => {
     if (clock.now() < nextLoadMs) return known ?? Promise.reject(failure);
-    loading ??= sharedTask(refresh, {
+    loading ??= sharedTask((shared) => refresh({ signal: shared, log }), {
       clock,
       limitMs,
       timeoutMessage: `${upstream} did not list its models within ${limitMs / 1000} s.`,

@@ -4,12 +4,14 @@
  */
 
 import { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, Provider, UpstreamEvent } from "../../types.ts";
+import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, UpstreamEvent } from "../../types.ts";
 import { systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
+import { createKeyRing } from "./key-ring.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
+import { readRefusal } from "./refusal.ts";
 import { shortestSecret, type UpstreamSettings } from "./settings.ts";
 import { createSender, readReply, type UpstreamEndpoint } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
@@ -66,13 +68,21 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
   const modelsUrl = endpoint(options.baseUrl, "/models");
 
-  const headers: Record<string, string> = { "content-type": "application/json" };
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`;
-  const credentials = apiKey ? [apiKey] : [];
+  const apiKeys = [apiKey ?? []].flat().filter((key) => key !== "");
+  const credentials = [...apiKeys];
+  const ownHeaders: Record<string, string> = {};
   for (const [header, value] of Object.entries(options.headers ?? {})) {
-    headers[header.toLowerCase()] = value;
+    ownHeaders[header.toLowerCase()] = value;
     if (/auth|cookie|key|secret|token/i.test(header)) credentials.push(value.replace(/^\w+ /, ""));
   }
+
+  /** The request headers for each key; one set where there is none. */
+  const headerSets = (apiKeys.length > 0 ? apiKeys : [undefined]).map((key) => ({
+    "content-type": "application/json",
+    ...(key !== undefined && { authorization: `Bearer ${key}` }),
+    ...ownHeaders,
+  }));
+  const keyRing = createKeyRing(headerSets.length, clock);
 
   const secrets = credentials.filter(({ length }) => length >= shortestSecret);
 
@@ -99,15 +109,51 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     signal.throwIfAborted();
     const retryAfterMs = readRetryAfterMs(response.headers, clock.now());
     const shouldRetry = response.headers.get("x-should-retry");
-    return upstreamError(
-      { status, body: parseJson(text ?? ""), retryAfterMs, shouldRetry },
+    const refusal = readRefusal(status, text ?? "");
+    const error = upstreamError(
+      {
+        // Of a key that is good and has no money behind it, not of a wrong one.
+        status: refusal === "upstream_out_of_credit" ? 402 : status,
+        body: parseJson(text ?? ""),
+        retryAfterMs,
+        shouldRetry,
+      },
       { upstream: name, secrets },
     );
+    return refusal !== undefined && error.code === "upstream_rejected" ? error.as(refusal) : error;
   };
 
-  const loadModels = async (signal: AbortSignal) => {
+  /** Asks with one key after the other, as long as a refusal is about the key. */
+  const askWithKeys = async (
+    ask: (place: number) => Promise<{ readonly response: Response; readonly calls: number }>,
+    { signal, log }: Pick<ProviderContext, "signal" | "log">,
+  ): Promise<{ readonly response: Response; readonly calls: number }> => {
+    const order = keyRing.order();
+    let calls = 0;
+    for (const [index, place] of order.entries()) {
+      const asked = await ask(place);
+      calls += asked.calls;
+      if (asked.response.ok || headerSets.length === 1) return { response: asked.response, calls };
+      const error = await readFailure(asked.response, new BodyReader(asked.response, 0), signal);
+      if (!keyRing.isAboutKey(error)) throw error;
+      keyRing.rest(place, error);
+      log.warn("key.rested", { provider: name, key: place + 1, keys: headerSets.length, code: error.code });
+      if (index === order.length - 1) throw error;
+    }
+    throw new TypeError("There is no key to ask with.");
+  };
+
+  const loadModels = async (context: Pick<ProviderContext, "signal" | "log">) => {
+    const { signal } = context;
     const failed = (error: unknown) => failConnection(name, error, signal);
-    const response = await send(modelsUrl, { headers, redirect: "manual", signal }).catch(failed);
+    const { response } = await askWithKeys(async (place) => {
+      const init = {
+        headers: headerSets[place] as Record<string, string>,
+        redirect: "manual",
+        signal,
+      } as const;
+      return { response: await send(modelsUrl, init).catch(failed), calls: 1 };
+    }, context);
     const body = new BodyReader(response, maxModelsChars);
     if (!response.ok) throw await readFailure(response, body, signal);
     return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
@@ -132,14 +178,16 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const upstream: UpstreamEndpoint = {
     name,
     url: chatUrl,
-    headers: new Headers(headers),
+    headers: new Headers(headerSets[0]),
     send,
     clock,
     maxEventChars,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };
-  const post = createSender(upstream);
+  const senders = headerSets.map((headers) => createSender({ ...upstream, headers: new Headers(headers) }));
+  const post = (place: number, body: string, signal: AbortSignal) =>
+    (senders[place] as (typeof senders)[number])(body, signal);
 
   /** The messages that the model has room for. */
   const fit = ({ model, messages }: ChatRequest): ChatRequest["messages"] => {
@@ -150,12 +198,14 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   return {
     name,
     maxConcurrency: options.maxConcurrency ?? 0,
+    takesAttachments: true,
     takesUnlistedModels: models === "*",
-    models: ({ signal }) => (models === "*" ? askForModels(signal) : namedModels),
+    models: (context) => (models === "*" ? askForModels(context) : namedModels),
 
-    async answer(request, { signal }) {
+    async answer(request, { signal, log }) {
       const messages = fit(request);
-      const { response, calls } = await post(encodeRequest(request, messages), signal);
+      const body = encodeRequest(request, messages);
+      const { response, calls } = await askWithKeys((place) => post(place, body, signal), { signal, log });
       const context = { droppedMessages: request.messages.length - messages.length };
       const events = readReply(response, upstream, signal);
       if (request.stream) return { events, context, calls };

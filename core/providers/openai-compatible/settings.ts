@@ -16,8 +16,8 @@ export interface UpstreamSettings {
   readonly name: string;
   /** Such as `https://api.moonshot.ai/v1`; a query, as Azure's `?api-version=…`, is kept. */
   readonly baseUrl: string;
-  /** Sent as a bearer token. */
-  readonly apiKey?: string | undefined;
+  /** Sent as a bearer token. Of several, the next one is taken while the upstream refuses the one before. */
+  readonly apiKey?: string | readonly string[] | undefined;
   /** The ids of the models on offer; "*" asks the upstream's `/models`. */
   readonly models: readonly string[] | "*";
   /** Further request headers; they replace the gateway's own of the same name. */
@@ -51,17 +51,19 @@ const whole = (min: number) => {
   return v.pipe(v.number(), v.integer(allowed), v.minValue(min, allowed));
 };
 
+const keySchema = v.pipe(
+  v.string(),
+  // Bun puts nothing for a `${NAME}` in its .env file that is not set.
+  v.nonEmpty("must not be empty"),
+  v.check((key) => fitsHeaders({ key }), unfit),
+);
+const keysSchema = v.pipe(v.array(keySchema), v.minLength(1, "must hold at least one key"));
+
 const upstreamSchema = v.strictObject({
   name: v.pipe(v.string(), v.regex(/^[a-z0-9_-]+$/, "must be of a-z, 0-9, - and _")),
   baseUrl: urlSchema,
-  apiKey: v.optional(
-    v.pipe(
-      v.string(),
-      // Bun puts nothing for a `${NAME}` in its .env file that is not set.
-      v.nonEmpty("must not be empty"),
-      v.check((key) => fitsHeaders({ key }), unfit),
-    ),
-  ),
+  // Not a union: its error would not say what is wrong.
+  apiKey: v.optional(v.lazy((key) => (Array.isArray(key) ? keysSchema : keySchema))),
   models: v.optional(
     v.union(
       [v.literal("*"), v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1))],
@@ -113,19 +115,22 @@ export function readUpstreams(
   { problems, warnings }: { readonly problems: string[]; readonly warnings: string[] },
 ): readonly UpstreamSettings[] {
   const upstreams: UpstreamSettings[] = [];
-  const warnOfShortKey = (key: string | undefined, setting: string) => {
-    if (key === undefined || key.length >= shortestSecret) return;
+  const warnOfShortKey = (keys: string | readonly string[] | undefined, setting: string) => {
+    if ([keys ?? []].flat().every(({ length }) => length >= shortestSecret)) return;
     warnings.push(
       `${setting} has fewer than ${shortestSecret} characters: it is too short to be taken out of what the upstream says.`,
     );
   };
   if (!fitsHeaders({ key: values.OPENAI_API_KEY ?? "" })) problems.push(`OPENAI_API_KEY ${unfit}`);
+  const ownKeys = values.OPENAI_API_KEY?.split(",").map((key) => key.trim());
+  if (ownKeys?.includes("")) problems.push("OPENAI_API_KEY has an empty entry in its comma list");
+  else if (ownKeys?.some(isQuoted)) problems.push(`OPENAI_API_KEY ${keptQuotes("a key")}`);
   if (values.OPENAI_BASE_URL !== undefined) {
-    warnOfShortKey(values.OPENAI_API_KEY, "OPENAI_API_KEY");
+    warnOfShortKey(ownKeys, "OPENAI_API_KEY");
     upstreams.push({
       name: "openai",
       baseUrl: values.OPENAI_BASE_URL,
-      apiKey: values.OPENAI_API_KEY,
+      apiKey: ownKeys?.length === 1 ? ownKeys[0] : ownKeys,
       models: modelList(values.OPENAI_MODELS),
     });
   } else if (values.OPENAI_API_KEY !== undefined) {

@@ -294,6 +294,43 @@ const beginning = `data: ${JSON.stringify({
 
 export const upstreamFaults: readonly UpstreamFault[] = [
   {
+    what: "402: our account has no credit",
+    status: 402,
+    body: openAiError("insufficient_balance", "Insufficient Balance"),
+    code: "upstream_out_of_credit",
+    shown: { status: 402, code: "insufficient_balance" },
+    shouldRetry: false,
+  },
+  {
+    what: "403: our account has no credit, in words",
+    status: 403,
+    body: openAiError("forbidden", "Your account has insufficient quota"),
+    code: "upstream_out_of_credit",
+    shown: { status: 402, code: "forbidden" },
+    shouldRetry: false,
+  },
+  {
+    what: "404: the model was removed",
+    status: 404,
+    body: openAiError("model_not_found", "The model does not exist"),
+    code: "model_not_found",
+    shown: { status: 404, code: "model_not_found" },
+  },
+  {
+    what: "400: the model takes no images",
+    status: 400,
+    body: openAiError("bad_request", "This model does not support image input"),
+    code: "unsupported_content",
+    shown: { status: 400, code: "bad_request" },
+  },
+  {
+    what: "400: the model has no tools",
+    status: 400,
+    body: openAiError("bad_request", "This model does not support tools"),
+    code: "unsupported_parameter",
+    shown: { status: 400, code: "bad_request" },
+  },
+  {
     what: "401: our key is refused",
     status: 401,
     body: openAiError("invalid_api_key", "Incorrect API key provided"),

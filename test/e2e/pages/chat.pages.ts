@@ -220,13 +220,16 @@ there(`the chat page${missing ? ` (skipped: ${missing})` : ""}`, () => {
   });
 
   test("shows what came of an answer that broke off", async () => {
+    const seenFirst = Promise.withResolvers<void>();
     const page = await visit(gateway.url);
     await chooseModel(page, "echo");
     gateway.upstream.script({
       headers: eventStream,
-      steps: [chunk({ role: "assistant", content: "Half of" }), cut],
+      steps: [chunk({ role: "assistant", content: "Half of" }), () => seenFirst.promise, cut],
     });
     await say(page, "Tell a tale");
+    await page.locator(".answer .text", { hasText: "Half" }).waitFor();
+    seenFirst.resolve();
     const answer = await answered(page);
     expect(await answer.textContent()).toContain("Half of");
     expect(await answer.locator(".failure").textContent()).toContain("The answer broke off");

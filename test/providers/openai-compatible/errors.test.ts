@@ -69,7 +69,7 @@ describe("an upstream's errors", () => {
     [
       "404 of a model",
       jsonScript(404, openAi("No such model", "model_not_found")),
-      { code: "upstream_rejected", status: 404, wireCode: "model_not_found" },
+      { code: "model_not_found", status: 404, wireCode: "model_not_found" },
     ],
     [
       "403 of OpenRouter's moderation, which is not about our key",
@@ -92,7 +92,7 @@ describe("an upstream's errors", () => {
       jsonScript(500, openAi("Oops"), { "x-should-retry": "false" }),
       { code: "upstream_unavailable", headers: { "x-should-retry": "false" } },
     ],
-    ["402", jsonScript(402, openAi("Insufficient Balance")), { code: "upstream_rejected", status: 402 }],
+    ["402", jsonScript(402, openAi("Insufficient Balance")), { code: "upstream_out_of_credit", status: 402 }],
     [
       "422 of FastAPI",
       jsonScript(422, { detail: [{ loc: ["body"], msg: "field required" }] }),

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { openAiCompatible } from "../../../core/providers/openai-compatible/provider.ts";
+import { testHandler } from "../../support/test-handler.ts";
 import { asError, askedUpstream } from "./asked-upstream.ts";
 
 const { upstream, ask } = await askedUpstream();
@@ -110,5 +112,48 @@ describe("an upstream's history budget", () => {
   test("leaves alone what fits", async () => {
     const { sent } = await ask({ messages }, { contextMaxTokens: 9999 });
     expect(sent.messages).toEqual(messages);
+  });
+});
+
+describe("what is the upstream's to judge goes there as it was written:", () => {
+  const { chat } = testHandler(
+    {},
+    {
+      providers: [openAiCompatible({ name: "stand-in", baseUrl: upstream.baseUrl, models: ["echo"] })],
+    },
+  );
+  const messages = [{ role: "user", content: "Hello" }];
+
+  test.each<object>([
+    { tool_choice: "any" },
+    { tool_choice: { type: "auto" } },
+    { tool_choice: { type: "none" } },
+    { tool_choice: { type: "tool", name: "f" } },
+    { max_tokens: 0 },
+    { max_tokens: -1 },
+    { max_completion_tokens: -2 },
+    { max_tokens: 10.5 },
+    { stop: ["1", "2", "3", "4", "5"] },
+    { stop: Array.from({ length: 100 }, String) },
+    { temperature: 2.5 },
+    { temperature: -1 },
+    { temperature: "hot" },
+    { top_p: 3 },
+    { presence_penalty: 9 },
+    { frequency_penalty: -9 },
+    { seed: 1.5 },
+    { top_logprobs: 25 },
+    { response_format: { type: "regex", regex: "a+" } },
+    { response_format: { type: "grammar", value: "root ::= x" } },
+    { response_format: { schema: {} } },
+    { response_format: "json" },
+    { messages: [{ role: "control", content: "thinking" }, ...messages] },
+    { messages: [{ role: "user", content: [{ text: "Hello" }] }] },
+    { messages: [{ role: "user", content: ["Hello"] }] },
+    { messages: [{ role: "user", content: [{ image_url: { url: "data:," } }] }] },
+  ])("%j", async (fields) => {
+    const response = await chat({ model: "echo", messages, ...fields });
+    expect(response.status).toBe(200);
+    expect(upstream.calls.at(-1)?.body).toEqual({ model: "echo", messages, stream: false, ...fields });
   });
 });

@@ -1,0 +1,92 @@
+/**
+ * What a request to the site may ask for. The site takes a text and nothing else; what the gateway does in its place, or
+ * leaves out, has OpenAI's bounds, so that a mistake shows.
+ */
+import { ApiError } from "../../errors.ts";
+import type { ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
+
+interface Bound {
+  readonly min: number;
+  readonly max: number;
+  readonly isWhole?: boolean;
+  readonly remedy?: string;
+}
+
+const tokens: Bound = {
+  min: 1,
+  max: Number.MAX_SAFE_INTEGER,
+  isWhole: true,
+  remedy: "; leave it out for no limit",
+};
+
+const bounds: Readonly<Record<string, Bound>> = {
+  max_tokens: tokens,
+  max_completion_tokens: tokens,
+  temperature: { min: 0, max: 2 },
+  top_p: { min: 0, max: 1 },
+  presence_penalty: { min: -2, max: 2 },
+  frequency_penalty: { min: -2, max: 2 },
+  top_logprobs: { min: 0, max: 20, isWhole: true },
+};
+
+/** Each is looked for in the whole reply. */
+const maxStops = 64;
+
+const roles: ReadonlySet<unknown> = new Set(["system", "developer", "user", "assistant", "tool", "function"]);
+const formats: ReadonlySet<unknown> = new Set([undefined, null, "text", "json_object", "json_schema"]);
+
+const invalid = (param: string, problem: string): ApiError =>
+  new ApiError("invalid_request", `${param} ${problem}.`, { param });
+
+function checkNumber(native: JsonObject, param: string, { min, max, isWhole, remedy = "" }: Bound): void {
+  const value = native[param];
+  if (value === undefined || value === null) return;
+  const isFit = typeof value === "number" && value >= min && value <= max;
+  if (isFit && (!isWhole || Number.isInteger(value))) return;
+  const kind = isWhole ? "a whole number" : "a number";
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  throw invalid(param, `must be ${kind} ${range}${remedy}`);
+}
+
+const hasAttachments = ({ attachments }: ChatMessage): boolean =>
+  attachments !== undefined && attachments.length > 0;
+
+/** Throws ApiError: invalid_request for what nobody could do, unsupported_* for what another upstream may do. */
+export function checkRequest(request: ChatRequest, name: string): void {
+  const { messages, choices, toolChoice, responseFormat, stop, native } = request;
+  for (const [param, bound] of Object.entries(bounds)) checkNumber(native, param, bound);
+  if (stop.length > maxStops) throw invalid("stop", `must hold at most ${maxStops} texts`);
+
+  const stranger = messages.findIndex((message) => !roles.has(message.native.role));
+  if (stranger >= 0)
+    throw unsupported(
+      name,
+      `messages[${stranger}].role`,
+      `be told messages of other roles than ${[...roles].join(", ")}`,
+    );
+  const index = messages.findIndex(hasAttachments);
+  if (index >= 0) {
+    // The client named them, and at any length.
+    const types = messages[index]?.attachments?.map(({ type }) => type);
+    const parts = [...new Set(types)].join(", ").slice(0, 200);
+    throw new ApiError(
+      "unsupported_content",
+      `The models of ${name} take text only; messages[${index}] has ${parts}.`,
+      { param: "messages" },
+    );
+  }
+  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
+  if (toolChoice === "required" || typeof toolChoice === "object")
+    throw unsupported(name, "tool_choice", "call tools");
+  if (responseFormat !== "text") {
+    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
+    throw unsupported(name, "response_format", `be held to ${format}`);
+  }
+  const { response_format: format } = native;
+  if (format != null && !(isRecord(format) && formats.has(format.type)))
+    throw unsupported(name, "response_format", "be held to a format of that kind");
+}
+
+const unsupported = (name: string, param: string, what: string): ApiError =>
+  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
