@@ -6,13 +6,21 @@
  */
 import { join } from "node:path";
 import type { Page } from "../core/http/pages.ts";
+import { securityHeaders } from "../core/http/router.ts";
+import { openApiDocument } from "./pages/openapi.ts";
+import { referenceBody, referenceExamples } from "./pages/reference.ts";
 
 const root = join(import.meta.dir, "..");
 const generated = join(root, "web/pages.generated.ts");
 
 /** One module with all that it imports, minified. */
-async function bundled(path: string): Promise<string> {
-  const { outputs } = await Bun.build({ entrypoints: [join(root, path)], target: "browser", minify: true });
+async function bundled(path: string, define: Readonly<Record<string, string>> = {}): Promise<string> {
+  const { outputs } = await Bun.build({
+    entrypoints: [join(root, path)],
+    target: "browser",
+    minify: true,
+    define,
+  });
   const [output] = outputs;
   if (output === undefined) throw new Error(`${path} came to nothing`);
   return (await output.text()).trim();
@@ -59,6 +67,8 @@ interface PageSource {
   readonly body: string;
   /** The module that runs in it; "" for none. */
   readonly script: string;
+  /** What names in it stand for. */
+  readonly define?: Readonly<Record<string, string>>;
 }
 
 /** A template's comments and words in capitals, replaced by what they name. */
@@ -68,10 +78,10 @@ const fill = (template: string, values: Readonly<Record<string, string>>): strin
     (found, comment?: string, word?: string) => values[comment ?? word ?? ""] ?? found,
   );
 
-async function htmlPage({ paths, title, description, body, script }: PageSource): Promise<BuiltPage> {
+async function htmlPage({ paths, title, description, body, script, define }: PageSource): Promise<BuiltPage> {
   const template = await Bun.file(join(root, "web/page.html")).text();
   const style = await styleSheet("web/style.css");
-  const code = script && (await bundled(script)).replaceAll("</script", "<\\/script");
+  const code = script && (await bundled(script, define)).replaceAll("</script", "<\\/script");
   const text = fill(template, {
     TITLE: title,
     DESCRIPTION: description,
@@ -100,6 +110,20 @@ export async function buildPages(): Promise<BuiltPage[]> {
       body: `<main id="main">${needsScript}</main>`,
       script: "web/main.ts",
     }),
+    await htmlPage({
+      paths: ["/docs"],
+      title: "kimi-ai-2api · API",
+      description: "The routes of the API",
+      body: referenceBody(),
+      script: "web/reference/main.ts",
+      define: { OPERATIONS: JSON.stringify(referenceExamples()) },
+    }),
+    {
+      paths: ["/openapi.json"],
+      contentType: "application/json; charset=utf-8",
+      contentSecurityPolicy: securityHeaders["content-security-policy"],
+      text: JSON.stringify(openApiDocument()),
+    },
   ];
 }
 
@@ -129,7 +153,8 @@ const source = (pages: readonly BuiltPage[]): string => `/* Made by \`npm run pa
 import type { Pages } from "../core/http/pages.ts";
 
 /**
- * The pages for people, ready to be handed to \`createHandler\`: chat and instructions at \`/\` and \`/ui\`. They load
+ * The pages for people, ready to be handed to \`createHandler\`: chat and instructions at \`/\` and
+ * \`/ui\`, the API reference at \`/docs\` and as \`/openapi.json\`. They load
  * nothing from elsewhere and hold no secret; PAGES=off turns them off.
  *
  * @example

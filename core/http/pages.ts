@@ -61,6 +61,10 @@ export function withPages(routes: readonly Route[], pages: Pages): Route[] {
       return page.paths.map((path) => [path, answer] as const);
     }),
   );
+  if (answers.has("/docs")) {
+    // Where FastAPI has another view of the same.
+    answers.set("/redoc", (routed) => routed.respond(302, null, { location: "docs" }));
+  }
   const welcome = answers.get("/");
   const ofPages: Route[] = [...answers]
     .filter(([path]) => path !== "/")

@@ -9,6 +9,7 @@ import type { Notice } from "./notices.ts";
 import type { Wire } from "./request.ts";
 
 const words = {
+  title: ["Answer", "回答"],
   waiting: ["Waiting for the first words…", "正在等待回复…"],
   reasoning: ["Reasoning", "思考过程"],
   tool: ["Calls the tool {name}", "调用工具 {name}"],
@@ -18,6 +19,8 @@ const words = {
   wire: ["Request and response", "原始请求与响应"],
   request: ["Request (without the key)", "请求（不含密钥）"],
   response: ["Response", "响应"],
+  copyRequest: ["Copy the request", "复制请求"],
+  copyResponse: ["Copy the response", "复制响应"],
   failed: ["No answer", "未能回答"],
   brokeOff: ["The answer broke off", "回答中断"],
   stopped: ["Stopped.", "已停止。"],
@@ -59,6 +62,7 @@ export function createAnswerView(options: {
   const element = h(
     "article",
     { className: "answer", "aria-busy": "true" },
+    worded(h("h2", { className: "offscreen" }), words.title),
     waiting,
     aside,
     text,
@@ -143,16 +147,16 @@ export function createAnswerView(options: {
       drawer.addEventListener(
         "toggle",
         () => {
-          for (const [title, content] of [
-            [words.request, wire.request],
-            [words.response, wire.response],
+          for (const [title, copy, content] of [
+            [words.request, words.copyRequest, wire.request],
+            [words.response, words.copyResponse, wire.response],
           ] as const) {
             body.append(
               h(
                 "div",
                 { className: "code-head" },
                 worded(h("span"), title),
-                copyButton(() => content, title),
+                copyButton(() => content, copy),
               ),
               h("pre", { tabIndex: 0 }, content),
             );

@@ -12,6 +12,7 @@ import { requestAnswer, type Wire } from "./request.ts";
 import { type ChatSettings, createSettings } from "./settings-view.ts";
 
 const words = {
+  title: ["Chat", "聊天"],
   hello: ["What would you like to know?", "想聊点什么？"],
   hint: [
     "Whatever you write goes through this server to the model that you choose. Nothing is kept in this page: a reload begins anew.",
@@ -63,7 +64,7 @@ export function createChat(): { readonly element: HTMLElement; readonly settings
   const welcome = h(
     "div",
     { className: "welcome" },
-    worded(h("h1"), words.hello),
+    worded(h("h2"), words.hello),
     worded(h("p"), words.hint),
   );
   const scroller = h("div", { className: "scroller" }, welcome, turnsList);
@@ -358,6 +359,7 @@ export function createChat(): { readonly element: HTMLElement; readonly settings
   const element = h(
     "div",
     { className: "chat" },
+    worded(h("h1", { className: "offscreen" }), words.title),
     settings.element,
     h("div", { className: "talk" }, scroller, composer),
   );

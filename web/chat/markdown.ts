@@ -13,8 +13,8 @@ const allowedLink = /^(https?:|mailto:)/i;
 /** The page has two levels of headings itself. */
 const headings: ReadonlyMap<number, "h3" | "h4" | "h5"> = new Map([
   [smd.HEADING_1, "h3"],
-  [smd.HEADING_2, "h4"],
-  [smd.HEADING_3, "h5"],
+  [smd.HEADING_2, "h3"],
+  [smd.HEADING_3, "h4"],
   [smd.HEADING_4, "h5"],
   [smd.HEADING_5, "h5"],
   [smd.HEADING_6, "h5"],

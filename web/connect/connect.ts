@@ -124,7 +124,7 @@ export function createConnect(settings: ChatSettings): HTMLElement {
     return h(
       "div",
       { className: "group", role: "group", "aria-labelledby": id },
-      worded(h("h3", { id }), words[kind]),
+      worded(h("h2", { id }), words[kind]),
       h(
         "div",
         { className: "choices" },

@@ -17,7 +17,6 @@ const words = {
   connect: ["Connect", "接入"],
   docs: ["API", "API"],
   dashboard: ["Dashboard", "仪表盘"],
-  language: ["Switch to Chinese", "切换到英文"],
   theme: ["Light or dark", "切换明暗"],
   skip: ["Skip to content", "跳到正文"],
 } satisfies Record<string, Words>;
@@ -61,7 +60,7 @@ function languageButton(): HTMLButtonElement {
     button.textContent = other() === "zh" ? "中文" : "English";
     button.lang = other();
   });
-  return labelled(button, words.language);
+  return button;
 }
 
 /** Which of the places is shown; the chat and the instructions are one page, so theirs changes. */

@@ -27,7 +27,7 @@ afterAll(async () => {
   await gateway?.stop();
 });
 
-const places = ["/ui", "/ui#connect"];
+const places = ["/ui", "/ui#connect", "/docs"];
 
 describe.skipIf(missing !== undefined)(
   `axe-core finds nothing${missing ? ` (skipped: ${missing})` : ""}`,
