@@ -14,6 +14,7 @@ import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
 import { createLogger } from "./operations/log.ts";
 import { createMetrics } from "./operations/metrics.ts";
+import { createRecentRequests } from "./operations/recent-requests.ts";
 import { kimiWeb } from "./providers/kimi-web/provider.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
@@ -149,6 +150,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   // What stands around it: routes, keys, cross-origin rules, limits, and the facts of each request.
   const { app, access, apiKeys, corsOrigins } = config;
   const metrics = createMetrics();
+  const recentRequests = createRecentRequests();
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
   const crossOrigin = cors({ corsOrigins, access });
@@ -164,6 +166,9 @@ export function createHandler(options: HandlerOptions = {}): Handler {
           conversations,
           sessionHeaders,
           metrics,
+          recentRequests,
+          startedAtMs: clock.now(),
+          hosted,
           log,
         }),
         config.pages ? (options.pages ?? []) : [],
@@ -179,6 +184,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     clock,
     onRequest(facts, error) {
       metrics.observe(facts);
+      recentRequests.add({ atMs: clock.now(), facts });
       log.info("request.finished", { ...facts });
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });

@@ -118,6 +118,13 @@ export async function buildPages(): Promise<BuiltPage[]> {
       script: "web/reference/main.ts",
       define: { OPERATIONS: JSON.stringify(referenceExamples()) },
     }),
+    await htmlPage({
+      paths: ["/dashboard"],
+      title: "kimi-ai-2api · Dashboard",
+      description: "How the server is",
+      body: `<main id="main" class="wide">${needsScript}</main>`,
+      script: "web/dashboard/main.ts",
+    }),
     {
       paths: ["/openapi.json"],
       contentType: "application/json; charset=utf-8",
@@ -154,7 +161,8 @@ import type { Pages } from "../core/http/pages.ts";
 
 /**
  * The pages for people, ready to be handed to \`createHandler\`: chat and instructions at \`/\` and
- * \`/ui\`, the API reference at \`/docs\` and as \`/openapi.json\`. They load
+ * \`/ui\`, the API reference at \`/docs\` and as \`/openapi.json\`, and
+ * \`/dashboard\`. They load
  * nothing from elsewhere and hold no secret; PAGES=off turns them off.
  *
  * @example

@@ -119,6 +119,22 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     sessions: object({ store: text, shared: { type: "boolean" } }),
     upstreams: { type: "array", items: object({ name: text }) },
   }),
+  RequestList: object({
+    object: { const: "list" },
+    started_at: number,
+    is_one_of_many: { type: "boolean" },
+    data: {
+      type: "array",
+      items: object({
+        at: text,
+        requestId: text,
+        method: text,
+        route: text,
+        status: number,
+        ms: { type: "number" },
+      }),
+    },
+  }),
   Welcome: object({ name: text, version: text, description: text, links: { type: "object" } }),
 };
 
@@ -305,6 +321,20 @@ export const operations: readonly Operation[] = [
     success: { status: 200, content: { "text/plain": text } },
     errors: [],
     examples: [{ name: ["Metrics", "指标"] }],
+  },
+  {
+    method: "GET",
+    path: "/requests",
+    id: "listRequests",
+    group: "operators",
+    summary: ["List the newest requests", "列出最近的请求"],
+    description: [
+      "The facts of up to 50, as the log has them: never a key or the text of a message. Of this process only; `is_one_of_many` says whether there are others.",
+      "最多 50 条请求的概况，与日志一致：从不包含密钥或消息正文。仅限本进程；`is_one_of_many` 说明是否还有其他实例。",
+    ],
+    success: { status: 200, content: { "application/json": ref("RequestList") } },
+    errors: ["sessions_need_a_key"],
+    examples: [{ name: ["All", "全部"] }],
   },
   {
     method: "GET",

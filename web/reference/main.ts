@@ -45,11 +45,12 @@ const key = h("input", {
   value: apiKey.value,
   onchange: () => apiKey.set(key.value, apiKey.isRemembered),
 });
-main.prepend(h("div", { className: "field key" }, worded(h("label", { htmlFor: "key" }), words.key), key));
+const keyField = h("div", { className: "field key" }, worded(h("label", { htmlFor: "key" }), words.key), key);
 
 onLanguage(main, () => {
   for (const article of main.querySelectorAll("article")) {
     article.hidden = article.lang.startsWith("zh") !== (language() === "zh");
+    if (!article.hidden) article.querySelector(".lead")?.after(keyField);
   }
 });
 

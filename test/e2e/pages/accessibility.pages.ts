@@ -27,7 +27,7 @@ afterAll(async () => {
   await gateway?.stop();
 });
 
-const places = ["/ui", "/ui#connect", "/docs"];
+const places = ["/ui", "/ui#connect", "/docs", "/dashboard"];
 
 describe.skipIf(missing !== undefined)(
   `axe-core finds nothing${missing ? ` (skipped: ${missing})` : ""}`,
