@@ -57,6 +57,8 @@ export interface Options {
 
 export interface RunOptions {
   readonly load: Load;
+  /** Default `/v1/chat/completions`; what other dialects are sent fits both. */
+  readonly path?: string;
   readonly stream: boolean;
   readonly timeReads?: boolean;
   readonly rotate?: NonNullable<Job["rotate"]>;
@@ -226,9 +228,9 @@ export async function createBench(options: Options): Promise<Bench> {
       return { name: "gateway", origin: process.origin, process };
     },
 
-    async run(subject, lane, { plain, ...job }) {
+    async run(subject, lane, { plain, path = "/v1/chat/completions", ...job }) {
       const whole: Job = {
-        url: `${subject.origin}/v1/chat/completions`,
+        url: subject.origin + path,
         headers: { authorization: `Bearer ${subject.name === "other" ? options.key : apiKey}` },
         body: requestBody(lane, job.stream),
         expectedText: replyText(settings[lane].chunks * settings[lane].chunkChars),

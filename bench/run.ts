@@ -11,6 +11,7 @@ import { coldStart, singleFileStart } from "./scenarios/cold-start.ts";
 import { conversation, growth } from "./scenarios/conversation.ts";
 import { chunkGaps, firstChunk, openLoop } from "./scenarios/latency.ts";
 import { silentStreams, tenThousandStreams, thousandStreams } from "./scenarios/many-streams.ts";
+import { messagesStreams } from "./scenarios/messages.ts";
 import { redisTurn } from "./scenarios/redis.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 import { throughput } from "./scenarios/throughput.ts";
@@ -23,6 +24,7 @@ const scenarios: readonly Scenario[] = [
   throughput({ name: "openai-64", lane: "openai", stream: false, connections: 64, least: 0.55 }),
   throughput({ name: "site-streams", lane: "site", stream: true, connections: 16, least: 0.6 }),
   throughput({ name: "openai-streams", lane: "openai", stream: true, connections: 16, least: 0.6 }),
+  messagesStreams,
   ...lanes.map(firstChunk),
   ...lanes.map(openLoop),
   chunkGaps,

@@ -48,7 +48,7 @@ const rows = {
     type: invalid,
     fallback: true,
     inStream: true,
-    when: "a message has a part that the model's provider does not take (image, audio, file)",
+    when: "the newest message of the user has a part that the model's provider does not take (image, audio, file)",
     operator: otherUpstream,
   },
   unsupported_parameter: {
@@ -64,9 +64,9 @@ const rows = {
     type: invalid,
     fallback: true,
     inStream: true,
-    when: "the system text and the newest message alone are longer than the provider takes",
+    when: "the newest message alone is longer than the provider takes",
     operator:
-      "If the site takes more, raise CONTEXT_MAX_LENGTH; if the site itself refused the text, lower it. Or name a model with more room in MODEL_FALLBACKS.",
+      "Let long messages be shortened or condensed (LONG_INPUT), or name a model with more room in MODEL_FALLBACKS. If the site takes more, raise CONTEXT_MAX_LENGTH; if the site itself refused the text, lower it.",
   },
   missing_api_key: {
     status: 401,
@@ -326,8 +326,18 @@ export interface ApiErrorOptions {
   readonly retryAfterMs?: number | undefined;
   /** Further response headers, such as Allow. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Status, code and type that an upstream of the same format gave; they are passed on as they came. */
-  readonly upstream?: { readonly status: number; readonly code?: string | null; readonly type?: string };
+  /**
+   * Status, code and type that an upstream of the same format gave, and further fields of its error object; they are
+   * passed on as they came.
+   */
+  readonly upstream?: {
+    readonly status: number;
+    readonly code?: string | null;
+    readonly type?: string;
+    readonly fields?: Readonly<Record<string, unknown>>;
+  };
+  /** How long a prompt is that is too long, and how long it may be, in characters. */
+  readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
 }
 
@@ -360,8 +370,11 @@ export class ApiError extends Error {
   readonly param: string | null;
   readonly retryAfterMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
+  /** Further fields of an upstream's error object. */
+  readonly fields: Readonly<Record<string, unknown>> | undefined;
   readonly #options: ApiErrorOptions;
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
@@ -372,9 +385,11 @@ export class ApiError extends Error {
     this.status = options.upstream?.status ?? row.status;
     this.type = options.upstream?.type ?? row.type;
     this.wireCode = options.upstream?.code === undefined ? code : options.upstream.code;
+    this.fields = options.upstream?.fields;
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.overflow = options.overflow;
   }
 
   /** The same failure, known by another code; what an upstream gave of its own stays. */
@@ -392,7 +407,8 @@ export class ApiError extends Error {
 
   /** OpenAI's error object. */
   toBody(): { error: { message: string; type: string; param: string | null; code: string | null } } {
-    return { error: { message: this.message, type: this.type, param: this.param, code: this.wireCode } };
+    const { message, type, param, wireCode: code, fields } = this;
+    return { error: { ...fields, message, type, param, code } };
   }
 
   /** The response headers that belong to the error. */

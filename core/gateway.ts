@@ -1,8 +1,11 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
-import { createExchange } from "./chat/exchange.ts";
+import { createBodyReader, createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
 import { createConversations } from "./conversations/conversations.ts";
+import { anthropicMessages } from "./dialects/anthropic-messages.ts";
+import { ollama } from "./dialects/ollama.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
+import { openAiCompletions } from "./dialects/openai-completions.ts";
 import { toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { cors } from "./http/cors.ts";
@@ -25,6 +28,7 @@ import type {
   BodyDecoders,
   Clock,
   Dialect,
+  DialectDeps,
   Fetch,
   Logger,
   Provider,
@@ -45,7 +49,7 @@ export interface HandlerOptions {
    * first is asked.
    */
   readonly providers?: readonly Provider[];
-  /** What clients may speak; by default `[openAiChat]`. */
+  /** What clients may speak; by default `[openAiChat, openAiCompletions, anthropicMessages, ollama]`. */
   readonly dialects?: readonly Dialect[];
   /**
    * The pages for people, such as `pages`: chat, instructions, API reference, dashboard. By default none, and
@@ -115,7 +119,7 @@ export interface Handler {
  * ```
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
-  const { config = parseConfig({}), dialects = [openAiChat], clock = systemClock, hosted = false } = options;
+  const { config = parseConfig({}), dialects = allDialects, clock = systemClock, hosted = false } = options;
   const log = options.log ?? createLogger({ level: config.logLevel, clock });
   const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
   const givenStore = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
@@ -130,7 +134,15 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
   const upstreams = createUpstreams({ circuitBreaker, clock });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const bounds = {
+    maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
+    bodyDecoders: options.bodyDecoders ?? standardDecoders,
+    requestTimeoutMs: config.requestTimeoutMs,
+    totalTimeoutMs: config.totalTimeoutMs,
+    clock,
+  };
   const chat = createExchange({
+    ...bounds,
     models,
     upstreams,
     conversations,
@@ -138,12 +150,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
-    maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
-    bodyDecoders: options.bodyDecoders ?? standardDecoders,
-    requestTimeoutMs: config.requestTimeoutMs,
-    totalTimeoutMs: config.totalTimeoutMs,
     stream: config.stream,
-    clock,
     log,
   });
 
@@ -154,8 +161,21 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
   const crossOrigin = cors({ corsOrigins, access });
+  const deps: DialectDeps = {
+    chat,
+    read: createBodyReader(bounds),
+    models: ({ request }) => models.list({ signal: request.signal, log }),
+    async model(id, { request }) {
+      const { route } = await models.find(id, { signal: request.signal, log });
+      if (route.listError) throw route.listError;
+      return { id, ...route };
+    },
+  };
   const handle = createRouter({
     routes: [
+      ...dialects.flatMap(({ encodeError, headers, ...dialect }) =>
+        dialect.routes(deps).map((route) => ({ ...route, encodeError, ...(headers && { headers }) })),
+      ),
       ...withPages(
         gatewayRoutes({
           app,
@@ -172,9 +192,6 @@ export function createHandler(options: HandlerOptions = {}): Handler {
           log,
         }),
         config.pages ? (options.pages ?? []) : [],
-      ),
-      ...dialects.flatMap((dialect) =>
-        dialect.routes({ chat }).map((route) => ({ ...route, encodeError: dialect.encodeError })),
       ),
     ],
     encodeError: openAiChat.encodeError,
@@ -206,6 +223,8 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     },
   };
 }
+
+const allDialects: readonly Dialect[] = [openAiChat, openAiCompletions, anthropicMessages, ollama];
 
 /** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
 const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>

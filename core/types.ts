@@ -86,6 +86,15 @@ export interface ConversationRef {
   readonly id: string;
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
+  /** What an earlier turn's `ProviderAnswer.summarize` made, where the gateway keeps the conversation. */
+  readonly summary?: ConversationSummary;
+}
+
+/** The older part of a conversation in few words. */
+export interface ConversationSummary {
+  readonly text: string;
+  /** How many of the newest messages, system texts apart, it does not cover. */
+  readonly recentMessages: number;
 }
 
 /** A function that the model may call. Tools of other kinds travel in `ChatPrompt.native` alone. */
@@ -126,6 +135,11 @@ export interface ChatPrompt {
    * decides (model, messages, stream) and send the rest on untouched.
    */
   readonly native: JsonObject;
+  /**
+   * The body as a client of the older Completions sent it, where one did: for providers whose upstreams have that route.
+   * `messages` and `native` say it as well as a chat can.
+   */
+  readonly completion?: JsonObject;
 }
 
 export interface ChatRequest extends ChatPrompt {
@@ -189,6 +203,8 @@ export interface UpstreamEvent {
     /** Whether it is a whole answer, with a `message` in each choice; else a chunk of a stream, with a `delta`. */
     readonly isWhole: boolean;
     readonly event: JsonObject;
+    /** An earlier event of the stream that differs from this one in the text of its only delta, and in nothing else. */
+    readonly like?: JsonObject;
   };
 }
 
@@ -196,6 +212,20 @@ export interface UpstreamEvent {
 export interface ContextReport {
   /** Messages that were left out, the oldest first. */
   readonly droppedMessages: number;
+  /** Messages of which a part was left out; 0 by default. */
+  readonly shortenedMessages?: number;
+  /** Present where the model itself was to put long texts in fewer words. */
+  readonly condensed?: CondensedReport;
+}
+
+/** What became of the texts that were to be condensed, all together. Sizes are in code points. */
+export interface CondensedReport {
+  readonly fromChars: number;
+  readonly toChars: number;
+  /** Calls that it took; 0 where all was known from earlier requests. */
+  readonly calls: number;
+  /** Whether a call failed, so that a text was shortened instead. */
+  readonly failed: boolean;
 }
 
 /** An answer that has begun. */
@@ -211,6 +241,11 @@ export interface ProviderAnswer {
   readonly calls?: number;
   /** Whether the upstream has sent everything already, so that another call may have its slot. */
   readonly isComplete?: boolean;
+  /**
+   * Summarises what did not fit, for the conversation's next turn; undefined where there is nothing to add. Called only
+   * for conversations that the gateway keeps, once the answer has gone out.
+   */
+  summarize?(context: ProviderContext): Promise<ConversationSummary | undefined>;
 }
 
 export interface ProviderContext {
@@ -218,6 +253,10 @@ export interface ProviderContext {
   readonly signal: AbortSignal;
   readonly requestId: string;
   readonly log: Logger;
+  /** When the request's time is over, in milliseconds since the epoch; absent for no limit. */
+  readonly deadlineMs?: number;
+  /** A further slot among the calls that may run at once, if one is free now; absent means that there always is. */
+  extraSlot?(): { release(): void } | undefined;
 }
 
 export interface Model {
@@ -226,6 +265,8 @@ export interface Model {
   readonly aliases?: readonly string[];
   /** Seconds since the epoch; constant. */
   readonly createdAt: number;
+  /** About how many tokens a prompt may have, where that is known. */
+  readonly contextTokens?: number;
 }
 
 /** Asks one upstream. */
@@ -238,6 +279,11 @@ export interface Provider {
   readonly maxHistoryMessages?: number;
   /** Whether its rate limit is one for all callers of the gateway, as a site's by address is. */
   readonly sharesRateLimit?: boolean;
+  /**
+   * How many milliseconds a stream's headers wait for the first event, so that a failure keeps its true status; 5,000 by
+   * default. The setting STREAM_COMMIT_MS wins.
+   */
+  readonly streamCommitMs?: number;
   /** Whether messages may have images and files, so that requests are long. */
   readonly takesAttachments?: boolean;
   /** Whether `provider/id` may be asked for although the list does not have it. */
@@ -307,10 +353,13 @@ export interface AnswerHead {
   readonly model: string;
   /** Milliseconds since the epoch. */
   readonly createdAtMs: number;
+  readonly requestId: string;
 }
 
 /** Writes one answer in a client's format. It keeps what it has sent, so that the last event can hold the whole answer. */
 export interface AnswerEncoder {
+  /** The Content-Type of a stream; by default that of server-sent events. */
+  readonly streamType?: string;
   /** The body of a whole answer. */
   whole(answer: Answer, usage: Usage): string;
   /** The first bytes of a stream whose first event is still awaited. */
@@ -321,7 +370,7 @@ export interface AnswerEncoder {
   comment(text: string): string;
   /** What goes out in a silence. */
   keepAlive(): string;
-  /** The last events of a stream that went well. */
+  /** The last events of a stream that went well. Throws ApiError for an answer that the format can't say. */
   close(answer: Answer, usage: Usage): string;
   /** The last events of a stream that failed. */
   fail(error: ApiError): string;
@@ -361,6 +410,8 @@ export interface RoutedRequest {
   readonly caller: Caller;
   /** What the route's pattern took from the path, percent-decoded where it was valid. */
   readonly params: Readonly<Record<string, string>>;
+  /** Keeps work alive after the answer, on platforms that would freeze it. */
+  waitUntil?(task: Promise<unknown>): void;
   /** Makes a response with the headers that every answer has. */
   respond(
     status: number,
@@ -386,11 +437,27 @@ export interface Route {
   readonly isPublic?: boolean;
   /** Counts against the rate limit. */
   readonly isLimited?: boolean;
+  /** Whether it answers a request with these headers; the next route of the same path does otherwise. */
+  matches?(headers: Headers): boolean;
   handle(routed: RoutedRequest): MaybePromise<Response | ChatResponse>;
+}
+
+/** A model that clients may ask for. */
+export interface OfferedModel {
+  /** By which it is asked for. */
+  readonly id: string;
+  readonly model: Model;
+  readonly provider: Pick<Provider, "name">;
 }
 
 /** What a dialect's routes are made of. */
 export interface DialectDeps {
+  /** The models on offer. */
+  models(routed: RoutedRequest): Promise<readonly OfferedModel[]>;
+  /** One of them, by any of its names. Throws ApiError model_not_found. */
+  model(id: string, routed: RoutedRequest): Promise<OfferedModel>;
+  /** Reads the body of a request that no model is asked for. */
+  read(routed: RoutedRequest): Promise<DialectInput>;
   /** Answers one chat request: reads the body, has it parsed, finds the model, asks, and encodes the answer. */
   chat(routed: RoutedRequest, parse: (input: DialectInput) => DialectCall): Promise<ChatResponse>;
 }
@@ -399,8 +466,17 @@ export interface DialectDeps {
 export interface Dialect {
   readonly name: string;
   routes(deps: DialectDeps): readonly Route[];
-  /** The body of a failure, in the format's own shape, and headers that only this format has. */
-  encodeError(error: ApiError): {
+  /** Headers that every answer of its routes has. */
+  headers?(requestId: string): Readonly<Record<string, string>>;
+  /**
+   * The body of a failure, in the format's own shape, and headers that only this format has. `status` is given where the
+   * format has another one than the error.
+   */
+  encodeError(
+    error: ApiError,
+    requestId: string,
+  ): {
+    readonly status?: number;
     readonly body: unknown;
     readonly headers?: Readonly<Record<string, string>>;
   };
@@ -420,6 +496,7 @@ export interface ChatFacts {
   readonly charsIn?: number | undefined;
   readonly charsOut?: number | undefined;
   readonly droppedMessages?: number | undefined;
+  readonly shortenedMessages?: number | undefined;
   /** Which kind of name the conversation has; absent for a stateless request. */
   readonly session?: "session" | "user" | undefined;
   /** Milliseconds spent with the session store. */

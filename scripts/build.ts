@@ -21,7 +21,7 @@ const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "
  * itty-router 1). What counts is the time of a cold start; this only notices what was added by mistake.
  * docs/deploy/single-file.md tells what the rest is.
  */
-const budget = { minifiedBytes: 180 * 1024, gzippedBytes: 68 * 1024 };
+const budget = { minifiedBytes: 220 * 1024, gzippedBytes: 80 * 1024 };
 
 /** One module without imports; returns its sizes. */
 async function buildModule(path: string, plugins: Bun.BunPlugin[]) {

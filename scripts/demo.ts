@@ -3,11 +3,21 @@
  * `openai` package as the client. Both servers stay until Ctrl-C; with `--once` they end with the conversation.
  *
  *     npm run demo
+ *
+ * With `--memory` it measures instead how much of longer chats the site still knows: docs/limits.md has the figures.
+ *
+ *     npm run demo -- --memory
  */
 import OpenAI from "openai";
 import { parseConfig } from "../core/config/config.ts";
 import { createHandler } from "../handler.ts";
 import { startChatSite } from "../test/fakes/chat-site.ts";
+import { printMemory } from "./demo/memory.ts";
+
+if (process.argv.includes("--memory")) {
+  await printMemory();
+  process.exit();
+}
 
 /** What the stand-in says; like the real site it knows nothing but the one text that it is sent. */
 function reply(message: string): string {

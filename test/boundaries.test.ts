@@ -103,6 +103,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "core/errors.ts",
       "core/gateway.ts",
       "core/http/router.ts",
+      "core/http/keep-work-alive.ts",
       "core/operations/log.ts",
       "core/stores/",
       "core/types.ts",

@@ -27,15 +27,17 @@ function requests({ url, headers, body, rotate }: Job): (number: number) => Uint
   return () => bytes;
 }
 
+/** The ends of streams: of Chat Completions, and of Messages. */
+const streamEnds = ["data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n'];
+
+const hasEnded = (stream: string): boolean => streamEnds.some((end) => stream.endsWith(end));
+
 /** The reply's text, put together from the events of a stream or out of the one object. */
 function textOf(body: string, stream: boolean): string {
   if (!stream) return JSON.parse(body).choices[0].message.content;
-  const events = body.split("\n\n").filter((event) => event.startsWith("data: "));
-  if (events.at(-1) !== "data: [DONE]") throw new Error("the stream has no [DONE]");
-  return events
-    .slice(0, -1)
-    .map((event) => JSON.parse(event.slice(6)).choices[0]?.delta.content ?? "")
-    .join("");
+  if (!hasEnded(body)) throw new Error("the stream has no end");
+  const events = [...body.matchAll(/^data: (\{.*)$/gm)].map(([, json = ""]) => JSON.parse(json));
+  return events.map(({ choices, delta }) => choices?.[0]?.delta.content ?? delta?.text ?? "").join("");
 }
 
 async function run(job: Job): Promise<LoadResult> {
@@ -72,8 +74,7 @@ async function run(job: Job): Promise<LoadResult> {
       });
       if (answer.status !== 200) complain(`status ${answer.status}`);
       else if (keepBody) check(answer);
-      else if (job.stream && !answer.ending.endsWith("data: [DONE]\n\n"))
-        complain("the stream has no [DONE]");
+      else if (job.stream && !hasEnded(answer.ending)) complain("the stream has no end");
       // The body is checked, the rest of the answer is a few numbers.
       answers.push(keepBody ? { ...answer, body: "" } : answer);
       return true;

@@ -28,7 +28,8 @@ export const isFinished = ({ replies }: Answer): boolean =>
 /** Adds the next event. */
 export function addEvent(answer: Answer, event: UpstreamEvent): void {
   for (const part of event.parts) addPart(answer, part);
-  if (event.native !== undefined) addNative(answer, event.native);
+  // What is beside the text has been added with the event that it is like.
+  if (event.native !== undefined && event.native.like === undefined) addNative(answer, event.native);
 }
 
 function addPart(answer: Answer, part: StreamPart): void {
@@ -79,6 +80,8 @@ const modelledInMessage = new Set([
   "content",
   "reasoning_content",
   "reasoning",
+  "reasoning_text",
+  "thinking",
   "refusal",
   "tool_calls",
 ]);

@@ -2,7 +2,7 @@
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
 import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
-import { parseBody, readBody } from "../http/read-body.ts";
+import { type JsonBody, parseBody, readBody } from "../http/read-body.ts";
 import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
 import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
 import type {
@@ -13,6 +13,7 @@ import type {
   ChatMessage,
   ChatResponse,
   Clock,
+  CondensedReport,
   DialectCall,
   DialectInput,
   Logger,
@@ -21,8 +22,9 @@ import type {
   Usage,
 } from "../types.ts";
 import { Lifetime } from "../util/abort.ts";
-import { settlesWithin } from "../util/time.ts";
+import { createDeadline, settlesWithin, sleep } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
+import type { ChatSettings } from "./settings.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
 import { estimateUsage } from "./usage.ts";
 
@@ -42,11 +44,15 @@ export interface ExchangeOptions {
   /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
   readonly totalTimeoutMs: number;
-  readonly stream: { readonly commitMs: number; readonly keepAliveMs: number };
+  readonly stream: ChatSettings["stream"];
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+type Bounds = Pick<
+  ExchangeOptions,
+  "maxBodyBytes" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
+>;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
@@ -55,6 +61,35 @@ export const createExchange =
   (options: ExchangeOptions) =>
   (routed: RoutedRequest, parse: Parse): Promise<ChatResponse> =>
     new Exchange(options, routed).respond(parse);
+
+/** Reads the bodies of requests that no model is asked for, within the same bounds. */
+export const createBodyReader =
+  (bounds: Bounds) =>
+  async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
+    const lifetime = createLifetime(request, bounds);
+    try {
+      const { value } = await readJson(request, lifetime.signal, bounds);
+      return { body: value, headers: request.headers, params };
+    } finally {
+      lifetime.release();
+    }
+  };
+
+const createLifetime = (request: Request, { requestTimeoutMs, totalTimeoutMs, clock }: Bounds): Lifetime =>
+  new Lifetime(
+    request.signal,
+    { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
+    clock,
+  );
+
+async function readJson(
+  request: Request,
+  signal: AbortSignal,
+  { maxBodyBytes, bodyDecoders: decoders }: Bounds,
+): Promise<JsonBody> {
+  const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
+  return parseBody(bytes, maxBodyBytes);
+}
 
 /** A request that failed before anything of its answer went out. */
 export class ChatError extends Error {
@@ -79,13 +114,22 @@ type ChatEnd = Awaited<ChatResponse["finished"]>;
 /** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
 const answerHeaders = ({ begun }: TurnAnswer<UpstreamAnswer>): Record<string, string> => {
   if (begun === undefined) return {};
-  const { route, failed, droppedMessages } = begun;
+  const { route, failed, droppedMessages, shortenedMessages, condensed } = begun;
   return {
     ...(droppedMessages > 0 && { "x-context-dropped-messages": String(droppedMessages) }),
+    ...(shortenedMessages > 0 && { "x-context-shortened-messages": String(shortenedMessages) }),
+    ...(condensed && { "x-context-condensed": describeCondensed(condensed) }),
     "x-served-by": route.name,
     ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
   };
 };
+
+/** Such as `6163>412; calls=7`. */
+const describeCondensed = ({ fromChars, toChars, calls, failed }: CondensedReport): string =>
+  `${fromChars}>${toChars}; calls=${calls}${failed ? "; failed" : ""}`;
+
+/** How long a stream's headers wait for the first event where neither a setting nor the provider says. */
+const defaultCommitMs = 5000;
 
 const headerLines = (headers: Readonly<Record<string, string>>): string =>
   Object.entries(headers)
@@ -107,12 +151,7 @@ class Exchange {
     this.#options = options;
     this.#routed = routed;
     this.#startedMs = options.clock.now();
-    const { requestTimeoutMs, totalTimeoutMs, clock } = options;
-    this.#lifetime = new Lifetime(
-      routed.request.signal,
-      { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
-      clock,
-    );
+    this.#lifetime = createLifetime(routed.request, options);
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
@@ -125,9 +164,13 @@ class Exchange {
         id: crypto.randomUUID().replaceAll("-", ""),
         model,
         createdAtMs: this.#startedMs,
+        requestId: this.#routed.requestId,
       });
       const asking = this.#ask(found, call, turn);
-      if (call.prompt.stream) return await this.#stream(turn, encoder, asking);
+      if (call.prompt.stream) {
+        const { streamCommitMs = defaultCommitMs } = found.route.provider;
+        return await this.#stream(turn, encoder, asking, streamCommitMs);
+      }
       return await this.#whole(turn, encoder, await asking);
     } catch (error) {
       throw new ChatError(error instanceof AskError ? error.cause : error, this.#end());
@@ -135,11 +178,8 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { maxBodyBytes, bodyDecoders: decoders } = this.#options;
     const { request, params } = this.#routed;
-    const { signal } = this.#lifetime;
-    const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
-    const { value, text } = parseBody(bytes, maxBodyBytes);
+    const { value, text } = await readJson(request, this.#lifetime.signal, this.#options);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
     this.#facts.charsIn = textLength(call.prompt.messages);
@@ -244,6 +284,7 @@ class Exchange {
     facts.provider = begun.route.provider.name;
     facts.model = begun.route.model.id;
     facts.droppedMessages = begun.droppedMessages;
+    facts.shortenedMessages = begun.shortenedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
   }
 
@@ -258,6 +299,7 @@ class Exchange {
       for (const event of events) addEvent(this.#collected, event);
     }
     const isKept = await this.#keep(turn);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const body = encoder.whole(this.#collected, this.#usage(turn));
     const response = this.#routed.respond(200, body, {
       ...this.#headers(answer),
@@ -271,11 +313,17 @@ class Exchange {
     turn: Turn<UpstreamAnswer>,
     encoder: AnswerEncoder,
     asking: Promise<TurnAnswer<UpstreamAnswer>>,
+    providerCommitMs: number,
   ): Promise<ChatResponse> {
     const { stream, clock } = this.#options;
+    const commitMs = stream.commitMs ?? Math.min(providerCommitMs, stream.longestCommitMs);
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
-    const isEarly = await settlesWithin(asking, stream.commitMs, clock);
-    const headers = { ...streamHeaders, ...this.#headers(isEarly ? await asking : undefined) };
+    const isEarly = await settlesWithin(asking, commitMs, clock);
+    const headers = {
+      ...streamHeaders,
+      ...(encoder.streamType && { "content-type": encoder.streamType }),
+      ...this.#headers(isEarly ? await asking : undefined),
+    };
     let end: (error?: unknown) => void = () => {};
     const finished = new Promise<ChatEnd>((resolve) => {
       end = (error) => resolve({ facts: this.#end(), error });
@@ -314,8 +362,13 @@ class Exchange {
     const encode = (events: readonly UpstreamEvent[]) => {
       for (const event of events) {
         addEvent(this.#collected, event);
-        if (isFinished(this.#collected)) held += encoder.event(event);
-        else text += encoder.event(event);
+        const encoded = encoder.event(event);
+        if (isFinished(this.#collected)) held += encoded;
+        else {
+          // What seemed to be the end was that of one choice.
+          text += held + encoded;
+          held = "";
+        }
       }
     };
     encode(answer.first);
@@ -330,6 +383,7 @@ class Exchange {
       this.#taken();
     }
     const isKept = await this.#keep(turn);
+    if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
     return held + note + encoder.close(this.#collected, this.#usage(turn));
   }
@@ -345,6 +399,35 @@ class Exchange {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
     return this.#timeStore(turn.finish(this.#collected));
+  }
+
+  /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */
+  #summarizeAfterwards(turn: Turn<UpstreamAnswer>, { source, begun }: TurnAnswer<UpstreamAnswer>): void {
+    const { keepSummary } = turn;
+    const summarize = source === "provider" ? begun?.summarize : undefined;
+    if (keepSummary === undefined || summarize === undefined) return;
+    const { clock, log, requestTimeoutMs } = this.#options;
+    const { requestId } = this.#routed;
+    const work = async () => {
+      await sleep(0, { clock });
+      const deadline = createDeadline(requestTimeoutMs, {
+        clock,
+        parent: new AbortController().signal,
+        reason: () => new ApiError("upstream_timeout", "The summary took too long."),
+      });
+      try {
+        const deadlineMs = clock.now() + requestTimeoutMs;
+        const summary = await summarize({ signal: deadline.signal, requestId, log, deadlineMs });
+        if (summary !== undefined) await keepSummary(summary);
+      } catch (error) {
+        const reason = error instanceof ApiError ? error.code : (error as Error).message;
+        log.warn("summary.failed", { requestId, reason });
+      } finally {
+        deadline.release();
+      }
+    };
+    const done = work();
+    this.#routed.waitUntil?.(done);
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {

@@ -8,8 +8,10 @@ export interface ChatSettings {
   /** How long all of it may take; Infinity for no limit. */
   readonly totalTimeoutMs: number;
   readonly stream: {
-    /** How long headers wait for the first part of an answer, so that a failure keeps its status. */
-    readonly commitMs: number;
+    /** How long headers wait for the first part of an answer, so that a failure keeps its status; by default as long as the provider says. */
+    readonly commitMs: number | undefined;
+    /** The longest that they may wait, whatever the provider says. */
+    readonly longestCommitMs: number;
     /** Silence after which a stream gets a comment line. */
     readonly keepAliveMs: number;
   };
@@ -21,7 +23,7 @@ export const chatEntries = {
   API_REQUEST_TIMEOUT: number(180, 1, 86_400, "seconds"),
   API_TOTAL_TIMEOUT: v.optional(number(0, 1, 604_800, "seconds")),
   PLATFORM_TIME_LIMIT: v.optional(number(0, 6, 86_400, "seconds")),
-  STREAM_COMMIT_MS: integer(5000, 0, hourMs, "milliseconds"),
+  STREAM_COMMIT_MS: v.optional(integer(5000, 0, hourMs, "milliseconds")),
   STREAM_KEEPALIVE_MS: integer(8000, 100, hourMs, "milliseconds"),
 };
 
@@ -37,6 +39,10 @@ export function readChat(values: Values<typeof chatEntries>, timeLimitMs = Infin
   return {
     requestTimeoutMs: Math.min(values.API_REQUEST_TIMEOUT * 1000, totalTimeoutMs),
     totalTimeoutMs,
-    stream: { commitMs: values.STREAM_COMMIT_MS, keepAliveMs: values.STREAM_KEEPALIVE_MS },
+    stream: {
+      commitMs: values.STREAM_COMMIT_MS,
+      longestCommitMs: Math.max(limitMs / 2, 0),
+      keepAliveMs: values.STREAM_KEEPALIVE_MS,
+    },
   };
 }

@@ -4,7 +4,15 @@
  */
 import { replyEvent } from "../dialects/shared/chat-completions-message.ts";
 import { ApiError } from "../errors.ts";
-import type { Answer, ChatMessage, Clock, ConversationRef, Logger, SessionStore } from "../types.ts";
+import type {
+  Answer,
+  ChatMessage,
+  Clock,
+  ConversationRef,
+  ConversationSummary,
+  Logger,
+  SessionStore,
+} from "../types.ts";
 import { sleep } from "../util/time.ts";
 import type { ConversationRecord, LastTurn } from "./record.ts";
 import { createRecordStore, type StoredRecord } from "./record-store.ts";
@@ -58,6 +66,11 @@ export interface Turn<Begun extends BegunAnswer> {
    * turn could not be kept. Never rejects.
    */
   finish(answer: Answer): Promise<boolean>;
+  /**
+   * Keeps a summary of the older messages, for turns to come; to be called after `finish`. Absent where no turns are
+   * kept. Never rejects.
+   */
+  readonly keepSummary?: ((summary: ConversationSummary) => Promise<void>) | undefined;
 }
 
 /** What is remembered of a conversation. */
@@ -69,6 +82,8 @@ export interface RememberedConversation {
   readonly expiresAtMs: number;
   /** The client sends its history itself, so none is kept for it. */
   readonly keepsOwnHistory: boolean;
+  /** The running summary of its older messages, if there is one. */
+  readonly summary?: string | undefined;
 }
 
 export interface Conversations<Begun extends BegunAnswer> {
@@ -85,6 +100,8 @@ const replayMs = 5 * 60_000;
 /** A write can meet as many others as there are turns of the conversation at once. */
 const maxWrites = 200;
 const longestPauseMs = 100;
+/** Turns that interfere bring a summary of their own. */
+const maxSummaryWrites = 5;
 
 /** What tells whether two requests are the same. */
 type Identity = Pick<LastTurn, "request" | "idempotencyKey">;
@@ -202,6 +219,25 @@ export function createConversations<Begun extends BegunAnswer>(
     return "too_many_writes";
   };
 
+  const saveSummary = async (
+    storeKey: string,
+    keepSummary: NonNullable<TurnPlan["keepSummary"]>,
+    summary: ConversationSummary,
+  ): Promise<void> => {
+    try {
+      for (let writes = 1; writes <= maxSummaryWrites; writes++) {
+        const stored = await records.read(storeKey);
+        const kept = keepSummary(summary, stored.record, clock.now());
+        if (kept === undefined) return;
+        if ((await records.write(storeKey, kept, stored.version)) !== undefined) return;
+        await pause(writes);
+      }
+      log.warn("summary.not_saved", { store: store.name, reason: "too_many_writes" });
+    } catch (error) {
+      log.warn("summary.not_saved", { store: store.name, reason: (error as Error).message });
+    }
+  };
+
   const reportUnsaved = (reason: string) => log.warn("session.not_saved", { store: store.name, reason });
 
   /** Drops the stored turns ahead of the new one, where the rules want that; resolves to what is stored by then. */
@@ -230,6 +266,7 @@ export function createConversations<Begun extends BegunAnswer>(
     opened: StoredRecord,
   ): Turn<Begun> => {
     let turn: RunningTurn<Begun> | undefined;
+    const { keepSummary } = plan;
 
     const keep = async (answer: Answer): Promise<boolean> => {
       let outcome: string;
@@ -269,6 +306,7 @@ export function createConversations<Begun extends BegunAnswer>(
         turn.saving ??= keep(answer);
         return turn.saving;
       },
+      keepSummary: keepSummary && ((summary) => saveSummary(storeKey, keepSummary, summary)),
     };
   };
 
@@ -293,9 +331,16 @@ export function createConversations<Begun extends BegunAnswer>(
     async show(key) {
       const { record } = await records.read(await storeKeyOf(key));
       if (record === undefined) return undefined;
-      const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false } = record.head;
+      const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false, summary } = record.head;
       const messages = keepsOwnHistory ? [] : [...record.system, ...record.turns].map(({ native }) => native);
-      return { messages, startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory };
+      return {
+        messages,
+        startedAtMs,
+        finishedAtMs,
+        expiresAtMs,
+        keepsOwnHistory,
+        summary: summary?.text,
+      };
     },
 
     async forget(key) {

@@ -22,6 +22,13 @@ export interface LastTurn {
   readonly usage?: Usage | undefined;
 }
 
+/** The conversation's first messages in few words. */
+export interface RecordSummary {
+  readonly text: string;
+  /** How many messages it covers, from the conversation's very first on; those dropped since are counted. */
+  readonly coveredMessages: number;
+}
+
 export interface RecordHead {
   /** The conversation as providers see it. */
   readonly id: string;
@@ -30,6 +37,8 @@ export interface RecordHead {
   readonly expiresAtMs: number;
   /** How many messages have been dropped from the front of the turns, for want of room. */
   readonly droppedMessages: number;
+  /** What an earlier turn was told to keep of messages that no longer fit a prompt. */
+  readonly summary?: RecordSummary | undefined;
   /** The client keeps its history itself; all that is here is the last reply, for a retry. */
   readonly keepsOwnHistory?: true | undefined;
   /** Absent where the reply had no room, or there were several. */

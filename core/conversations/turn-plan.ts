@@ -1,6 +1,6 @@
 /** The rules of memory, apart from where it is kept: what the model may read, and what is written down afterwards. */
 import { replyMessage } from "../dialects/shared/chat-completions-message.ts";
-import type { Answer, ChatMessage, ConversationRef } from "../types.ts";
+import type { Answer, ChatMessage, ConversationRef, ConversationSummary } from "../types.ts";
 import { isSystem } from "../util/messages.ts";
 import {
   type ConversationRecord,
@@ -43,6 +43,17 @@ export interface TurnPlan {
    * just shown its own history would see them.
    */
   readonly instead: ((generation: string | undefined) => KeptTurn) | undefined;
+  /**
+   * Writes a summary down beside the finished turn; undefined where the conversation is another one by now, or has no room
+   * for it. Absent where the client keeps its history itself.
+   */
+  readonly keepSummary:
+    | ((
+        summary: ConversationSummary,
+        found: ConversationRecord | undefined,
+        nowMs: number,
+      ) => KeptTurn | undefined)
+    | undefined;
   /** `found` is what is stored by now: another turn may have been faster. */
   keep(
     answer: Answer,
@@ -96,9 +107,14 @@ const lastTurn = ({ replies, usage }: Answer, identity: TurnRequest["identity"])
 };
 
 /** The mark of a client that keeps its history itself. */
-const marker = (conversation: ConversationRef, generation: string | undefined, nowMs: number): KeptTurn => {
+const marker = (
+  { id, startedAtMs }: ConversationRef,
+  generation: string | undefined,
+  nowMs: number,
+): KeptTurn => {
   const record = emptyRecord({
-    ...conversation,
+    id,
+    startedAtMs,
     finishedAtMs: nowMs,
     expiresAtMs: nowMs + ownHistoryTtlMs,
     droppedMessages: 0,
@@ -134,8 +150,17 @@ export function planTurn(
 
   const goesOn =
     record !== undefined && !record.head.keepsOwnHistory && (!carriesHistory || extendsStored(turns, record));
+  /** Messages of the conversation once this turn's own are added, those that had no more room among them. */
+  const toldMessages = (goesOn ? record.head.droppedMessages + record.turns.length : 0) + turns.length;
+  const summary = carriesHistory ? undefined : record?.head.summary;
   const conversation: ConversationRef = goesOn
-    ? { id: record.head.id, startedAtMs: record.head.startedAtMs }
+    ? {
+        id: record.head.id,
+        startedAtMs: record.head.startedAtMs,
+        ...(summary && {
+          summary: { text: summary.text, recentMessages: toldMessages - summary.coveredMessages },
+        }),
+      }
     : newConversation(nowMs);
 
   const dropsStored =
@@ -144,6 +169,19 @@ export function planTurn(
     transcript,
     conversation,
     instead: dropsStored ? (generation) => marker(conversation, generation, nowMs) : undefined,
+
+    keepSummary:
+      carriesHistory || isUnremembered(record)
+        ? undefined
+        : (made, found, atMs) => {
+            if (found === undefined || found.head.id !== conversation.id) return undefined;
+            const { text } = made;
+            const coveredMessages = toldMessages - made.recentMessages;
+            const changed = { ...found, head: { ...found.head, summary: { text, coveredMessages } } };
+            const encoded = encodeRecord(changed, maxBytes);
+            if (encoded.record.turns.length < found.turns.length) return undefined;
+            return { ...encoded, ttlMs: found.head.expiresAtMs - atMs, isWhole: true };
+          },
 
     keep(answer, found, generation, finishedAtMs) {
       const isMarker = isUnremembered(found);
@@ -155,6 +193,7 @@ export function planTurn(
         finishedAtMs,
         expiresAtMs: finishedAtMs + lifeMs,
         droppedMessages: goesOnFrom?.head.droppedMessages ?? 0,
+        summary: goesOnFrom?.head.summary,
         keepsOwnHistory: isMarker ? true : undefined,
         generation,
         last: lastTurn(answer, identity),

@@ -3,42 +3,27 @@
  * What clients choke on is noted where it is obeyed.
  */
 import * as v from "valibot";
-import { ApiError } from "../errors.ts";
-import { encodeSseComment, encodeSseEvent } from "../http/sse.ts";
+import type { ApiError } from "../errors.ts";
+import { encodeSseComment, encodeSseEvent, withoutSeparators } from "../http/sse.ts";
 import type {
   Answer,
   AnswerEncoder,
   AnswerHead,
-  Attachment,
-  ChatMessage,
   ChatPrompt,
   Dialect,
   DialectCall,
   DialectInput,
   FinishReason,
   JsonObject,
-  JsonSchema,
   Reply,
-  ResponseFormat,
-  Role,
   StreamPart,
-  ToolChoice,
-  ToolDefinition,
   UpstreamEvent,
   Usage,
 } from "../types.ts";
 import { isRecord } from "../util/json.ts";
-import { encodeReply, liftMessage } from "./shared/chat-completions-message.ts";
-
-const wholeRange = (min: number, max: number) =>
-  v.nullish(
-    v.pipe(
-      v.number(),
-      v.integer("must be a whole number"),
-      v.minValue(min, `must be at least ${min}`),
-      v.maxValue(max, `must be at most ${max}`),
-    ),
-  );
+import { encodeReply } from "./shared/chat-completions-message.ts";
+import { readPrompt } from "./shared/chat-completions-prompt.ts";
+import { checkBody, wholeRange } from "./shared/check-body.ts";
 
 const textSchema = v.string();
 const partSchema = v.looseObject({ type: v.nullish(v.string()) });
@@ -78,158 +63,14 @@ export const requestSchema = v.looseObject({
   tool_choice: v.nullish(v.lazy((choice) => (typeof choice === "object" ? objectSchema : textSchema))),
 });
 
-type RequestBody = v.InferOutput<typeof requestSchema>;
-type MessageBody = RequestBody["messages"][number];
-
-/** `messages[0].role`, as OpenAI writes it. */
-const parameterName = (path: readonly { readonly key: unknown }[] = []): string | undefined =>
-  path.length === 0
-    ? undefined
-    : path
-        .map(({ key }, index) => (typeof key === "number" ? `[${key}]` : index === 0 ? key : `.${key}`))
-        .join("");
-
-/** What is wrong, without the value that was sent: it may be a message's text. */
-const describeIssue = (issue: v.BaseIssue<unknown>): string => {
-  if (issue.kind === "validation") return issue.message;
-  if (issue.input === undefined) return "is required";
-  const got =
-    issue.input === null
-      ? "null"
-      : Array.isArray(issue.input)
-        ? "an array"
-        : `a value of type ${typeof issue.input}`;
-  return `must be ${issue.expected}, but is ${got}`;
-};
-
-const textPartTypes: ReadonlySet<string> = new Set(["text", "input_text", "output_text"]);
-
-type Part = v.InferOutput<typeof partSchema>;
-
-const readAttachment = (part: Part): Attachment => {
-  // Parts without a type are known by the field that holds them, such as `image_url`.
-  const type = part.type ?? Object.keys(part)[0] ?? "empty part";
-  const file = isRecord(part.file) ? part.file : part;
-  return typeof file.filename === "string" ? { type, name: file.filename } : { type };
-};
-
-/** The text that a part is; undefined for anything else. */
-function readText(part: string | Part): string | undefined {
-  if (typeof part === "string") return part;
-  if (typeof part.text === "string" && (part.type == null || textPartTypes.has(part.type))) return part.text;
-  return part.type === "refusal" && typeof part.refusal === "string" ? part.refusal : undefined;
-}
-
-const roles: ReadonlySet<string> = new Set<Role>([
-  "system",
-  "developer",
-  "user",
-  "assistant",
-  "tool",
-  "function",
-]);
-
-/** A role that only some models know, such as `control`, is one of instructions, not of talk. */
-const readRole = (role: string): Role => (roles.has(role) ? (role as Role) : "system");
-
-function readMessage(native: MessageBody): ChatMessage {
-  const { role, content } = native;
-  let text = "";
-  const attachments: Attachment[] = [];
-  for (const part of typeof content === "string" ? [content] : (content ?? [])) {
-    const words = readText(part);
-    if (words !== undefined) text += words;
-    else if (typeof part !== "string") attachments.push(readAttachment(part));
-  }
-  return liftMessage(readRole(role), text, native, attachments);
-}
-
-const readStops = (stop: RequestBody["stop"]): readonly string[] => {
-  if (stop == null) return [];
-  return (typeof stop === "string" ? [stop] : stop).filter((text) => text !== "");
-};
-
-/** The name of a function, in a tool or in a choice of one. */
-const functionName = (tool: unknown): string | undefined =>
-  isRecord(tool) && isRecord(tool.function) && typeof tool.function.name === "string"
-    ? tool.function.name
-    : undefined;
-
-const readTool = (tool: JsonObject): ToolDefinition[] => {
-  const name = functionName(tool);
-  if (name === undefined) return [];
-  const { description, parameters, strict } = tool.function as JsonObject;
-  return [
-    {
-      name,
-      ...(typeof description === "string" && { description }),
-      ...((isRecord(parameters) || typeof parameters === "boolean") && { parameters }),
-      ...(typeof strict === "boolean" && { strict }),
-    },
-  ];
-};
-
-/** `any` is Mistral's and Anthropic's word. Of one that nobody here knows only a provider can tell what it asks for. */
-const readChoiceWord = (word: unknown): ToolChoice =>
-  word === "auto" || word === "none" ? word : "required";
-
-/** The functions on offer, and which of them the reply must call. */
-function readTools({ tools, tool_choice: choice }: RequestBody): Pick<ChatPrompt, "tools" | "toolChoice"> {
-  const all = (tools ?? []).flatMap(readTool);
-  if (choice == null) return { tools: all, toolChoice: all.length > 0 ? "auto" : "none" };
-  if (typeof choice === "string") return { tools: all, toolChoice: readChoiceWord(choice) };
-  // A choice among some of the tools: `{type: "allowed_tools", allowed_tools: {mode, tools}}`.
-  if (choice.type === "allowed_tools" && isRecord(choice.allowed_tools)) {
-    const { mode, tools: allowed } = choice.allowed_tools;
-    const names = Array.isArray(allowed) ? allowed.map(functionName) : [];
-    return {
-      tools: all.filter(({ name }) => names.includes(name)),
-      toolChoice: mode === "auto" ? "auto" : "required",
-    };
-  }
-  const tool = functionName(choice) ?? choice.name;
-  if (typeof tool === "string") return { tools: all, toolChoice: { tool } };
-  return { tools: all, toolChoice: readChoiceWord(choice.type) };
-}
-
-/** Formats of other kinds, such as vLLM's grammars, travel in `ChatPrompt.native` alone. */
-function readResponseFormat(format: unknown): ResponseFormat {
-  if (!isRecord(format)) return "text";
-  if (format.type === "json_object") return "json_object";
-  if (format.type !== "json_schema") return "text";
-  const { name, description, schema } = isRecord(format.json_schema) ? format.json_schema : {};
-  return {
-    ...(typeof name === "string" && { name }),
-    ...(typeof description === "string" && { description }),
-    schema: isRecord(schema) || typeof schema === "boolean" ? (schema as JsonSchema) : true,
-  };
-}
-
 /** Throws ApiError invalid_request. */
 function parse({ body }: Pick<DialectInput, "body">): DialectCall {
-  const result = v.safeParse(requestSchema, body, { abortEarly: true });
-  if (!result.success) {
-    const [issue] = result.issues;
-    const param = parameterName(issue.path);
-    throw new ApiError("invalid_request", `${param ?? "The request body"} ${describeIssue(issue)}.`, {
-      param,
-    });
-  }
-  const request = result.output;
-  const includeUsage = request.stream_options?.include_usage === true;
-  const maxTokens = request.max_completion_tokens ?? request.max_tokens;
-  const prompt: ChatPrompt = {
-    messages: request.messages.map(readMessage),
-    stream: request.stream === true,
-    stop: readStops(request.stop),
-    choices: request.n ?? 1,
-    ...readTools(request),
-    parallelToolCalls: request.parallel_tool_calls !== false,
-    responseFormat: readResponseFormat(request.response_format),
-    usage: request.stream !== true || includeUsage,
-    native: request,
-    ...(maxTokens != null && { maxTokens }),
-  };
+  const request = checkBody(requestSchema, body);
+  // OpenAI's way to ask for token counts, and OpenRouter's.
+  const { usage } = request as JsonObject;
+  const includeUsage =
+    request.stream_options?.include_usage === true || (isRecord(usage) && usage.include === true);
+  const prompt = readPrompt(request, { usage: request.stream !== true || includeUsage });
   return {
     prompt,
     memory: { kind: "session", ...(request.user && { user: request.user }) },
@@ -252,11 +93,11 @@ function withoutPadding(fields: JsonObject): JsonObject {
   return rest;
 }
 
-/** `reasoning` is OpenRouter's, Groq's and Ollama's name for what most clients know as `reasoning_content`. */
-const withReasoning = (message: JsonObject): JsonObject =>
-  typeof message.reasoning === "string" && message.reasoning_content === undefined
-    ? { ...message, reasoning_content: message.reasoning }
-    : message;
+/** Most clients know a model's thoughts as `reasoning_content` alone; vendors have other names for it too. */
+const withReasoning = (message: JsonObject, reasoning: string): JsonObject =>
+  reasoning === "" || (typeof message.reasoning_content === "string" && message.reasoning_content !== "")
+    ? message
+    : { ...message, reasoning_content: reasoning };
 
 /** A message whose content was a list of texts and thoughts, which is Mistral's way and not OpenAI's. */
 const withTexts = (message: JsonObject, text: string, reasoning: string): JsonObject => ({
@@ -265,27 +106,41 @@ const withTexts = (message: JsonObject, text: string, reasoning: string): JsonOb
   ...(reasoning !== "" && { reasoning_content: reasoning }),
 });
 
-const mendMessage = (message: JsonObject, { text, reasoning }: Reply): JsonObject =>
-  Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message);
+/** OpenAI has no null in their places, and some clients count on a list. */
+function withoutNulls(message: JsonObject): JsonObject {
+  if (message.tool_calls !== null && message.function_call !== null) return message;
+  const { tool_calls: calls, function_call: call, ...fields } = message;
+  return {
+    ...fields,
+    ...(calls != null && { tool_calls: calls }),
+    ...(call != null && { function_call: call }),
+  };
+}
+
+/** A message or a delta as OpenAI's clients need it. */
+const mendMessage = (message: JsonObject, text: string, reasoning: string): JsonObject =>
+  withoutNulls(
+    Array.isArray(message.content) ? withTexts(message, text, reasoning) : withReasoning(message, reasoning),
+  );
 
 /** The deltas of one kind that an event has for a choice, as one text. */
-const textOf = (
-  parts: readonly StreamPart[],
-  type: "text-delta" | "reasoning-delta",
-  index: number,
-): string =>
-  parts.map((part) => (part.type === type && (part.choice ?? 0) === index ? part.delta : "")).join("");
-
-function mendDelta(delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject {
-  return Array.isArray(delta.content)
-    ? withTexts(delta, textOf(parts, "text-delta", index), textOf(parts, "reasoning-delta", index))
-    : withReasoning(delta);
+function textOf(parts: readonly StreamPart[], type: "text-delta" | "reasoning-delta", index: number): string {
+  let text = "";
+  for (const part of parts) if (part.type === type && (part.choice ?? 0) === index) text += part.delta;
+  return text;
 }
+
+const mendDelta = (delta: JsonObject, parts: readonly StreamPart[], index: number): JsonObject =>
+  mendMessage(
+    delta,
+    Array.isArray(delta.content) ? textOf(parts, "text-delta", index) : "",
+    textOf(parts, "reasoning-delta", index),
+  );
 
 /** The choice of a whole answer: the upstream's own where there is one. */
 function encodeChoice(reply: Reply, index: number, native: unknown): JsonObject {
   const own = isRecord(native) ? withoutPadding(native) : undefined;
-  const message = isRecord(own?.message) ? mendMessage(own.message, reply) : undefined;
+  const message = isRecord(own?.message) ? mendMessage(own.message, reply.text, reply.reasoning) : undefined;
   return {
     logprobs: null,
     ...(own ?? reply.choiceFields),
@@ -340,6 +195,8 @@ const chunkChoice = ({ message, ...choice }: JsonObject): JsonObject => ({
   delta: isRecord(message) ? messageDelta(message) : {},
 });
 
+type NativeEvent = NonNullable<UpstreamEvent["native"]>;
+
 class ChatEncoder implements AnswerEncoder {
   readonly #prompt: ChatPrompt;
   readonly #head: { readonly id: string; readonly created: number; readonly model: string };
@@ -349,6 +206,8 @@ class ChatEncoder implements AnswerEncoder {
   readonly #opened = new Set<number>();
   /** The upstream's last event of token counts alone. */
   #usageEvent: JsonObject | undefined;
+  /** What the client gets of an event, around its text: that of all events like it. */
+  #alike: { readonly like: JsonObject; readonly before: string; readonly after: string } | undefined;
 
   constructor(prompt: ChatPrompt, { id, createdAtMs, model }: AnswerHead) {
     this.#prompt = prompt;
@@ -376,9 +235,11 @@ class ChatEncoder implements AnswerEncoder {
   }
 
   event(event: UpstreamEvent): string {
-    return event.native?.format === "chat-completions"
-      ? this.#passOn(event.native, event.parts)
-      : event.parts.map((part) => this.#part(part)).join("");
+    const { native, parts } = event;
+    if (native?.format !== "chat-completions") return parts.map((part) => this.#part(part)).join("");
+    return native.like === undefined
+      ? this.#passOn(native, parts)
+      : this.#passOnAlike(native, native.like, parts);
   }
 
   comment(text: string): string {
@@ -431,17 +292,33 @@ class ChatEncoder implements AnswerEncoder {
   }
 
   /** The upstream's own event: with what the schema needs, and without what is the gateway's alone. */
-  #passOn({ event, isWhole }: NonNullable<UpstreamEvent["native"]>, parts: readonly StreamPart[]): string {
+  #passOn({ event, isWhole }: NativeEvent, parts: readonly StreamPart[]): string {
     const { choices } = event;
     if (!Array.isArray(choices)) return "";
     if (choices.length === 0 && isRecord(event.usage)) {
       this.#usageEvent = event;
       return "";
     }
-    const mended = choices.map((choice, position) =>
-      isRecord(choice) ? this.#mend(isWhole ? chunkChoice(choice) : choice, position, parts) : choice,
-    );
+    const mended: unknown[] = [];
+    for (let position = 0; position < choices.length; position++) {
+      const choice: unknown = choices[position];
+      if (!isRecord(choice)) continue;
+      mended.push(this.#mend(isWhole ? chunkChoice(choice) : choice, position, parts));
+    }
     return this.#chunk(JSON.stringify(mended), event);
+  }
+
+  /** An event that differs from another in its text: so do the two as the client gets them. */
+  #passOnAlike(native: NativeEvent, like: JsonObject, parts: readonly StreamPart[]): string {
+    const [part] = parts;
+    const json = withoutSeparators(JSON.stringify(part?.type === "text-delta" ? part.delta : ""));
+    if (this.#alike?.like === like) return this.#alike.before + json + this.#alike.after;
+    const event = this.#passOn(native, parts);
+    const at = event.indexOf(`"content":${json}`) + '"content":'.length;
+    const isOnlyOne = event.indexOf('"content":') === event.lastIndexOf('"content":');
+    if (isOnlyOne && event.startsWith(json, at))
+      this.#alike = { like, before: event.slice(0, at), after: event.slice(at + json.length) };
+    return event;
   }
 
   /** The choice as it is where it needs nothing, as most do. */
@@ -461,7 +338,7 @@ class ChatEncoder implements AnswerEncoder {
   #withRole(index: number, delta: JsonObject): JsonObject {
     if (this.#opened.has(index)) return delta;
     this.#opened.add(index);
-    return delta.role == null ? { role: "assistant", ...delta } : delta;
+    return delta.role ? delta : { ...delta, role: "assistant" };
   }
 }
 

@@ -35,13 +35,17 @@ export function accessControl({
   cors,
 }: AccessOptions): (headers: Headers) => Caller {
   const byKey = (headers: Headers): Caller => {
-    const key = bearer.exec(headers.get("authorization") ?? "")?.[1] ?? headers.get("x-api-key") ?? undefined;
-    if (key === undefined) {
+    // Claude Code may send both, one of them for somebody else: any that is known will do.
+    const sent = [bearer.exec(headers.get("authorization") ?? "")?.[1], headers.get("x-api-key")];
+    const keys = sent.filter((key) => key != null);
+    if (keys.length === 0) {
       const message = "Send your API key in the header `Authorization: Bearer KEY` or `x-api-key: KEY`.";
       throw new ApiError("missing_api_key", message, { headers: { "www-authenticate": "Bearer" } });
     }
     let caller: Caller | undefined;
-    for (const candidate of apiKeys) if (equalsInConstantTime(key, candidate.key)) caller ??= candidate;
+    for (const key of keys) {
+      for (const candidate of apiKeys) if (equalsInConstantTime(key, candidate.key)) caller ??= candidate;
+    }
     if (caller === undefined) {
       throw new ApiError("invalid_api_key", "The API key is not valid on this server.", {
         headers: { "www-authenticate": 'Bearer error="invalid_token"' },

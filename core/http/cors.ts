@@ -7,8 +7,11 @@ import type { HttpSettings } from "./settings.ts";
 /** Every header of ours that a page may read. */
 export const exposedHeaders = [
   "x-request-id",
+  "request-id",
   "x-should-retry",
   "x-context-dropped-messages",
+  "x-context-shortened-messages",
+  "x-context-condensed",
   "x-served-by",
   "x-fallback-from",
   "x-session-saved",

@@ -19,8 +19,8 @@ import type { RateLimit } from "./rate-limit.ts";
 
 type EncodeError = Dialect["encodeError"];
 
-/** A route, and how its failures look; by default as `RouterOptions.encodeError` has it. */
-export type RouteWithErrors = Route & { readonly encodeError?: EncodeError };
+/** A route, and how its dialect answers; by default failures look as `RouterOptions.encodeError` has it. */
+export type RouteWithErrors = Route & Partial<Pick<Dialect, "encodeError" | "headers">>;
 
 export interface RouterOptions {
   readonly routes: readonly RouteWithErrors[];
@@ -77,15 +77,29 @@ class Visit implements RoutedRequest {
   key: string | undefined;
   params: RoutedRequest["params"] = {};
   route: RouteWithErrors | undefined;
+  /** How failures look. */
+  encodeError: EncodeError | undefined;
   status = 0;
   /** Further headers of the answer, whatever it will be. */
   answerHeaders: Readonly<Record<string, string>> | undefined;
   readonly #commonHeaders: Headers;
+  readonly #context: FetchContext | undefined;
 
-  constructor(request: Request, commonHeaders: Headers) {
+  constructor(request: Request, commonHeaders: Headers, context: FetchContext | undefined) {
     this.request = request;
+    this.#context = context;
     this.requestId = requestIdOf(request);
     this.#commonHeaders = commonHeaders;
+  }
+
+  waitUntil(task: Promise<unknown>): void {
+    this.#context?.waitUntil?.(task);
+  }
+
+  /** Answers as the route's dialect does. */
+  speak({ encodeError, headers }: RouteWithErrors): void {
+    this.encodeError = encodeError;
+    if (headers !== undefined) this.answerHeaders = headers(this.requestId);
   }
 
   respond(
@@ -122,56 +136,69 @@ export function createRouter(
 
   const serve = (visit: Visit, route: RouteWithErrors) => {
     visit.route = route;
+    visit.speak(route);
     if (!route.isPublic) visit.caller = authorize(visit.request.headers);
     visit.key = visit.caller.name;
-    if (route.isLimited && rateLimit) visit.answerHeaders = rateLimit.take(visit.caller.key);
+    if (route.isLimited && rateLimit) {
+      visit.answerHeaders = { ...visit.answerHeaders, ...rateLimit.take(visit.caller.key) };
+    }
     return route.handle(visit);
   };
 
   const router = IttyRouter<IRequest, [Visit]>();
-  /** The methods of each path, for the answer to another one. */
-  const methods = IttyRouter<IRequest, [string[]]>();
+  /** The routes of each path, for the answer to another method. */
+  const others = IttyRouter<IRequest, [RouteWithErrors[]]>();
   router.options("*", (_, visit) => visit.respond(204, null, cors.preflightHeaders(visit.request.headers)));
   for (const route of routes) {
     router[route.method === "GET" ? "get" : route.method === "POST" ? "post" : "delete"](
       route.path,
       ({ params }, visit) => {
+        if (route.matches?.(visit.request.headers) === false) return undefined;
         visit.params = params;
         return serve(visit, route);
       },
     );
-    methods.all(route.path, (_, allowed) => {
-      allowed.push(route.method);
+    others.all(route.path, (_, found) => {
+      found.push(route);
     });
   }
 
-  const refuse = async (method: string, url: string): Promise<never> => {
-    const allowed: string[] = [];
-    await methods.fetch({ method, url }, allowed);
-    if (allowed.includes("GET")) allowed.push("HEAD");
-    if (allowed.length > 0) {
-      const allow = allowed.join(", ");
+  const refuse = async (visit: Visit, url: string): Promise<never> => {
+    const { method } = visit.request;
+    const found: RouteWithErrors[] = [];
+    await others.fetch({ method, url }, found);
+    // An unknown path under one of a dialect's is that dialect's too.
+    const [, place] = new URL(url).pathname.split("/");
+    const fits = ({ matches }: Route) => matches?.(visit.request.headers) !== false;
+    const isNear = ({ path, encodeError }: RouteWithErrors) => encodeError && path.split("/")[1] === place;
+    const speaker = found.find(fits) ?? routes.find((route) => isNear(route) && fits(route));
+    if (speaker !== undefined) visit.speak(speaker);
+    visit.key = authorize(visit.request.headers).name;
+    const allowed = new Set<string>(found.map((route) => route.method));
+    if (allowed.has("GET")) allowed.add("HEAD");
+    if (allowed.size > 0) {
+      const allow = [...allowed].join(", ");
       throw new ApiError("method_not_allowed", `${method} is not possible here. Possible: ${allow}.`, {
         headers: { allow },
       });
     }
-    const known = routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)\+?/, "{$1}")}`);
+    const known = new Set(routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)\+?/, "{$1}")}`));
     throw new ApiError(
       "not_found",
-      `There is no such route. There are, each also under /v1: ${known.join(", ")}.`,
+      `There is no such route. There are, each also under /v1: ${[...known].join(", ")}.`,
     );
   };
-  router.all("*", ({ url }, visit) => {
-    visit.key = authorize(visit.request.headers).name;
-    return refuse(visit.request.method, url);
-  });
+  router.all("*", ({ url }, visit) => refuse(visit, url));
 
   const fail = (visit: Visit, thrown: unknown): Answered => {
     const error = thrown instanceof ChatError ? thrown.cause : thrown;
     const facts = thrown instanceof ChatError ? thrown.facts : {};
     const shown = toApiError(error);
-    const { body, headers } = (visit.route?.encodeError ?? encodeError)(shown);
-    const response = visit.respond(shown.status, JSON.stringify(body), { ...shown.toHeaders(), ...headers });
+    const { status, body, headers } = (visit.encodeError ?? encodeError)(shown, visit.requestId);
+    const response = visit.respond(status ?? shown.status, JSON.stringify(body), {
+      ...shown.toHeaders(),
+      ...headers,
+    });
     return { response, finished: Promise.resolve({ facts, error }) };
   };
 
@@ -198,7 +225,7 @@ export function createRouter(
     const startedMs = clock.now();
     const outlived = outlive(context);
     const origin = request.headers.get("origin");
-    const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin));
+    const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin), context);
     const { response, finished } = await answer(visit);
 
     void finished.then(({ facts, error }) => {

@@ -120,6 +120,8 @@ const encodeConversation = (conversation: RememberedConversation | undefined) =>
   finished_at: toSeconds(conversation?.finishedAtMs),
   expires_at: toSeconds(conversation?.expiresAtMs),
   keeps_own_history: conversation?.keepsOwnHistory ?? false,
+  // Left out of the JSON where there is none.
+  summary: conversation?.summary,
 });
 
 const toSeconds = (ms: number | undefined): number | null =>
@@ -147,6 +149,13 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
           ...app,
           links: { models: "/v1/models", chat: "/v1/chat/completions", health: "/health" },
         }),
+    },
+    {
+      // Claude Code's question whether the server is there.
+      method: "GET",
+      path: "/api/hello",
+      isPublic: true,
+      handle: (routed) => routed.json({ message: "hello" }),
     },
     {
       method: "GET",

@@ -13,6 +13,8 @@ export interface ConcurrencyLimit {
    * the signal's reason when that aborts first.
    */
   acquire(signal: AbortSignal): Promise<Slot>;
+  /** A slot, if one is free now. */
+  tryAcquire(): Slot | undefined;
   /** Calls that have a slot. */
   readonly running: number;
   /** Calls that wait for one. */
@@ -71,6 +73,11 @@ export function createConcurrencyLimit(limit: number, queueLimit: number): Concu
         throw new ApiError("overloaded", message, { retryAfterMs });
       }
       return waitInLine(signal);
+    },
+    tryAcquire() {
+      if (running >= limit) return undefined;
+      running++;
+      return createSlot();
     },
     get running() {
       return running;

@@ -7,7 +7,9 @@ import type {
   ChatPrompt,
   ChatRequest,
   Clock,
+  CondensedReport,
   ConversationRef,
+  ConversationSummary,
   Model,
   Provider,
   ProviderAnswer,
@@ -47,6 +49,9 @@ export interface UpstreamAnswer {
   readonly droppedMessages: number;
   /** Of these, the ones among `messages` that the provider left out. */
   readonly droppedByProvider: number;
+  /** Messages of which the model got to read a part. */
+  readonly shortenedMessages: number;
+  readonly condensed: CondensedReport | undefined;
   /** Calls made to upstreams, those of the failed routes among them. */
   readonly attempts: number;
   /** Milliseconds spent waiting for upstreams. */
@@ -57,6 +62,8 @@ export interface UpstreamAnswer {
   readonly first: readonly UpstreamEvent[];
   /** Those after them. */
   readonly rest: AsyncIterable<readonly UpstreamEvent[]>;
+  /** As `ProviderAnswer.summarize`, once a slot is free. */
+  readonly summarize: ((context: ProviderContext) => Promise<ConversationSummary | undefined>) | undefined;
   /** Ends the upstream call, if it still runs. */
   close(): void;
 }
@@ -143,6 +150,13 @@ async function* readEvents(
   }
 }
 
+/** Lets a provider make further calls at once, as far as there are slots for them. */
+const withExtraSlots = (
+  context: ProviderContext,
+  concurrency: ConcurrencyLimit | undefined,
+): ProviderContext =>
+  concurrency === undefined ? context : { ...context, extraSlot: () => concurrency.tryAcquire() };
+
 export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
   interface State extends ProviderState {
     readonly breakers: LRUCache<string, CircuitBreaker>;
@@ -206,7 +220,10 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
     }
     const startedMs = clock.now();
     try {
-      const answer = await abortable(state.provider.answer(request, context), signal);
+      const answer = await abortable(
+        state.provider.answer(request, withExtraSlots(context, state.concurrency)),
+        signal,
+      );
       const rest = readEvents(answer, signal, slot);
       const { value: first = [] } = await rest.next();
       admission?.succeeded();
@@ -217,6 +234,20 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
       if (hasLeft(error)) admission?.abandoned();
       else admission?.failed(error);
       throw new AskError(error, 1, clock.now() - startedMs);
+    }
+  };
+
+  /** Holds a slot for as long as the summary takes. */
+  const summarize = async (
+    state: State,
+    answer: ProviderAnswer,
+    context: ProviderContext,
+  ): Promise<ConversationSummary | undefined> => {
+    const slot = await state.concurrency?.acquire(context.signal);
+    try {
+      return await answer.summarize?.(withExtraSlots(context, state.concurrency));
+    } finally {
+      slot?.release();
     }
   };
 
@@ -234,7 +265,8 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
         const isLast = index === found.fallbacks.length;
         const shareMs = (deadlineMs - clock.now()) / (found.fallbacks.length + 1 - index);
         const share = isLast ? undefined : createShare(context.signal, shareMs);
-        const shared = share ? { ...context, signal: share.signal } : context;
+        const signal = share?.signal ?? context.signal;
+        const shared = { ...context, signal, deadlineMs: clock.now() + shareMs };
         let route: ModelRoute | undefined;
         try {
           const find = found.fallbacks[index - 1];
@@ -255,11 +287,14 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
             messages,
             droppedByProvider,
             droppedMessages: transcript.length - messages.length + droppedByProvider,
+            shortenedMessages: answer.context?.shortenedMessages ?? 0,
+            condensed: answer.context?.condensed,
             attempts: attempts + (answer.calls ?? 1),
             upstreamMs: upstreamMs + begun.upstreamMs,
             isComplete: answer.isComplete === true,
             first,
             rest,
+            summarize: answer.summarize && ((afterwards) => summarize(state, answer, afterwards)),
             close() {
               share?.release();
               rest.return(undefined).then(undefined, () => {});

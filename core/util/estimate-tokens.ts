@@ -4,56 +4,121 @@
  */
 
 const space = 0;
+/** Latin ones, those with accents among them. */
 const letter = 1;
 const digit = 2;
 const punctuation = 3;
-/** Letters of other alphabets, accents among them. */
-const foreignLetter = 4;
+/** Arabic and Indian ones, and all rarities. */
+const otherLetter = 4;
 /** Chinese, Japanese, Korean: about a token for each character, or a little less. */
 const ideograph = 5;
 /** Emoji and rarities: halves of surrogate pairs. */
 const surrogate = 6;
+const cyrillic = 7;
+/** Greek, Hebrew, Thai: alphabets of which tokenizers have seen little. */
+const rareLetter = 8;
 
-const asciiKinds = new Uint8Array(128)
-  .fill(punctuation)
+/** The kind of every UTF-16 unit. */
+const kinds = new Uint8Array(0x10000)
+  .fill(otherLetter)
+  .fill(punctuation, 0, 0xc0)
   .fill(space, 0, 33)
   .fill(digit, 48, 58)
   .fill(letter, 65, 91)
-  .fill(letter, 97, 123);
+  .fill(letter, 97, 123)
+  .fill(letter, 0xc0, 0x300)
+  .fill(rareLetter, 0x370, 0x400)
+  .fill(cyrillic, 0x400, 0x530)
+  .fill(rareLetter, 0x590, 0x600)
+  .fill(rareLetter, 0xe00, 0xe80)
+  .fill(letter, 0x1e00, 0x1f00)
+  .fill(rareLetter, 0x1f00, 0x2000)
+  .fill(punctuation, 0x2000, 0x2c00)
+  .fill(ideograph, 0x2e80, 0xd800)
+  .fill(surrogate, 0xd800, 0xe000)
+  .fill(ideograph, 0xf900, 0xfb00)
+  .fill(punctuation, 0xfb00);
 
-const kindOf = (code: number): number => {
-  if (code < 128) return asciiKinds[code] as number;
-  if (code >= 0xd800 && code <= 0xdfff) return surrogate;
-  if ((code >= 0x2e80 && code <= 0xd7ff) || (code >= 0xf900 && code <= 0xfaff)) return ideograph;
-  if ((code >= 0x2000 && code <= 0x2bff) || code >= 0xfb00) return punctuation;
-  return foreignLetter;
-};
+const kindAt = (text: string, at: number): number => kinds[text.charCodeAt(at)] as number;
 
-/** About how many tokens a run of `length` characters of one kind has. */
-const tokensOf = (kind: number, length: number): number => {
+const isUpper = (code: number): boolean => code >= 65 && code <= 90;
+
+/** Short words are whole in a tokenizer's vocabulary. */
+const piece = (length: number): number => (length < 9 ? 1 : length / 6);
+
+/** What a letter beyond ASCII adds to its word: those of Western Europe are the most usual, then Vietnamese ones. */
+const accentTokens = (code: number): number => (code < 0x100 ? 0.6 : code < 0x300 ? 1 : 0.25);
+
+/** A word of Latin letters: `camelCase` is two, and accents break words up. */
+function wordTokens(text: string, start: number, end: number): number {
+  let tokens = 0;
+  let accents = 0;
+  let pieceStart = start;
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= 0xc0) accents += accentTokens(code);
+    else if (at > pieceStart && isUpper(code) && !isUpper(text.charCodeAt(at - 1))) {
+      tokens += piece(at - pieceStart);
+      pieceStart = at;
+    }
+  }
+  return tokens + piece(end - pieceStart) + accents;
+}
+
+const newline = 10;
+
+/** Blanks: one belongs to what comes after it, if that is no number; line breaks belong to punctuation before them. */
+function spaceTokens(text: string, start: number, end: number): number {
+  let indent = end - start;
+  let hasBreak = false;
+  for (let at = end - 1; at >= start; at--) {
+    if (text.charCodeAt(at) !== newline) continue;
+    hasBreak = true;
+    indent = end - 1 - at;
+    break;
+  }
+  const ownBreak = hasBreak && start > 0 && kindAt(text, start - 1) !== punctuation ? 1 : 0;
+  const isKept = indent > 1 || (indent === 1 && kindAt(text, end) === digit);
+  return ownBreak + (isKept ? 1 : 0);
+}
+
+/** A lone character between letters is often part of the word after it: `.name`, `_id`, `/path`. */
+function punctuationTokens(text: string, start: number, end: number): number {
+  const length = end - start;
+  if (length > 1) return length < 4 ? 1 : length / 3;
+  const isBetween = start > 0 && kindAt(text, start - 1) !== space && kindAt(text, end) === letter;
+  return isBetween ? 0.6 : 1;
+}
+
+/** About how many tokens a run of characters of one kind has. */
+function tokensOf(kind: number, text: string, start: number, end: number): number {
+  const length = end - start;
   switch (kind) {
     case space:
-      // A single blank belongs to the word after it.
-      return length > 1 ? 1 : 0;
+      return spaceTokens(text, start, end);
     case letter:
-      return length < 10 ? 1 : length / 5;
+      return wordTokens(text, start, end);
     case digit:
       return Math.ceil(length / 3);
     case punctuation:
+      return punctuationTokens(text, start, end);
+    case cyrillic:
+      return length < 4 ? 1 : length / 3.1;
+    case otherLetter:
       return length < 4 ? 1 : length / 3;
-    case foreignLetter:
-      return length < 4 ? 1 : length / 3.5;
+    case rareLetter:
+      return length < 3 ? 1 : length / 2.4;
     case ideograph:
-      return length * 0.75;
+      return length * 0.8;
     default:
       return length;
   }
-};
+}
 
 /** Where the run of characters of one kind ends that begins at `start`. */
 const endOfRun = (text: string, start: number, kind: number): number => {
   let end = start + 1;
-  while (end < text.length && kindOf(text.charCodeAt(end)) === kind) end++;
+  while (end < text.length && kindAt(text, end) === kind) end++;
   return end;
 };
 
@@ -62,9 +127,9 @@ const scan = (text: string, limit: number): { readonly count: number; readonly e
   let count = 0;
   let countedEnd = 0;
   for (let start = 0; start < text.length; ) {
-    const kind = kindOf(text.charCodeAt(start));
+    const kind = kindAt(text, start);
     const end = endOfRun(text, start, kind);
-    const tokens = tokensOf(kind, end - start);
+    const tokens = tokensOf(kind, text, start, end);
     if (count + tokens > limit) {
       const share = (limit - count) / tokens;
       return { count: limit, end: share === 0 ? countedEnd : start + Math.ceil((end - start) * share) };

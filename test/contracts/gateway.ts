@@ -306,7 +306,7 @@ const cases = {
     expect(ids[0]?.headers.get("x-request-id")).not.toBe(ids[1]?.headers.get("x-request-id"));
   },
 
-  "reads a body of 1 MiB and drops the turns that the site has no room for": async ({ chat }) => {
+  "reads a body of 1 MiB and tells what the site has room for": async ({ chat }) => {
     const turn = [
       { role: "user", content: "x".repeat(30_000) },
       { role: "assistant", content: "y".repeat(30_000) },
@@ -314,8 +314,9 @@ const cases = {
     const messages = [...Array.from({ length: 18 }, () => turn).flat(), { role: "user", content: "Newest" }];
     const response = await chat({ model: "kimi-k2-instruct", messages });
     expect(response.status).toBe(200);
-    expect(response.headers.get("x-context-dropped-messages")).toBe("36");
-    expect((await response.json()).choices[0].message.content).toStartWith("You said: Newest\n");
+    expect(response.headers.get("x-context-dropped-messages")).toBe("25");
+    expect(response.headers.get("x-context-shortened-messages")).toBe("11");
+    expect((await response.json()).choices[0].message.content).toStartWith("You said: User: Newest\n");
   },
 
   "refuses a body of 5 MB, with its length declared or not": async ({ chat, send, site }) => {

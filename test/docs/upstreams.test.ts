@@ -6,6 +6,9 @@ import { parseEnv } from "node:util";
 import { parseConfig } from "../../core/config/config.ts";
 import { errorTable } from "../../core/errors.ts";
 
+import { mendNames } from "../recordings/mends.ts";
+import { recordings } from "../recordings/vendors.ts";
+
 const page = readFileSync(join(import.meta.dir, "../../docs/upstreams.md"), "utf8");
 const examples = [...page.matchAll(/```ini\n(.*?)```/gs)].map(([, example = ""]) => example);
 
@@ -28,8 +31,16 @@ describe("docs/upstreams.md", () => {
     expect(named.sort()).toEqual(mended.sort());
   });
 
+  test("lists what is mended of an answer, as the recordings have it", () => {
+    const [, table = ""] = /### What is mended(.*?)\n## /s.exec(page) ?? [];
+    const named = [...table.matchAll(/^\| `([\w-]+)` +\|/gm)].map(([, name]) => name);
+    expect(named).toEqual([...mendNames]);
+    expect(table).toContain(`${recordings.length} shapes`.replaceAll("\n", " "));
+  });
+
   test("lists every field of an upstream", () => {
-    const fields = [...page.matchAll(/^\| `(\w+)` +\|/gm)].map(([, field]) => field);
+    const [before = ""] = page.split("### What is mended");
+    const fields = [...before.matchAll(/^\| `(\w+)` +\|/gm)].map(([, field]) => field);
     const known = [
       "name",
       "baseUrl",
@@ -38,6 +49,7 @@ describe("docs/upstreams.md", () => {
       "headers",
       "contextMaxTokens",
       "streamUsage",
+      "completions",
       "maxConcurrency",
     ];
     expect(fields.filter((field) => !field?.startsWith("x"))).toEqual(known);
@@ -49,6 +61,7 @@ describe("docs/upstreams.md", () => {
       headers: {},
       contextMaxTokens: 1,
       streamUsage: false,
+      completions: true,
       maxConcurrency: 1,
     };
     expect(Object.keys(upstream)).toEqual(known);

@@ -72,6 +72,114 @@ export const streamFaults: readonly StreamFault[] = [
     stream: `data: ${JSON.stringify({ choices: [{ message: { content: greeting }, finish_reason: "stop" }] })}\n\n`,
     ...whole,
   },
+  ...[": keepalive", "ping", "DONE", "null", "[]", "1", '"text"', "[ping]"].map((junk) => ({
+    name: `events that are no objects: ${junk}`,
+    stream: `data: ${junk}\n\n${hello}data: ${junk}\n\n${stop}data: ${junk}\n\n${doneEvent}`,
+    ...whole,
+  })),
+  {
+    name: "a cumulative message beside its deltas",
+    stream: ["Grüß", " 👩‍👩‍👧!", ""]
+      .map((content, index) => {
+        const message = { role: "assistant", content: ["Grüß", greeting, greeting][index] };
+        const finish_reason = index === 2 ? "stop" : null;
+        const choice = { index: 0, finish_reason, message, delta: { role: "assistant", content } };
+        return `data: ${JSON.stringify({ choices: [choice] })}\n\n`;
+      })
+      .join(""),
+    ...whole,
+  },
+  {
+    name: "a cumulative message after its deltas",
+    stream: `${hello}data: ${JSON.stringify({
+      choices: [{ index: 0, message: { role: "assistant", content: greeting }, finish_reason: "stop" }],
+    })}\n\n`,
+    ...whole,
+  },
+  {
+    name: "cumulative messages alone",
+    stream: ["Grüß", greeting, greeting]
+      .map((content, index) => {
+        const choice = { index: 0, message: { content }, finish_reason: index === 2 ? "stop" : null };
+        return `data: ${JSON.stringify({ choices: [choice] })}\n\n`;
+      })
+      .join(""),
+    ...whole,
+  },
+  {
+    name: "its text in choices[].text",
+    stream: ["Grüß", " 👩‍👩‍👧!"]
+      .map((text) => `data: ${JSON.stringify({ choices: [{ index: 0, text, finish_reason: null }] })}\n\n`)
+      .join("")
+      .concat(doneEvent),
+    ...whole,
+  },
+  {
+    name: "a finish_reason in every chunk",
+    stream: hello.replaceAll('"finish_reason":null', '"finish_reason":"stop"') + doneEvent,
+    ...whole,
+  },
+  {
+    name: "null as a text, and a role that is empty",
+    stream:
+      (hello + stop)
+        .replaceAll('"finish_reason":null', '"finish_reason":"null"')
+        .replaceAll('"assistant"', '""') + doneEvent,
+    ...whole,
+  },
+  {
+    name: "a word of its own while it goes on",
+    stream: hello.replaceAll('"finish_reason":null', '"finish_reason":"ongoing"') + stop + doneEvent,
+    ...whole,
+  },
+  {
+    name: "a finish_reason, and more text after it",
+    stream: `${chunk({ content: "Grüß" }, "stop")}${chunk({ content: " 👩‍👩‍👧!" })}${chunk({}, "length")}${doneEvent}`,
+    text: greeting,
+    finish: "length",
+  },
+  {
+    name: "a finish_reason of a filter",
+    stream: hello + chunk({}, "sensitive"),
+    text: greeting,
+    finish: "content_filter",
+  },
+  {
+    name: "a finish_reason of a broken network",
+    stream: hello + chunk({}, "network_error") + doneEvent,
+    text: greeting,
+    error: "upstream_error",
+  },
+  {
+    name: "Baidu's error",
+    stream: `${hello}data: {"error_code":336100,"error_msg":"the server is busy"}\n\n`,
+    text: greeting,
+    error: "upstream_error",
+  },
+  {
+    name: "an error of a code and a message",
+    stream: `${hello}data: {"code":"InternalError","message":"Broken"}\n\n${doneEvent}`,
+    text: greeting,
+    error: "InternalError",
+  },
+  {
+    name: "FastAPI's error",
+    stream: `${hello}data: {"detail":"Broken"}\n\n${doneEvent}`,
+    text: greeting,
+    error: "upstream_error",
+  },
+  {
+    name: "a list of errors",
+    stream: `${hello}data: {"errors":[{"message":"Broken","code":5007}]}\n\n`,
+    text: greeting,
+    error: "upstream_error",
+  },
+  {
+    name: "llama.cpp's error field",
+    stream: `${hello}error: {"code":500,"message":"Broken","type":"server_error"}\n\n`,
+    text: greeting,
+    error: "upstream_unavailable",
+  },
   {
     name: "an error amid the reply",
     stream: `${hello}data: {"error":{"message":"Overloaded","type":"server_error","code":"busy"}}\n\n${doneEvent}`,

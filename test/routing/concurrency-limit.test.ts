@@ -32,6 +32,34 @@ describe("slots of an upstream", () => {
     expect(limit.running).toBe(1);
   });
 
+  test("are given without waiting only while there are any", async () => {
+    const limit = createConcurrencyLimit(1, 10);
+    const slot = limit.tryAcquire();
+    expect(limit.tryAcquire()).toBeUndefined();
+    const { granted } = inOrder(limit.acquire(signal));
+    slot?.release();
+    await settle();
+    expect([granted, limit.running, limit.tryAcquire()]).toEqual([[0], 1, undefined]);
+  });
+
+  test("beside its own are offered to a provider while there are any", async () => {
+    const taken: (boolean | undefined)[] = [];
+    const provider = {
+      ...scriptedProvider({
+        async *answer(_, { extraSlot }) {
+          const slots = [extraSlot?.(), extraSlot?.(), extraSlot?.()];
+          taken.push(...slots.map((slot) => slot !== undefined));
+          for (const slot of slots) slot?.release();
+          yield* reply("Hi");
+        },
+      }),
+      maxConcurrency: 3,
+    };
+    const { chat } = testHandler({}, { providers: [provider] });
+    for (let call = 0; call < 2; call++) expect((await chat(hello)).status).toBe(200);
+    expect(taken).toEqual([true, true, false, true, true, false]);
+  });
+
   test("are handed on in the order of arrival", async () => {
     const limit = createConcurrencyLimit(1, 10);
     const first = await limit.acquire(signal);

@@ -38,3 +38,16 @@ test("the demo leaves both servers running until Ctrl-C", async () => {
     demo.kill("SIGKILL");
   }
 }, 30_000);
+
+test("the demo measures what chats remember, and docs/limits.md has its figures", async () => {
+  const output = await new Response(startDemo("--memory").stdout).text();
+  const page = await Bun.file(`${root}/docs/limits.md`).text();
+  const measured = [
+    ...output.matchAll(/CONTEXT_OVERFLOW=(\w+)$.*?all: the user's (\d+), a reply's (\d+)/gms),
+  ];
+  expect(measured.map(([, overflow]) => overflow)).toEqual(["drop", "shorten"]);
+  for (const [, overflow, askedWord, repliedWord] of measured) {
+    const row = page.split("\n").find((line) => line.startsWith(`| \`CONTEXT_OVERFLOW=${overflow}\` `));
+    expect(row?.split("|").slice(2, 4).map(Number)).toEqual([Number(askedWord), Number(repliedWord)]);
+  }
+}, 30_000);

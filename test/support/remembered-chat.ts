@@ -11,6 +11,7 @@ import type {
   ChatRequest,
   Clock,
   ConversationRef,
+  ConversationSummary,
   JsonObject,
   LogFields,
   Role,
@@ -62,6 +63,10 @@ export interface Request extends Partial<Omit<ConversationCall, "key" | "message
   readonly instance?: 0 | 1;
   /** Runs while the model is at work. */
   readonly meanwhile?: () => unknown;
+  /** What is summarised of the messages told, once the turn is over. */
+  readonly summary?: ConversationSummary;
+  /** Runs before the summary is kept. */
+  readonly beforeSummary?: () => unknown;
   /** What the model answers; an Error is thrown. */
   readonly reply?: string | Error | readonly (StreamPart | UpstreamEvent)[];
 }
@@ -138,6 +143,10 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       for (const event of begun.first) addEvent(answer, event);
       for await (const events of begun.rest) for (const event of events) addEvent(answer, event);
       const isSaved = await turn.finish(answer);
+      if (request.summary) {
+        await request.beforeSummary?.();
+        await turn.keepSummary?.(request.summary);
+      }
       const { conversation } = turn;
       return { told, reply: answer.replies[0]?.text ?? "", conversation, source: begun.source, isSaved };
     } finally {

@@ -34,9 +34,9 @@ describe("token estimates", () => {
     ],
     ["numbers", "Pi is 3.14159265358979 and e is 2.718281828; in 2024 there were 1,234,567 cases (12.5%)."],
     ["emoji", "plain 😀 family 👨‍👩‍👧‍👦 flag 🇯🇵 skin 👍🏽 heart ❤️ rainbow 🏳️‍🌈 end"],
-  ])("of %s are within a fifth of what a real tokenizer counts", (_, text) => {
+  ])("of %s are within 15 % of what a real tokenizer counts", (_, text) => {
     const real = countTokens(text);
-    expect(estimateTokens(text)).toBeWithin(Math.floor(real * 0.8), Math.ceil(real * 1.2) + 1);
+    expect(estimateTokens(text)).toBeWithin(Math.floor(real * 0.85), Math.ceil(real * 1.15) + 1);
   });
 
   test("of small texts are exact where that is easy", () => {

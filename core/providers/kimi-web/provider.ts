@@ -5,12 +5,15 @@ import type { Clock, Fetch, Provider, SessionStore, StreamPart } from "../../typ
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { credentialSource } from "./nonce/credentials.ts";
+import { condenseLongInput } from "./prompt/long-input.ts";
 import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
+import { summarize } from "./prompt/summary.ts";
 import { cutText } from "./reply/cut-text.ts";
 import { limitReply } from "./reply/limit-reply.ts";
 import { checkRequest } from "./request-bounds.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
+import { createTalk } from "./talk.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -23,6 +26,9 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   /** How many milliseconds the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
   readonly holdOffMs?: number;
 }
+
+/** About what a token has. */
+const charsPerToken = 4;
 
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
@@ -47,7 +53,8 @@ const browserHeaders = {
  */
 export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const site: SiteSettings = { ...defaultSite(), ...options };
-  const { pageUrl, ajaxUrl, maxChars, safeText, labels, chunkChars, chunkDelayMs, maxConcurrency } = site;
+  const { pageUrl, ajaxUrl, maxChars, labels, overflow, longInput } = site;
+  const { chunkChars, chunkDelayMs, maxConcurrency } = site;
   const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
@@ -87,6 +94,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     id,
     aliases: [...aliases, siteName],
     createdAt: modelsCreatedAt,
+    contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
   /** A part at a time, with a pause between two. */
@@ -100,38 +108,60 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
   return {
     name,
     maxConcurrency,
-    maxHistoryMessages: maxMessages({ maxChars, labels }),
+    // Of a turn that is told in part, the reply may be left out.
+    maxHistoryMessages: maxMessages({ maxChars, labels }) * (overflow === "drop" ? 1 : 2),
     // The site knows its callers by their address.
     sharesRateLimit: true,
+    // A reply comes whole, and takes seconds.
+    streamCommitMs: 25_000,
     models: () => models,
-    check: (request) => checkRequest(request, name),
+    check: checkRequest,
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      checkRequest(request, name);
-      const { text: message, droppedMessages } = buildPrompt(request.messages, {
+      checkRequest(request);
+      const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
+      const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
+      const { messages, condensed } =
+        longInput.mode === "condense"
+          ? await condenseLongInput(request.messages, condensing)
+          : { messages: request.messages };
+      const { text, sizes, droppedMessages, shortenedMessages } = buildPrompt(messages, {
         maxChars,
         labels,
-        safeText,
+        overflow,
+        longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
+        summary: request.conversation.summary,
       });
-      const { startedAtMs, id } = request.conversation;
-      const form = { message, model, sessionId: `session_${startedAtMs}_${id}` };
-      const { text, calls } = await sendMessage(form, context);
+      const { requestId, log } = context;
+      log.debug("prompt.built", { requestId, ...sizes, maxChars, droppedMessages, shortenedMessages });
 
-      const reply = limitReply(text, request);
+      const reply = limitReply(await talk.say(text, request.conversation, context), request);
       const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
       const parts: StreamPart[] = [...pieces]
         .filter((delta) => delta !== "")
         .map((delta) => ({ type: "text-delta", delta }));
-      parts.push({ type: "finish", reason: reply.reason });
+      const { reason, stopSequence } = reply;
+      parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
+      if (request.usage) parts.push({ type: "usage", usage: talk.usage(reply.text) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced
         ? paced(parts, context.signal)
         : atOnce(parts.map((part) => ({ parts: [part] })));
-      return { events, context: { droppedMessages }, calls, isComplete: true };
+      const isWhole = droppedMessages + shortenedMessages === 0;
+      return {
+        events,
+        context: { droppedMessages, shortenedMessages, ...(condensed && { condensed }) },
+        calls: talk.calls,
+        isComplete: true,
+        ...(longInput.mode === "condense" &&
+          !isWhole && {
+            summarize: (afterwards) => summarize(request, { ...condensing, context: afterwards }),
+          }),
+      };
     },
 
     warmUp: credentials.warmUp,

@@ -3,8 +3,9 @@
  * leaves out, has OpenAI's bounds, so that a mistake shows.
  */
 import { ApiError } from "../../errors.ts";
-import type { ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
+import type { Attachment, ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
+import { attachmentType } from "./prompt/piece.ts";
 
 interface Bound {
   readonly min: number;
@@ -49,11 +50,10 @@ function checkNumber(native: JsonObject, param: string, { min, max, isWhole, rem
   throw invalid(param, `must be ${kind} ${range}${remedy}`);
 }
 
-const hasAttachments = ({ attachments }: ChatMessage): boolean =>
-  attachments !== undefined && attachments.length > 0;
+const isUsers = ({ role }: ChatMessage): boolean => role === "user";
 
 /** Throws ApiError: invalid_request for what nobody could do, unsupported_* for what another upstream may do. */
-export function checkRequest(request: ChatRequest, name: string): void {
+export function checkRequest(request: ChatRequest): void {
   const { messages, choices, toolChoice, responseFormat, stop, native } = request;
   for (const [param, bound] of Object.entries(bounds)) checkNumber(native, param, bound);
   if (stop.length > maxStops) throw invalid("stop", `must hold at most ${maxStops} texts`);
@@ -61,32 +61,38 @@ export function checkRequest(request: ChatRequest, name: string): void {
   const stranger = messages.findIndex((message) => !roles.has(message.native.role));
   if (stranger >= 0)
     throw unsupported(
-      name,
       `messages[${stranger}].role`,
       `be told messages of other roles than ${[...roles].join(", ")}`,
     );
-  const index = messages.findIndex(hasAttachments);
-  if (index >= 0) {
-    // The client named them, and at any length.
-    const types = messages[index]?.attachments?.map(({ type }) => type);
-    const parts = [...new Set(types)].join(", ").slice(0, 200);
-    throw new ApiError(
-      "unsupported_content",
-      `The models of ${name} take text only; messages[${index}] has ${parts}.`,
-      { param: "messages" },
-    );
-  }
-  if (choices > 1) throw unsupported(name, "n", "give more than one reply to a request");
+  // Those of older messages are told as marks, lest one picture end a chat.
+  const { attachments = [] } = messages.findLast(isUsers) ?? {};
+  if (attachments.length > 0) throw textOnly(attachments);
+  if (choices > 1) throw unsupported("n", "give more than one reply to a request");
   if (toolChoice === "required" || typeof toolChoice === "object")
-    throw unsupported(name, "tool_choice", "call tools");
+    throw unsupported("tool_choice", "call tools");
   if (responseFormat !== "text") {
     const format = responseFormat === "json_object" ? responseFormat : "json_schema";
-    throw unsupported(name, "response_format", `be held to ${format}`);
+    throw unsupported("response_format", `be held to ${format}`);
   }
   const { response_format: format } = native;
   if (format != null && !(isRecord(format) && formats.has(format.type)))
-    throw unsupported(name, "response_format", "be held to a format of that kind");
+    throw unsupported("response_format", "be held to a format of that kind");
 }
 
-const unsupported = (name: string, param: string, what: string): ApiError =>
-  new ApiError("unsupported_parameter", `The models of ${name} can't ${what}.`, { param });
+function textOnly(attachments: readonly Attachment[]): ApiError {
+  const types = new Set(attachments.map(attachmentType));
+  const kinds = [...types].map((type) => (type === "audio" ? type : `${type}s`)).join(", ");
+  return new ApiError(
+    "unsupported_content",
+    // The client named them, and at any length.
+    `Kimi's web chat takes text only: no ${kinds.slice(0, 200)}. Send the message as text alone.`,
+    { param: "messages" },
+  );
+}
+
+const unsupported = (param: string, what: string): ApiError =>
+  new ApiError(
+    "unsupported_parameter",
+    `Kimi's web chat can't ${what}. Change ${param}, or use a model of another upstream.`,
+    { param },
+  );

@@ -4,6 +4,8 @@ import {
   custom,
   httpUrl,
   integer,
+  number,
+  oneOf,
   onOff,
   parsedJson,
   readHeaders,
@@ -27,6 +29,15 @@ export interface PromptLabels {
   readonly tool: string;
 }
 
+export interface LongInputSettings {
+  /** What becomes of a newest message that is too long by itself. */
+  readonly mode: "refuse" | "shorten" | "condense";
+  /** The most calls that one request may spend on condensing. */
+  readonly maxCalls: number;
+  /** How long a condensed text is kept in the store, in milliseconds. */
+  readonly ttlMs: number;
+}
+
 export interface SiteSettings {
   /** The page with the chat, which has the nonce. */
   readonly pageUrl: string;
@@ -37,6 +48,9 @@ export interface SiteSettings {
   readonly models: readonly SiteModel[];
   /** The longest text that the site takes, in code points. */
   readonly maxChars: number;
+  /** What becomes of a history that does not fit: replies are shortened first, or whole turns are dropped. */
+  readonly overflow: "shorten" | "drop";
+  readonly longInput: LongInputSettings;
   /** Whether text that WordPress would delete is written with look-alikes. */
   readonly safeText: boolean;
   readonly labels: PromptLabels;
@@ -108,6 +122,10 @@ export const siteEntries = {
   UPSTREAM_MAX_CONCURRENCY: integer(32, 0, 1_000_000, "calls; 0 for no limit"),
   KNOWN_MODELS: custom(Object.keys(knownSiteNames).join(","), readModels),
   CONTEXT_MAX_LENGTH: integer(1000, 1, 1_000_000_000, "characters"),
+  CONTEXT_OVERFLOW: oneOf(["shorten", "drop"], "shorten"),
+  LONG_INPUT: oneOf(["refuse", "shorten", "condense"], "refuse"),
+  LONG_INPUT_MAX_CALLS: integer(8, 1, 1000, "calls"),
+  LONG_INPUT_TTL: number(86_400, 1, 31_536_000, "seconds"),
   PROMPT_LABELS: custom("", readLabels),
   STREAM_DELAY_MS: integer(0, 0, 60_000, "milliseconds"),
   STREAM_CHUNK_CHARS: v.optional(integer(20, 1, 1_000_000, "characters")),
@@ -134,6 +152,12 @@ export function readSite(
     headers: values.UPSTREAM_HEADERS,
     models: withShortName(values.KNOWN_MODELS, defaultModel),
     maxChars: values.CONTEXT_MAX_LENGTH,
+    overflow: values.CONTEXT_OVERFLOW,
+    longInput: {
+      mode: values.LONG_INPUT,
+      maxCalls: values.LONG_INPUT_MAX_CALLS,
+      ttlMs: values.LONG_INPUT_TTL * 1000,
+    },
     safeText: values.UPSTREAM_SAFE_TEXT,
     labels: values.PROMPT_LABELS,
     // With a delay the typewriter effect is wanted, so a character at a time.

@@ -1,18 +1,8 @@
 /** Leaves out the oldest turns of a chat that is longer than its model takes. */
 
 import type { ChatMessage } from "../../types.ts";
-import { estimateTokens } from "../../util/estimate-tokens.ts";
+import { estimateMessage } from "../../util/estimate-prompt.ts";
 import { isSystem } from "../../util/messages.ts";
-
-/** What the framing of a message costs, and about what an image does; OpenAI's own figures. */
-const messageTokens = 4;
-const attachmentTokens = 800;
-
-const estimateMessage = ({ text, attachments, native }: ChatMessage): number =>
-  messageTokens +
-  estimateTokens(text) +
-  (attachments === undefined ? 0 : attachments.length * attachmentTokens) +
-  (native.tool_calls == null ? 0 : estimateTokens(JSON.stringify(native.tool_calls)));
 
 /**
  * Instructions and the newest turn stay in any case: whether they fit, the upstream knows better than an estimate. A

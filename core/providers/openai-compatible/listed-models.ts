@@ -91,8 +91,14 @@ export interface NamedModel {
   readonly contextMaxTokens?: number;
 }
 
-export const modelOf = ({ id, aliases, createdAt = defaultCreatedAt }: NamedModel): Model => ({
+export const modelOf = ({
+  id,
+  aliases,
+  createdAt = defaultCreatedAt,
+  contextMaxTokens,
+}: NamedModel): Model => ({
   id,
   createdAt,
   ...(aliases !== undefined && { aliases }),
+  ...(contextMaxTokens !== undefined && { contextTokens: contextMaxTokens }),
 });

@@ -4,9 +4,18 @@
  */
 
 import { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, Provider, ProviderContext, UpstreamEvent } from "../../types.ts";
+import type {
+  ChatRequest,
+  Clock,
+  Fetch,
+  JsonObject,
+  Provider,
+  ProviderContext,
+  UpstreamEvent,
+} from "../../types.ts";
 import { systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
+import { cutAtStops } from "../shared/cut-at-stops.ts";
 import { BodyReader, failConnection, readRetryAfterMs, readWhole } from "../shared/upstream-http.ts";
 import { fitHistory } from "./history-budget.ts";
 import { createKeyRing } from "./key-ring.ts";
@@ -34,6 +43,9 @@ const endpoint = (baseUrl: string, path: string): string => {
   url.pathname = url.pathname.replace(/\/+(chat\/completions\/*)?$/, "") + path;
   return url.href;
 };
+
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+const noTools = { tools: undefined, tool_choice: undefined, parallel_tool_calls: undefined };
 
 const parseJson = (text: string): unknown => {
   try {
@@ -66,6 +78,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const { maxEventChars = 16 * 1024 * 1024 } = options;
   const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
+  const completionsUrl = endpoint(options.baseUrl, "/completions");
   const modelsUrl = endpoint(options.baseUrl, "/models");
 
   const apiKeys = [apiKey ?? []].flat().filter((key) => key !== "");
@@ -159,14 +172,18 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     return readModelList(name, (await readWhole(body, maxModelsChars).catch(failed)) ?? "");
   };
   const askForModels = listedModels({ upstream: name, load: loadModels, clock });
-  const namedModels = [...named.values()].map(modelOf);
+  const { contextMaxTokens } = options;
+  const namedModels = [...named.values()].map((model) =>
+    modelOf(contextMaxTokens === undefined ? model : { contextMaxTokens, ...model }),
+  );
 
   /** The client's whole request, but for what the gateway decides. */
-  const encodeRequest = ({ native, model, stream }: ChatRequest, messages: ChatRequest["messages"]): string =>
+  const encodeRequest = (fields: JsonObject, { native, model, stream }: ChatRequest): string =>
     JSON.stringify({
-      ...native,
+      ...fields,
+      // OpenAI refuses an empty list, and a choice without tools; clients of others send both.
+      ...(isEmptyList(fields.tools) && noTools),
       model: named.get(model)?.upstreamId ?? model,
-      messages: messages.map((message) => message.native),
       stream,
       // OpenAI refuses it where nothing is streamed.
       stream_options:
@@ -182,12 +199,15 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     send,
     clock,
     maxEventChars,
+    reasoningTags: options.reasoningTags?.length ? options.reasoningTags : undefined,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
   };
-  const senders = headerSets.map((headers) => createSender({ ...upstream, headers: new Headers(headers) }));
-  const post = (place: number, body: string, signal: AbortSignal) =>
-    (senders[place] as (typeof senders)[number])(body, signal);
+  const sendersFor = (url: string) =>
+    headerSets.map((headers) => createSender({ ...upstream, url, headers: new Headers(headers) }));
+  const senders = { chat: sendersFor(chatUrl), completion: sendersFor(completionsUrl) };
+  const post = (route: keyof typeof senders, place: number, body: string, signal: AbortSignal) =>
+    (senders[route][place] as (typeof senders)["chat"][number])(body, signal);
 
   /** The messages that the model has room for. */
   const fit = ({ model, messages }: ChatRequest): ChatRequest["messages"] => {
@@ -203,11 +223,22 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     models: (context) => (models === "*" ? askForModels(context) : namedModels),
 
     async answer(request, { signal, log }) {
-      const messages = fit(request);
-      const body = encodeRequest(request, messages);
-      const { response, calls } = await askWithKeys((place) => post(place, body, signal), { signal, log });
+      const { native, completion } = request;
+      const isCompletion = completion !== undefined && options.completions === true;
+      const messages = isCompletion ? request.messages : fit(request);
+      const fields = isCompletion
+        ? completion
+        : { ...native, messages: messages.map((message) => message.native) };
+      const body = encodeRequest(fields, request);
+      const route = isCompletion ? "completion" : "chat";
+      const { response, calls } = await askWithKeys((place) => post(route, place, body, signal), {
+        signal,
+        log,
+      });
       const context = { droppedMessages: request.messages.length - messages.length };
-      const events = readReply(response, upstream, signal);
+      const reply = readReply(response, upstream, signal);
+      // Upstreams take four of them.
+      const events = request.stop.length > sentStops(native) ? cutAtStops(reply, request.stop) : reply;
       if (request.stream) return { events, context, calls };
       // A whole answer is of no use before its end.
       const all: UpstreamEvent[] = [];
@@ -219,3 +250,6 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     },
   };
 }
+
+const sentStops = ({ stop }: JsonObject): number =>
+  Array.isArray(stop) ? stop.length : stop == null ? 0 : 1;

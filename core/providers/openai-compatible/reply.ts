@@ -2,7 +2,13 @@
 import { createParser, type EventSourceParser } from "eventsource-parser";
 import { ApiError } from "../../errors.ts";
 import type { FinishReason, JsonObject, StreamPart, UpstreamEvent, Usage } from "../../types.ts";
-import { isDeeperThan, isRecord } from "../../util/json.ts";
+import { isDeeperThan, isRecord, tryParseJson } from "../../util/json.ts";
+import { cleanErrorText } from "../shared/upstream-http.ts";
+import { isFailure, readErrorFields } from "./error-fields.ts";
+import { readFinishReason } from "./finish-reason.ts";
+import { ReasoningTags } from "./reasoning-tags.ts";
+import { TextPattern } from "./text-pattern.ts";
+import { ToolCalls } from "./tool-calls.ts";
 
 type Fields = JsonObject;
 
@@ -13,22 +19,9 @@ export interface ReplyReaderOptions {
   readonly maxEventChars: number;
   /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
   readonly failure: (body: unknown) => ApiError;
+  /** The tags around the thoughts at the beginning of a text, without brackets; none by default. */
+  readonly reasoningTags?: readonly string[] | undefined;
 }
-
-const finishReasons: ReadonlyMap<string, FinishReason> = new Map([
-  ["stop", "stop"],
-  ["length", "length"],
-  ["tool_calls", "tool_calls"],
-  ["content_filter", "content_filter"],
-  ["function_call", "function_call"],
-  ["max_tokens", "length"],
-  ["model_length", "length"],
-  ["tool_use", "tool_calls"],
-  ["safety", "content_filter"],
-]);
-
-/** Reasons that are failures in disguise: OpenRouter's, vLLM's and DeepSeek's. */
-const failureReasons: ReadonlySet<string> = new Set(["error", "abort", "insufficient_system_resource"]);
 
 const count = (value: unknown): number => (typeof value === "number" && value > 0 ? value : 0);
 
@@ -53,26 +46,99 @@ const readText = (content: unknown, piece: "text" | "thinking"): string => {
   return text;
 };
 
-interface ToolCall {
-  readonly id: string;
-  /** The upstream's own index, which some give to every call and some to none. */
-  readonly index: number | undefined;
-}
+/** The names that vendors give to a model's thoughts; some send two of them with the same text. */
+const reasoningFields = ["reasoning_content", "reasoning", "reasoning_text", "thinking"];
+
+const readReasoning = (message: Fields): string => {
+  for (const field of reasoningFields) {
+    const text = message[field];
+    if (typeof text === "string" && text !== "") return text;
+  }
+  return readText(message.content, "thinking");
+};
+
+const isFilled = (value: unknown): boolean => value != null && value !== "" && value !== false;
+
+/** Whether a message or a delta has anything of a reply. */
+const speaks = (message: unknown): message is Fields =>
+  isRecord(message) &&
+  (isFilled(message.content) ||
+    isFilled(message.refusal) ||
+    isFilled(message.function_call) ||
+    isFilled(message.audio) ||
+    (Array.isArray(message.tool_calls) && message.tool_calls.length > 0) ||
+    reasoningFields.some((field) => isFilled(message[field])));
 
 interface Choice {
-  readonly toolCalls: ToolCall[];
-  finished: boolean;
+  readonly index: number;
+  readonly toolCalls: ToolCalls;
+  readonly tags: ReasoningTags | undefined;
+  /** The reason of the finish that came last, if nothing has come after it. */
+  finish: FinishReason | undefined;
+  /** The word of that finish, if nobody knows it. */
+  unknownWord: string | undefined;
+  /** Whether there is anything of the reply. */
+  hasBegun: boolean;
+  /** Whether a delta has told something of it. */
+  hasDelta: boolean;
+  /** The text so far of a stream that tells it in `message` alone. */
+  messageText: string;
 }
 
 /** Text with fewer characters can't be nested so deep that it does harm, and most have fewer. */
 const shallowChars = 10_000;
 const maxDepth = 1000;
 
+const maxMisses = 8;
+
 /** OpenAI's own limit on `n`. */
 const maxChoices = 128;
 
-const hasOnlyMessage = (choice: unknown): boolean =>
-  isRecord(choice) && isRecord(choice.message) && !isRecord(choice.delta);
+/** The message of a whole answer's choice; some vendors have it in `delta`, or a text alone. */
+const wholeMessage = ({ message, delta, text }: Fields): unknown => {
+  if (speaks(message)) return message;
+  if (speaks(delta)) return delta;
+  if (typeof text !== "string") return message;
+  return { ...(isRecord(message) && message), role: "assistant", content: text };
+};
+
+/**
+ * The delta of a stream's choice. Where there is none, a `message` is one, or what it has more than the one before: some
+ * send a whole answer as the one event of a stream, and some the whole text so far in every event.
+ */
+function streamDelta(fields: Fields, choice: Choice): unknown {
+  const { delta, message, text } = fields;
+  if (speaks(delta)) {
+    choice.hasDelta = true;
+    return delta;
+  }
+  if (choice.hasDelta) return delta ?? {};
+  if (speaks(message)) {
+    const { messageText } = choice;
+    const content = readText(message.content, "text");
+    const more = content.startsWith(messageText) ? content.slice(messageText.length) : content;
+    choice.messageText = content;
+    if (messageText === "") return { ...message, ...indexedCalls(message) };
+    return more === "" ? (delta ?? {}) : { content: more };
+  }
+  return typeof text === "string" && text !== "" ? { content: text } : (delta ?? {});
+}
+
+/** Calls have an index in a stream. */
+const indexedCalls = ({ tool_calls: calls }: Fields): Fields | undefined =>
+  Array.isArray(calls)
+    ? { tool_calls: calls.map((call, index) => (isRecord(call) ? { index, ...call } : call)) }
+    : undefined;
+
+const isFinish = ({ type }: StreamPart): boolean => type === "finish";
+
+/** The event without the finishes of a choice, or of all. */
+const withoutFinish = (event: UpstreamEvent, choice?: number): UpstreamEvent => ({
+  ...event,
+  parts: event.parts.filter(
+    (part) => part.type !== "finish" || (choice !== undefined && (part.choice ?? 0) !== choice),
+  ),
+});
 
 /** Reads one reply. Its events are pushed to `events`, which the caller empties. */
 export class ReplyReader {
@@ -86,6 +152,14 @@ export class ReplyReader {
   #sawEvent = false;
   #done = false;
   #isConcluded = false;
+  /** An event with a finish, and what came after it: it is the end only if its choice says no more. */
+  #waiting: UpstreamEvent[] = [];
+  /** Whether the event that is being read says more of a choice whose finish was waiting. */
+  #isContinued = false;
+  /** How the last event looked that was a piece of text and nothing else. */
+  #pattern: TextPattern | undefined;
+  /** Events in a row that fitted no pattern: a stream whose events all differ is not worth more of them. */
+  #misses = 0;
 
   constructor(events: UpstreamEvent[], options: ReplyReaderOptions) {
     this.#events = events;
@@ -99,11 +173,41 @@ export class ReplyReader {
 
   /** Whether everything that began has ended, so that a connection lost now has cost nothing. */
   get complete(): boolean {
-    return this.#choices.length > 0 && this.#choices.every((choice) => choice?.finished !== false);
+    return (
+      this.#choices.length > 0 &&
+      this.#choices.every((choice) => choice === undefined || choice.finish !== undefined)
+    );
   }
 
   /** Reads the next piece of the body; throws after the parts that came before a fault. */
   feed(text: string): void {
+    this.#read(() => this.#feed(text));
+  }
+
+  /** Reads what the end of the body means. */
+  end(): void {
+    this.#read(() => this.#end());
+  }
+
+  /** What waited for the end goes on without one where there is a fault. */
+  #read(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      this.#waiting = this.#waiting.map((event) => withoutFinish(event));
+      this.#release();
+      throw error;
+    }
+  }
+
+  #end(): void {
+    if (this.#head === "") throw this.#invalid("answered with an empty body");
+    if (this.#parser === undefined) this.#readObject();
+    else this.#endEvents(this.#parser);
+    this.#conclude();
+  }
+
+  #feed(text: string): void {
     if (this.#parser !== undefined) this.#parser.feed(text);
     else {
       this.#head = this.#head === "" ? text.trimStart() : this.#head + text;
@@ -117,26 +221,25 @@ export class ReplyReader {
     if (this.#done) this.#conclude();
   }
 
-  /** Reads what the end of the body means. */
-  end(): void {
-    if (this.#head === "") throw this.#invalid("answered with an empty body");
-    if (this.#parser === undefined) this.#readObject();
-    else this.#endEvents(this.#parser);
-    this.#conclude();
-  }
-
   #eventParser(): EventSourceParser {
     return createParser({
       maxBufferSize: this.#options.maxEventChars,
       onEvent: ({ data, event }) => this.#readEvent(data, event),
-      onError: (error) => {
-        if (error.type === "max-buffer-size-exceeded") throw this.#tooLarge();
+      onError: ({ type, field, value = "" }) => {
+        if (type === "max-buffer-size-exceeded") throw this.#tooLarge();
+        // llama.cpp's errors are a field of their own, in the place of `data`.
+        if (field === "error") throw this.#options.failure(tryParseJson(value) ?? value);
       },
     });
   }
 
   #invalid(what: string): ApiError {
     return new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`);
+  }
+
+  #brokenOff(reason: string): ApiError {
+    const message = `${this.#options.name} broke off its reply: ${cleanErrorText(reason)}.`;
+    return new ApiError("upstream_error", message);
   }
 
   #tooLarge(): ApiError {
@@ -153,7 +256,14 @@ export class ReplyReader {
   #readEvent(data: string, type: string | undefined): void {
     if (this.#done || data === "") return;
     this.#sawEvent = true;
-    if (!data.startsWith("{") && data.trim() === "[DONE]") {
+    const alike = type === undefined && this.#waiting.length === 0 ? this.#pattern?.read(data) : undefined;
+    if (alike !== undefined) {
+      this.#misses = 0;
+      this.#events.push(alike);
+      return;
+    }
+    if (type === "error") throw this.#options.failure(tryParseJson(data) ?? data);
+    if (data.trim() === "[DONE]") {
       this.#done = true;
       return;
     }
@@ -162,139 +272,155 @@ export class ReplyReader {
       body = this.#parseJson(data);
     } catch (cause) {
       if (cause instanceof ApiError) throw cause;
-      if (type === "error") throw this.#options.failure(data);
-      throw new ApiError(
-        "upstream_invalid_response",
-        `${this.#options.name} sent an event that is not JSON.`,
-        {
-          cause,
-        },
-      );
+      // Remarks such as "ping" are skipped, but not what was to be a chunk.
+      if (!data.trimStart().startsWith("{")) return;
+      const message = `${this.#options.name} sent an event that is not JSON.`;
+      throw new ApiError("upstream_invalid_response", message, { cause });
     }
-    if (type === "error") throw this.#options.failure(body);
-    this.#readBody(body, false);
-  }
-
-  /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. */
-  #readBody(body: unknown, isWhole: boolean): void {
     // Gemini puts its errors into a list.
-    if (Array.isArray(body) && isRecord(body[0]) && body[0].error) throw this.#options.failure(body);
-    if (!isRecord(body)) throw this.#invalid("sent JSON that is no reply");
-    if (body.error || body.object === "error" || body.type === "error") throw this.#options.failure(body);
-    const parts: StreamPart[] = [];
-    if (!Array.isArray(body.choices)) {
-      if (isRecord(body.usage))
-        this.#events.push({ parts: [{ type: "usage", usage: readUsage(body.usage) }] });
-      return;
-    }
-    // Some send a whole answer as the one event of a stream.
-    const field = isWhole || body.choices.some(hasOnlyMessage) ? "message" : "delta";
-    const choices: Fields[] = [];
-    let isMended = false;
-    for (const [position, choice] of body.choices.entries()) {
-      const mended = isRecord(choice) ? this.#readChoice(choice, position, field, parts) : undefined;
-      if (mended !== undefined) choices.push(mended);
-      isMended ||= mended !== choice;
-    }
-    if (isRecord(body.usage)) parts.push({ type: "usage", usage: readUsage(body.usage) });
-    // Nearly all events go on as they are.
-    const event = isMended ? { ...body, choices } : body;
-    this.#events.push({
-      parts,
-      native: { format: "chat-completions", isWhole: field === "message", event },
-    });
+    if (Array.isArray(body) && isRecord(body[0]) && isFailure(body[0])) throw this.#options.failure(body);
+    if (!isRecord(body)) return;
+    const parts = this.#readBody(body, false);
+    if (this.#misses++ < maxMisses && this.#options.reasoningTags === undefined)
+      this.#pattern = TextPattern.of(data, body, parts);
   }
 
-  /** Returns the choice with its index, and its calls' indexes and ids, as clients need them. */
-  #readChoice(fields: Fields, position: number, field: "delta" | "message", parts: StreamPart[]): Fields {
-    if (fields.error) throw this.#options.failure(fields);
+  /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. Returns its meaning. */
+  #readBody(body: Fields, isWhole: boolean): readonly StreamPart[] {
+    if (isFailure(body)) throw this.#options.failure(body);
+    const parts: StreamPart[] = [];
+    const { choices, usage } = body;
+    let event = body;
+    const read: Fields[] = [];
+    if (Array.isArray(choices)) {
+      let isMended = false;
+      for (let position = 0; position < choices.length; position++) {
+        const choice: unknown = choices[position];
+        const mended = isRecord(choice) ? this.#readChoice(choice, position, isWhole, parts) : undefined;
+        if (mended !== undefined) read.push(mended);
+        isMended ||= mended !== choice;
+      }
+      // Nearly all events go on as they are.
+      if (isMended) event = { ...body, choices: read };
+    }
+    if (isRecord(usage)) parts.push({ type: "usage", usage: readUsage(usage) });
+    const native = { format: "chat-completions", isWhole, event } as const;
+    if (Array.isArray(choices)) this.#push({ parts, native }, read);
+    else if (parts.length > 0) this.#push({ parts }, read);
+    return parts;
+  }
+
+  /** Hands an event on, or keeps it until it is clear whether a finish that came before it, or in it, is the end. */
+  #push(event: UpstreamEvent, choices: readonly Fields[]): void {
+    const isOpen = ({ index }: Fields) => this.#choices[index as number]?.finish === undefined;
+    // Another choice goes on: events keep their order.
+    const isElsewhere = choices.length > 0 && choices.every(isOpen);
+    if (this.#isContinued || isElsewhere) this.#release();
+    const isWaiting = this.#waiting.length > 0 || event.parts.some(isFinish);
+    (isWaiting ? this.#waiting : this.#events).push(event);
+  }
+
+  #release(): void {
+    for (const event of this.#waiting) this.#events.push(event);
+    this.#waiting = [];
+    this.#isContinued = false;
+  }
+
+  /** A finish that was waiting has not been the end. */
+  #reopen(choice: Choice): void {
+    choice.finish = undefined;
+    this.#waiting = this.#waiting.map((event) => withoutFinish(event, choice.index));
+    this.#isContinued = true;
+  }
+
+  #choiceAt(index: number): Choice {
+    if (index >= maxChoices) throw this.#invalid(`sent a reply with the index ${index}`);
+    const { reasoningTags } = this.#options;
+    this.#choices[index] ??= {
+      index,
+      toolCalls: new ToolCalls(),
+      tags: reasoningTags && new ReasoningTags(reasoningTags),
+      finish: undefined,
+      unknownWord: undefined,
+      hasBegun: false,
+      hasDelta: false,
+      messageText: "",
+    };
+    return this.#choices[index];
+  }
+
+  /** Returns the choice as clients need it: with its index, its text where it is looked for, and calls that can be told apart. */
+  #readChoice(fields: Fields, position: number, isWhole: boolean, parts: StreamPart[]): Fields {
+    if (isFilled(fields.error)) throw this.#options.failure(fields);
     const index =
       Number.isInteger(fields.index) && (fields.index as number) >= 0 ? (fields.index as number) : position;
-    if (index >= maxChoices) throw this.#invalid(`sent a reply with the index ${index}`);
-    this.#choices[index] ??= { toolCalls: [], finished: false };
-    const choice = this.#choices[index];
-    // An absent index means 0, which is nearly always: no property then.
-    const at = index === 0 ? undefined : { choice: index };
-    const message = fields[field];
-    const mended = isRecord(message) ? this.#readMessage(message, choice, at, parts) : message;
-    const reason = fields.finish_reason;
-    if (typeof reason === "string" && reason !== "" && !choice.finished) {
-      if (failureReasons.has(reason)) throw this.#options.failure(undefined);
-      choice.finished = true;
-      parts.push({ type: "finish", ...at, reason: finishReasons.get(reason.toLowerCase()) ?? "stop" });
-    }
+    const choice = this.#choiceAt(index);
+    const before = parts.length;
+    const isEnd = isWhole || isFilled(fields.finish_reason);
+    const field = isWhole ? "message" : "delta";
+    const said = isWhole ? wholeMessage(fields) : streamDelta(fields, choice);
+    const message = isRecord(said) ? this.#readMessage(said, choice, isWhole, isEnd, parts) : said;
+    const isSaid = parts.length > before;
+    choice.hasBegun ||= isSaid || speaks(message);
+    if (isSaid && choice.finish !== undefined) this.#reopen(choice);
+    const native = this.#readFinish(fields, choice, parts);
     // Moonshot's place for it.
     if (isRecord(fields.usage)) parts.push({ type: "usage", usage: readUsage(fields.usage) });
-    return mended === message && index === fields.index ? fields : { ...fields, index, [field]: mended };
+    if (message === fields[field] && index === fields.index && native === undefined) return fields;
+    return {
+      ...fields,
+      index,
+      [field]: message,
+      ...(native !== undefined && { native_finish_reason: native }),
+    };
   }
 
   #readMessage(
     message: Fields,
     choice: Choice,
-    at: { choice: number } | undefined,
+    isWhole: boolean,
+    isEnd: boolean,
     parts: StreamPart[],
   ): Fields {
-    // `reasoning` is OpenRouter's and Ollama's name; some send both with the same text.
-    const reasoning = message.reasoning_content ?? message.reasoning ?? readText(message.content, "thinking");
-    if (typeof reasoning === "string" && reasoning !== "") {
-      parts.push({ type: "reasoning-delta", ...at, delta: reasoning });
+    // An absent index means 0, which is nearly always: no property then.
+    const at = choice.index === 0 ? undefined : { choice: choice.index };
+    let mended = message;
+    let reasoning = readReasoning(message);
+    let text = readText(message.content, "text");
+    const split = choice.tags?.read(text, isEnd);
+    if (split !== undefined && split.text !== text) {
+      reasoning += split.reasoning;
+      text = split.text;
+      mended = { ...message, content: text, ...(reasoning !== "" && { reasoning_content: reasoning }) };
     }
-    const text = readText(message.content, "text");
+    if (reasoning !== "") parts.push({ type: "reasoning-delta", ...at, delta: reasoning });
     if (text !== "") parts.push({ type: "text-delta", ...at, delta: text });
     if (typeof message.refusal === "string" && message.refusal !== "") {
       parts.push({ type: "refusal-delta", ...at, delta: message.refusal });
     }
-    if (!Array.isArray(message.tool_calls)) return message;
-    const calls = message.tool_calls.map((call) =>
-      isRecord(call) && isRecord(call.function)
-        ? this.#readToolCall(call, call.function, choice, at, parts)
-        : call,
-    );
-    return { ...message, tool_calls: calls };
+    if (!Array.isArray(message.tool_calls)) return mended;
+    const calls = choice.toolCalls.read(message.tool_calls, isWhole, choice.index, parts);
+    return calls === message.tool_calls ? mended : { ...mended, tool_calls: calls };
   }
 
-  /**
-   * Calls are counted in order of appearance: whole replies have no index, and some vendors give every call of a
-   * stream the same one. A call begins with its name; what has none continues one. Returns the call with that index,
-   * with an id, by which clients answer it, and with its arguments as text.
-   */
-  #readToolCall(
-    call: Fields,
-    called: Fields,
-    choice: Choice,
-    at: { choice: number } | undefined,
-    parts: StreamPart[],
-  ): Fields {
-    const { toolCalls } = choice;
-    const id = typeof call.id === "string" ? call.id : "";
-    const upstreamIndex = typeof call.index === "number" ? call.index : undefined;
-    const name = typeof called.name === "string" ? called.name : "";
-    const text = called.arguments;
-    const delta = typeof text === "string" ? text : text == null ? "" : JSON.stringify(text);
-
-    let index = id === "" ? -1 : toolCalls.findLastIndex((known) => known.id === id);
-    if (index < 0 && (name === "" || (id === "" && upstreamIndex !== undefined))) {
-      index = toolCalls.findLastIndex(
-        (known) => upstreamIndex === undefined || known.index === upstreamIndex,
-      );
+  /** Returns the upstream's own word where clients get another one. */
+  #readFinish(fields: Fields, choice: Choice, parts: StreamPart[]): string | undefined {
+    const { finish_reason: word } = fields;
+    // Some write null as a text.
+    if (typeof word !== "string" || word === "" || word === "null") return undefined;
+    const known = readFinishReason(word);
+    if (known === "failure") throw this.#brokenOff(word);
+    const isStop = known === undefined || known === "stop";
+    const reason = isStop && choice.toolCalls.length > 0 ? "tool_calls" : (known ?? "stop");
+    if (choice.finish !== undefined) {
+      // Said twice: the word that says more counts.
+      if (choice.unknownWord === undefined && (isStop || reason === choice.finish)) return undefined;
+      this.#reopen(choice);
     }
-    const { id: _id, index: _index, type: _type, function: _function, ...more } = call;
-    const fields = Object.keys(more).length > 0 ? { fields: more } : undefined;
-    if (index >= 0) {
-      if (delta !== "" || fields) parts.push({ type: "tool-call-delta", ...at, index, delta, ...fields });
-      return { ...call, index, function: { ...called, arguments: delta } };
-    }
-    const ownId = id === "" ? `call_${crypto.randomUUID().replaceAll("-", "")}` : id;
-    index = toolCalls.length;
-    toolCalls.push({ id: ownId, index: upstreamIndex });
-    parts.push({ type: "tool-call-delta", ...at, index, id: ownId, name, delta, ...fields });
-    return {
-      type: "function",
-      ...call,
-      index,
-      id: ownId,
-      function: { ...called, name, arguments: delta },
-    };
+    choice.finish = reason;
+    choice.unknownWord = known === undefined ? word : undefined;
+    parts.push({ type: "finish", ...(choice.index > 0 && { choice: choice.index }), reason });
+    return word === reason || fields.native_finish_reason != null ? undefined : word;
   }
 
   /** Ends the choices that the upstream has left open. */
@@ -302,12 +428,20 @@ export class ReplyReader {
     if (this.#isConcluded) return;
     this.#isConcluded = true;
     if (this.#choices.length === 0) throw this.#invalid("answered without a reply");
+    for (const choice of this.#choices) {
+      // Nothing, for a reason that nobody knows, is no success.
+      if (choice?.unknownWord !== undefined && !choice.hasBegun) throw this.#brokenOff(choice.unknownWord);
+    }
+    this.#release();
     const parts: StreamPart[] = [];
-    for (const [index, choice] of this.#choices.entries()) {
-      if (choice === undefined || choice.finished) continue;
-      choice.finished = true;
-      const reason = choice.toolCalls.length > 0 ? "tool_calls" : "stop";
-      parts.push({ type: "finish", ...(index > 0 && { choice: index }), reason });
+    for (const choice of this.#choices) {
+      if (choice === undefined || choice.finish !== undefined) continue;
+      const at = choice.index === 0 ? undefined : { choice: choice.index };
+      const { text = "", reasoning = "" } = choice.tags?.read("", true) ?? {};
+      if (reasoning !== "") parts.push({ type: "reasoning-delta", ...at, delta: reasoning });
+      if (text !== "") parts.push({ type: "text-delta", ...at, delta: text });
+      choice.finish = choice.toolCalls.length > 0 ? "tool_calls" : "stop";
+      parts.push({ type: "finish", ...at, reason: choice.finish });
     }
     if (parts.length > 0) this.#events.push({ parts });
   }
@@ -334,6 +468,12 @@ export class ReplyReader {
       const what = this.#head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
       throw new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`, { cause });
     }
+    if (!isRecord(body)) {
+      if (Array.isArray(body) && isRecord(body[0]) && isFailure(body[0])) throw this.#options.failure(body);
+      throw this.#invalid("sent JSON that is no reply");
+    }
+    if (!Array.isArray(body.choices) && readErrorFields(body) !== undefined)
+      throw this.#options.failure(body);
     this.#readBody(body, true);
   }
 }

@@ -26,8 +26,12 @@ export interface UpstreamSettings {
   readonly contextMaxTokens?: number | undefined;
   /** Whether streams are asked for their token counts; false for vendors that refuse `stream_options`. */
   readonly streamUsage?: boolean | undefined;
+  /** Whether it has the older `/completions` itself; by default such requests are asked as a chat. */
+  readonly completions?: boolean | undefined;
   /** The most calls at once; no limit by default. */
   readonly maxConcurrency?: number | undefined;
+  /** The tags, such as "think", around the thoughts that a text may begin with; by default they stay in the text. */
+  readonly reasoningTags?: readonly string[] | undefined;
 }
 
 export const upstreamEntries = {
@@ -35,6 +39,16 @@ export const upstreamEntries = {
   OPENAI_API_KEY: v.optional(v.string()),
   OPENAI_MODELS: text("*"),
   PROVIDERS: text("[]"),
+  REASONING_TAGS: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(
+        /^\s*(off|[\w-]+(\s*,\s*[\w-]+)*)?\s*$/,
+        "must be names of tags without brackets, such as think",
+      ),
+    ),
+    "off",
+  ),
 };
 
 const urlSchema = v.pipe(
@@ -74,6 +88,7 @@ const upstreamSchema = v.strictObject({
   headers: v.optional(v.pipe(v.record(v.string(), v.string()), v.check(fitsHeaders, unfit))),
   contextMaxTokens: v.optional(whole(1)),
   streamUsage: v.optional(v.boolean()),
+  completions: v.optional(v.boolean()),
   maxConcurrency: v.optional(whole(0)),
 });
 
@@ -100,6 +115,14 @@ const problemWith = (issue: v.BaseIssue<unknown>): string => {
 /** A shorter key is a part of ordinary words, so that it can't be looked for in what an upstream says. */
 export const shortestSecret = 8;
 
+const tagList = (value: string): readonly string[] =>
+  value.trim() === "off"
+    ? []
+    : value
+        .split(",")
+        .map((tag) => tag.trim())
+        .filter((tag) => tag !== "");
+
 const modelList = (value: string): readonly string[] | "*" => {
   const ids = value
     .split(",")
@@ -115,6 +138,8 @@ export function readUpstreams(
   { problems, warnings }: { readonly problems: string[]; readonly warnings: string[] },
 ): readonly UpstreamSettings[] {
   const upstreams: UpstreamSettings[] = [];
+  const reasoningTags = tagList(values.REASONING_TAGS);
+  const shared = reasoningTags.length > 0 ? { reasoningTags } : {};
   const warnOfShortKey = (keys: string | readonly string[] | undefined, setting: string) => {
     if ([keys ?? []].flat().every(({ length }) => length >= shortestSecret)) return;
     warnings.push(
@@ -132,6 +157,7 @@ export function readUpstreams(
       baseUrl: values.OPENAI_BASE_URL,
       apiKey: ownKeys?.length === 1 ? ownKeys[0] : ownKeys,
       models: modelList(values.OPENAI_MODELS),
+      ...shared,
     });
   } else if (values.OPENAI_API_KEY !== undefined) {
     problems.push("OPENAI_API_KEY is set without OPENAI_BASE_URL");
@@ -155,7 +181,7 @@ export function readUpstreams(
   for (const [index, entry] of list.entries()) {
     const result = v.safeParse(upstreamSchema, withVariables(entry, variable));
     if (result.success) {
-      upstreams.push(result.output);
+      upstreams.push({ ...result.output, ...shared });
       warnOfShortKey(result.output.apiKey, `PROVIDERS [${index}].apiKey`);
     } else problems.push(...result.issues.map((issue) => `PROVIDERS [${index}].${problemWith(issue)}`));
   }

@@ -15,6 +15,8 @@ export interface UpstreamEndpoint {
   readonly maxEventChars: number;
   /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
   readonly failure: (body: unknown) => ApiError;
+  /** The tags around the thoughts at the beginning of a text, without brackets. */
+  readonly reasoningTags?: readonly string[] | undefined;
   /** Makes an ApiError of a response that is no answer. */
   readonly readFailure: (response: Response, body: BodyReader, signal: AbortSignal) => Promise<ApiError>;
 }

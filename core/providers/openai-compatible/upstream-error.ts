@@ -1,6 +1,9 @@
 /** An upstream's error answers as ApiErrors: its status, code and words, without our key. */
 import { ApiError, type ErrorCode, errorTable } from "../../errors.ts";
+import type { JsonObject } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
 import { cleanErrorText } from "../shared/upstream-http.ts";
+import { type ErrorFields, readErrorFields } from "./error-fields.ts";
 
 export interface UpstreamErrorOptions {
   /** The upstream's name, for messages. */
@@ -19,68 +22,38 @@ export interface FailedAnswer {
   readonly shouldRetry?: string | null;
 }
 
-interface ErrorFields {
-  readonly message: string;
-  readonly code?: string | null;
-  readonly type?: string;
-  readonly param?: string;
-  readonly status?: number;
-  /** The client's text was refused, not our key. */
-  readonly isModeration: boolean;
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-const isErrorStatus = (value: unknown): value is number =>
-  Number.isInteger(value) && (value as number) >= 400 && (value as number) <= 599;
-
-/**
- * The error object's many shapes: OpenAI's `{error: {…}}`, a list with it (Gemini), `{error: "…"}` (Ollama), the
- * fields themselves (old vLLM), `{detail}` (FastAPI). Undefined for what is none.
- */
-function readErrorFields(body: unknown): ErrorFields | undefined {
-  if (Array.isArray(body)) return readErrorFields(body[0]);
-  if (!isRecord(body)) return undefined;
-  const error = isRecord(body.error) ? body.error : { ...body, message: body.message ?? body.error };
-  const text = error.message ?? error.msg ?? error.detail;
-  const message = typeof text === "string" ? text : text == null ? "" : JSON.stringify(text);
-  if (message === "" && !isRecord(body.error)) return undefined;
-  const status = [error.status, error.status_code, error.code].map(Number).find(isErrorStatus);
-  return {
-    message,
-    ...((error.code === null || (typeof error.code === "string" && !/^\d*$/.test(error.code))) && {
-      code: error.code && cleanErrorText(error.code),
-    }),
-    ...(typeof error.type === "string" && error.type !== "" && { type: cleanErrorText(error.type) }),
-    ...(typeof error.param === "string" && { param: cleanErrorText(error.param) }),
-    ...(status !== undefined && { status }),
-    isModeration:
-      /content_policy|content_filter|moderation/i.test(`${error.code} ${error.type}`) ||
-      // https://openrouter.ai/docs/api-reference/errors: its 403 has no code of its own.
-      (isRecord(error.metadata) && ("reasons" in error.metadata || "flagged_input" in error.metadata)),
-  };
-}
-
 const contextLength =
-  /context_length|context_size|context length|context size|context window|model token limit|prompt is too long/i;
+  /context_length|context_size|context length|context size|context window|model token limit|too_many_(prompt|input)_tokens|(prompt|input) is too long|too many (prompt|input) tokens|reduce the length of|exceeds? the (model'?s )?max\w* (context|input|prompt)/i;
+const refusedKey =
+  /api[ _-]?key\S*( \w+){0,3} (not valid|invalid|incorrect|expired|missing|not found)|(invalid|incorrect|wrong|expired|missing|unknown)[ _]api[ _-]?key|api_?key_?invalid|access token \S*( \w+)?(invalid|expired|no longer valid)|login fail/i;
+const refusedName = /api_?key|authentication|unauthenticated|unauthori[sz]ed/i;
+const rateLimit =
+  /rate[ _]?limit|quota|too[ _]many[ _]requests|resource_exhausted|throttl|(request|qps|daily) limit/i;
+const moderation = /content_policy|content_filter|moderation/i;
 
 /** Which of our failures it is. */
-function classify(status: number | undefined, { code, type, message, isModeration }: ErrorFields): ErrorCode {
-  const names = `${code} ${type}`;
-  if ((status === undefined || status < 500) && contextLength.test(`${names} ${message}`)) {
-    return "context_length_exceeded";
-  }
+function classify(status: number | undefined, { code, type, message, more }: ErrorFields): ErrorCode {
+  const names = `${code} ${type} ${typeof more.status === "string" ? more.status : ""}`;
+  const all = `${names} ${message}`;
+  if ((status === undefined || status < 500) && contextLength.test(all)) return "context_length_exceeded";
+  // Gemini answers 400 to a key that is not valid.
+  if ((status === undefined || status === 400) && refusedKey.test(all)) return "upstream_auth_failed";
   if (status === undefined) {
-    if (/rate_?limit|quota/i.test(names)) return "upstream_rate_limited";
-    if (/api_key|authentication/i.test(names)) return "upstream_auth_failed";
-    return "upstream_error";
+    if (rateLimit.test(all)) return "upstream_rate_limited";
+    return refusedName.test(names) ? "upstream_auth_failed" : "upstream_error";
   }
+  // https://openrouter.ai/docs/api-reference/errors: its 403 of a flagged text has no code of its own.
+  const { metadata } = more;
+  const isModeration =
+    moderation.test(names) || (isRecord(metadata) && ("reasons" in metadata || "flagged_input" in metadata));
   if (status === 401 || (status === 403 && !isModeration)) return "upstream_auth_failed";
   if (status === 429) return "upstream_rate_limited";
   if (status === 408) return "upstream_timeout";
   return status < 500 ? "upstream_rejected" : "upstream_unavailable";
 }
+
+/** A text as it stands in JSON, without the quotes. */
+const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
 
 /** Whether `text` has a piece of a secret: upstreams like to show the last characters of a wrong key. */
 const reveals = (text: string, secrets: readonly string[], pieceChars: number): boolean =>
@@ -91,43 +64,61 @@ const reveals = (text: string, secrets: readonly string[], pieceChars: number): 
     return false;
   });
 
-/** What a client is told of an upstream's error. */
+/** The most characters of JSON that an error may have beside its words. */
+const maxMoreChars = 16 * 1024;
+
+/** What an error object has beside its words, if it is of a sensible size. */
+function readMore(more: JsonObject): { readonly fields: JsonObject; readonly json: string } | undefined {
+  try {
+    const json = JSON.stringify(more);
+    return json === "{}" || json.length > maxMoreChars ? undefined : { fields: more, json };
+  } catch {
+    // It is nested too deeply.
+    return undefined;
+  }
+}
+
+/** The error that a client gets for an upstream's. */
 export function upstreamError(
-  { status: httpStatus, body, retryAfterMs, shouldRetry }: FailedAnswer,
+  { status: httpStatus, body, retryAfterMs: headerRetryMs, shouldRetry }: FailedAnswer,
   { upstream, secrets }: UpstreamErrorOptions,
 ): ApiError {
   const readable = readErrorFields(body);
-  const fields = readable ?? { message: "", isModeration: false };
+  const fields: ErrorFields = readable ?? { message: "", more: {} };
   const status = httpStatus ?? fields.status;
   const errorCode = classify(status, fields);
   const answered = status === undefined ? "failed" : `answered ${status}`;
 
-  if (readable === undefined && errorCode === "upstream_rejected" && status !== 413) {
+  const isText = typeof body === "string" && (status === 404 || status === 405);
+  if ((readable === undefined || isText) && errorCode === "upstream_rejected" && status !== 413) {
     const message = `${upstream} ${answered} in a form that is not its API's: is its base URL right?`;
     return new ApiError("upstream_invalid_response", message);
   }
   const isAuth = errorCode === "upstream_auth_failed";
   const text = cleanErrorText(fields.message);
-  const shown = [text, fields.code, fields.type, fields.param].join(" ");
-  const isSafe = !reveals(shown, secrets, isAuth ? 4 : 8);
+  const code = fields.code && cleanErrorText(fields.code);
+  const type = fields.type && cleanErrorText(fields.type);
+  const param = fields.param && cleanErrorText(fields.param);
+  const isSafe = !reveals([text, code, type, param].join(" "), secrets, isAuth ? 4 : 8);
   if (isAuth) {
     const message = `${upstream} refused the gateway's own key (${answered}).`;
     return new ApiError(errorCode, isSafe && text !== "" ? `${message} It says: ${text}` : message);
   }
+  const retryAfterMs = headerRetryMs ?? fields.retryAfterMs;
   if (!isSafe) return new ApiError(errorCode, `${upstream} ${answered}.`, { retryAfterMs });
-  // A context that is too long is told by our code where the upstream's says nothing.
-  const hasOwnCode =
-    fields.code !== undefined && !(fields.code === null && errorCode === "context_length_exceeded");
+  const more = readMore(fields.more);
   return new ApiError(errorCode, text || `${upstream} ${answered}.`, {
     retryAfterMs,
     ...((shouldRetry === "true" || shouldRetry === "false") && {
       headers: { "x-should-retry": shouldRetry },
     }),
-    param: fields.param,
+    param,
     upstream: {
       status: status ?? errorTable[errorCode].status,
-      ...(hasOwnCode && { code: fields.code }),
-      ...(fields.type !== undefined && { type: fields.type }),
+      // Clients look for OpenAI's word for a context that is too long, so that they can shorten it.
+      ...(code !== undefined && errorCode !== "context_length_exceeded" && { code }),
+      ...(type !== undefined && { type }),
+      ...(more !== undefined && !reveals(more.json, secrets.map(inJson), 8) && { fields: more.fields }),
     },
   });
 }

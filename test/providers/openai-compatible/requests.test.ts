@@ -43,6 +43,14 @@ describe("requests to an upstream", () => {
     expect(refused.sent).not.toHaveProperty("stream_options");
   });
 
+  test("have no empty list of tools, and no choice among them", async () => {
+    const body = { tools: [], tool_choice: "auto", parallel_tool_calls: true, temperature: 1 };
+    const { sent } = await ask(body);
+    for (const name of ["tools", "tool_choice", "parallel_tool_calls"]) expect(sent).not.toHaveProperty(name);
+    expect(sent.temperature).toBe(1);
+    expect((await ask({ tool_choice: "none" })).sent.tool_choice).toBe("none");
+  });
+
   test("carry the key and the headers that were set", async () => {
     await ask("Hello", { apiKey: "sk-own", headers: { "X-Title": "Gateway" } });
     expect(upstream.calls.at(-1)?.headers).toMatchObject({

@@ -185,15 +185,11 @@ describe("an upstream's streams", () => {
 
   test("that were complete before their connection broke are complete", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    upstream.script(events(chunk({ content: "Hi" }, "stop"), () => promise, cut));
+    upstream.script(events(chunk({ content: "Hi" }), chunk({}, "stop"), () => promise, cut));
     const iterator = eventsOf(provider().answer(chatRequest("Hello"), providerContext()));
-    expect(meanings((await iterator.next()).value)).toEqual([
-      [
-        { type: "text-delta", delta: "Hi" },
-        { type: "finish", reason: "stop" },
-      ],
-    ]);
+    expect(meanings((await iterator.next()).value)).toEqual([[{ type: "text-delta", delta: "Hi" }]]);
     resolve();
+    expect(meanings((await iterator.next()).value)).toEqual([[{ type: "finish", reason: "stop" }]]);
     expect((await iterator.next()).done).toBe(true);
   });
 

@@ -1,163 +1,289 @@
 /** Makes one text, which is all that the site takes, out of the messages of a chat. */
 
 import { ApiError } from "../../../errors.ts";
-import type { ChatMessage, Role } from "../../../types.ts";
+import type { ChatMessage, ConversationSummary } from "../../../types.ts";
 import { isSystem } from "../../../util/messages.ts";
 import type { PromptLabels } from "../settings.ts";
-import { safeText } from "./safe-text.ts";
-
-/** A tool call as Chat Completions has it, and the older form of one. */
-interface FunctionCall {
-  readonly name?: unknown;
-  readonly arguments?: unknown;
-}
-interface ToolCall {
-  readonly function?: FunctionCall;
-}
+import { createPiece, isSilent, type Piece, readPiece, separator, tellPiece } from "./piece.ts";
+import { grant, historyRaises, type Raise, systemRaises, wholeTurns } from "./room.ts";
+import { countCodePoints, shorten } from "./shorten.ts";
 
 export interface PromptOptions {
   /** The most characters (code points, as PHP's mb_strlen counts) that the site takes. */
   readonly maxChars: number;
   readonly labels: PromptLabels;
-  /** Whether to write what WordPress would eat with look-alikes. */
-  readonly safeText: boolean;
+  /** What becomes of a history that does not fit: replies are shortened first, or whole turns are dropped. */
+  readonly overflow: "shorten" | "drop";
+  /** What becomes of a newest message of the user that is too long by itself. */
+  readonly longInput: "refuse" | "shorten";
+  /** What is known of the oldest messages from an earlier turn; told where not all fits. */
+  readonly summary?: ConversationSummary | undefined;
 }
 
 export interface Prompt {
   readonly text: string;
-  /** Messages left out so that the others fit: the oldest but for system texts. */
+  /** Messages of which nothing is told. */
   readonly droppedMessages: number;
+  /** Messages that are told in part. */
+  readonly shortenedMessages: number;
+  /** Characters of system texts, of older messages and of the newest one, as they are told. */
+  readonly sizes: { readonly system: number; readonly history: number; readonly newest: number };
 }
-
-const labelOf = {
-  system: "system",
-  developer: "system",
-  user: "user",
-  assistant: "assistant",
-  tool: "tool",
-  function: "tool",
-} as const satisfies Record<Role, keyof PromptLabels>;
-
-const separator = "\n";
 
 /**
- * Puts system texts first, then the turns in order. A turn (a user's message with all that answers it) stays or goes
- * as a whole, oldest first; of the newest turn the last message always stays, what led to it as a whole if it fits.
+ * Where all fits, all is told: leading system texts, then the other messages in order, each on a line of its own with
+ * its label. Otherwise history is shortened as `historyRaises` has it, and system texts to half of the room at most. The
+ * newest message is told as it is.
+ *
+ * Throws ApiError invalid_request where no message has any text, and context_length_exceeded.
  */
 export function buildPrompt(messages: readonly ChatMessage[], options: PromptOptions): Prompt {
-  const { maxChars, labels } = options;
-  const newestAt = messages.findLastIndex((message) => !isSystem(message) && !isSilent(message));
-  const newest = messages[newestAt];
-  const system: string[] = [];
-  let olderCount = 0;
-  // Of most messages the role alone is looked at: a history can have hundreds of times what fits.
-  for (let index = 0; index < messages.length; index += 1) {
-    const message = messages[index] as ChatMessage;
-    if (!isSystem(message)) {
-      if (index < newestAt) olderCount += 1;
-    } else if (!isSilent(message)) system.push(labelled(message, labels));
-  }
-  if (newest === undefined && system.length === 0) {
+  const { maxChars, labels, overflow, summary } = options;
+  const system = systemPieces(messages, labels);
+  const lastAt = messages.findLastIndex((message) => !isSystem(message) && !isSilent(message));
+  if (lastAt < 0 && system.length === 0)
     throw new ApiError("invalid_request", "No message has any text.", { param: "messages" });
+  const newest = protectedPiece(messages, lastAt, system, options);
+  const historyEnd = newest?.index ?? lastAt + 1;
+  // The first piece has no separator before it.
+  const room = maxChars + separator.length - (newest?.share ?? 0);
+
+  const isNewestWhole = newest === undefined || newest.share === newest.size;
+  const all = [...system, ...readWithin(readTurns(messages, 0, historyEnd, labels), room - sizeOf(system))];
+  if (isNewestWhole && sizeOf(all) <= room) {
+    for (const piece of all) piece.share = piece.size;
+    return tell(messages, { newest, system, history: all.slice(system.length) }, options);
   }
 
-  const required = newest === undefined ? system : [...system, labelled(newest, labels)];
-  const isLoneUser = system.length === 0 && newest?.role === "user";
-  const shortest = isLoneUser ? newest.text : required.join(separator);
-  if (shortest.length > maxChars) {
-    const shortestChars = countCodePoints(shortest);
-    if (shortestChars > maxChars) {
-      throw new ApiError(
-        "context_length_exceeded",
-        `System text and newest message have ${shortestChars} characters; the chat takes ${maxChars} at most.`,
-        { param: "messages" },
-      );
-    }
-  }
+  const hasHistory = all.length > system.length;
+  const half = hasHistory && overflow === "shorten" ? Math.floor(maxChars / 2) : room;
+  // Kept free whether or not system texts can use all of it, so that more room never tells less of the history.
+  const systemRoom = Math.min(sizeOf(system), half, room);
+  grant(raisesOf(system, lastAt), systemRoom);
+  const historyRoom = room - systemRoom;
 
-  /** With the label that the newest message has once there are others. */
-  const ending = isLoneUser ? [labels.user, newest.text] : [shortest];
-  /** Newest first. */
-  const older: string[] = [];
-  let kept = 0;
-  let droppedMessages = olderCount;
-  let left = olderCount;
-  // Code points are never more than UTF-16 units, so they are counted only where those don't fit.
-  let units = 0;
-  for (const piece of ending) units += piece.length;
-  let chars: number | undefined;
-  for (let index = newestAt - 1; left > 0; index -= 1) {
-    const message = messages[index] as ChatMessage;
-    if (isSystem(message)) continue;
-    const isSaid = !isSilent(message);
-    if (isSaid) {
-      const piece = labelled(message, labels);
-      units += separator.length + piece.length;
-      if (units > maxChars) {
-        chars ??= countAll(ending) + countAll(older) + older.length * separator.length;
-        // Half its UTF-16 units is the least that it counts: the newest too long message may be huge.
-        if (chars + piece.length / 2 > maxChars) break;
-        chars += separator.length + countCodePoints(piece);
-        if (chars > maxChars) break;
-      }
-      older.push(piece);
+  const history: Piece[] = [];
+  const readFrom = function* (start: number, end: number) {
+    for (const turn of readTurns(messages, start, end, labels)) {
+      history.push(...turn);
+      yield turn;
     }
-    left -= 1;
-    if (left === 0 || (isSaid && message.role === "user")) {
-      kept = older.length;
-      droppedMessages = left;
-    }
+  };
+  if (overflow === "drop") {
+    grant(wholeTurns(readFrom(0, historyEnd), historyRoom), historyRoom);
+    return tell(messages, { newest, system, history }, options);
   }
-
-  const text =
-    kept === 0
-      ? shortest
-      : [...system, ...older.slice(0, kept).reverse(), ...required.slice(system.length)].join(separator);
-  return { text: options.safeText ? safeText(text) : text, droppedMessages };
+  const recentFrom = summary === undefined ? 0 : indexOfRecent(messages, summary.recentMessages);
+  const summaryPiece = summary && summarized(messages, summary.text, labels);
+  const raises = function* () {
+    if (summaryPiece !== undefined) yield [summaryPiece, summaryPiece.size] as const;
+    yield* historyRaises(readFrom(recentFrom, historyEnd), historyEnd > lastAt ? "continued" : "answered");
+    yield* historyRaises(readFrom(0, Math.min(recentFrom, historyEnd)), "none");
+  };
+  grant(raises(), historyRoom);
+  return tell(messages, { newest, system, history, summary: summaryPiece }, options);
 }
 
-/** The most messages with text that a prompt can have: each takes a line, its label and a character at least. */
+/** A text that does not fit by itself. */
+export interface LongText {
+  /** The message's index. */
+  readonly index: number;
+  /** How many characters are for it. */
+  readonly size: number;
+  /** Whether it is the newest message; else it is a system text. */
+  readonly isNewest: boolean;
+}
+
+/**
+ * The newest message where it is too long by itself, and the system texts that do not fit into half of the room while
+ * not all fits. The same system texts get the same room in every turn of a chat.
+ */
+export function longTexts(
+  messages: readonly ChatMessage[],
+  { maxChars, labels }: Pick<PromptOptions, "maxChars" | "labels">,
+): LongText[] {
+  const half = Math.floor(maxChars / 2);
+  const system = systemPieces(messages, labels);
+  const lastAt = messages.findLastIndex((message) => !isSystem(message) && !isSilent(message));
+  const last = messages[lastAt];
+  const newest = last && readPiece(last, lastAt, labels);
+  const isNewestLong = newest?.kind === "question" && countCodePoints(newest.text) > maxChars;
+  const others = readWithin(readTurns(messages, 0, lastAt + 1, labels), maxChars);
+  if (!isNewestLong && sizeOf(system) + sizeOf(others) - separator.length <= maxChars) return [];
+
+  grant(raisesOf(system, lastAt), half);
+  const long = system.filter(({ size, share }) => share > 0 && share < size);
+  return [
+    ...(isNewestLong ? [{ index: newest.index, size: half - overheadOf(newest), isNewest: true }] : []),
+    ...long.map((piece) => ({ index: piece.index, size: piece.share - overheadOf(piece), isNewest: false })),
+  ];
+}
+
+const overheadOf = ({ label }: Piece): number => separator.length + countCodePoints(label);
+
+/** The most messages with text that a prompt can tell of: each takes a line, its label and a character at least. */
 export function maxMessages({ maxChars, labels }: Pick<PromptOptions, "maxChars" | "labels">): number {
   const shortestLabel = Math.min(...Object.values(labels).map(countCodePoints));
   return Math.ceil(maxChars / (separator.length + shortestLabel + 1));
 }
 
-function labelled(message: ChatMessage, labels: PromptLabels): string {
-  return labels[labelOf[message.role]] + contentOf(message);
+const sizeOf = (pieces: readonly Piece[]): number => pieces.reduce((sum, { size }) => sum + size, 0);
+
+const shareOf = (pieces: readonly Piece[]): number => pieces.reduce((sum, { share }) => sum + share, 0);
+
+function systemPieces(messages: readonly ChatMessage[], labels: PromptLabels): Piece[] {
+  return messages.flatMap((message, index) =>
+    isSystem(message) ? (readPiece(message, index, labels) ?? []) : [],
+  );
 }
 
-/** Whether a message says nothing. Most show by their first character that they do. */
-function isSilent(message: ChatMessage): boolean {
-  return isBlank(message.text) && isBlank(contentOf(message));
+/** How system texts are raised: those at the end are instructions for this very reply; then come those at the top. */
+function raisesOf(system: readonly Piece[], lastAt: number): Generator<Raise, undefined> {
+  const topEnd = system.findIndex(({ index }, place) => index !== place);
+  const top = topEnd < 0 ? system : system.slice(0, topEnd);
+  const later = system.slice(top.length).toReversed();
+  const isInstruction = ({ index }: Piece) => index > lastAt;
+  const others = later.filter((piece) => !isInstruction(piece));
+  return systemRaises(later.filter(isInstruction), [...top, ...others]);
 }
 
-/** Whether nothing would be left once the site has trimmed the ends, as PHP's trim does. */
-function isBlank(text: string): boolean {
-  return !(text.charCodeAt(0) > 0x20) && !/[^ \t\n\r\0\v]/.test(text);
-}
-
-/** A message's text; the tool calls of an assistant, which have none, as `name(arguments)`. */
-function contentOf({ role, text, native }: ChatMessage): string {
-  if (role !== "assistant" || !(native.tool_calls || native.function_call)) return text;
-  const lines = text === "" ? [] : [text];
-  for (const call of [native.tool_calls, native.function_call].flat()) {
-    const { name, arguments: input } =
-      (call as ToolCall | null)?.function ?? (call as FunctionCall | null) ?? {};
-    if (typeof name === "string") lines.push(`${name}(${typeof input === "string" ? input : ""})`);
+/**
+ * The newest message, with the share that it gets: all of it, unless it is too long by itself. Undefined where there is
+ * none, and for a reply that a system text after it asks to go on with: that is history.
+ */
+function protectedPiece(
+  messages: readonly ChatMessage[],
+  lastAt: number,
+  system: readonly Piece[],
+  { maxChars, labels, longInput }: PromptOptions,
+): Piece | undefined {
+  const message = messages[lastAt];
+  const newest = message && readPiece(message, lastAt, labels);
+  if (message === undefined || newest === undefined) return undefined;
+  const isContinued = message.role === "assistant" && system.some(({ index }) => index > lastAt);
+  if (isContinued) return undefined;
+  // A user's message that stands alone needs no label.
+  const needed = newest.kind === "question" ? countCodePoints(newest.text) : newest.size - separator.length;
+  if (needed <= maxChars) {
+    newest.share = newest.size;
+    return newest;
   }
-  return lines.join(separator);
+  const room = maxChars + separator.length;
+  const withSystem = room - Math.min(sizeOf(system), Math.floor(maxChars / 2));
+  const share = [withSystem, room].find((size) => size >= newest.leastSize);
+  if (share === undefined || (newest.kind === "question" && longInput === "refuse"))
+    throw tooLong(needed, maxChars);
+  newest.share = share;
+  return newest;
 }
 
-function countAll(pieces: readonly string[]): number {
-  return pieces.reduce((sum, piece) => sum + countCodePoints(piece), 0);
-}
+const tooLong = (chars: number, maxChars: number): ApiError =>
+  new ApiError(
+    "context_length_exceeded",
+    `The message has ${chars} characters; Kimi's web chat takes ${maxChars} at most. Send a shorter one, let the server ` +
+      "shorten or condense it (setting LONG_INPUT), or use a model with more room (another upstream, MODEL_FALLBACKS).",
+    { param: "messages", overflow: { chars, maxChars } },
+  );
 
-function countCodePoints(text: string): number {
-  let count = text.length;
-  for (let index = 1; index < text.length; index += 1) {
-    const isPair =
-      (text.charCodeAt(index) & 0xfc00) === 0xdc00 && (text.charCodeAt(index - 1) & 0xfc00) === 0xd800;
-    if (isPair) count -= 1;
+/** The turns from `end` back to `start`, the newest first: a user's message and all that answers it. */
+function* readTurns(
+  messages: readonly ChatMessage[],
+  start: number,
+  end: number,
+  labels: PromptLabels,
+): Generator<Piece[], undefined> {
+  let turn: Piece[] = [];
+  for (let index = end - 1; index >= start; index -= 1) {
+    const message = messages[index];
+    if (message === undefined || isSystem(message)) continue;
+    const piece = readPiece(message, index, labels);
+    if (piece === undefined) continue;
+    turn.push(piece);
+    if (piece.kind !== "question") continue;
+    yield turn;
+    turn = [];
   }
-  return count;
+  if (turn.length > 0) yield turn;
+}
+
+/** Reads turns until they no longer fit; the one that doesn't is the last. */
+function readWithin(turns: Iterable<readonly Piece[]>, room: number): Piece[] {
+  const pieces: Piece[] = [];
+  let left = room;
+  for (const turn of turns) {
+    pieces.push(...turn);
+    left -= sizeOf(turn);
+    if (left < 0) break;
+  }
+  return pieces;
+}
+
+/** The index of the oldest of the newest `count` messages, system texts apart. */
+function indexOfRecent(messages: readonly ChatMessage[], count: number): number {
+  let left = count;
+  for (let index = messages.length - 1; index >= 0; index -= 1) {
+    const message = messages[index];
+    if (message !== undefined && !isSystem(message)) left -= 1;
+    if (left < 0) return index + 1;
+  }
+  return 0;
+}
+
+/** A piece of what is known of older messages, to stand before them. */
+function summarized(messages: readonly ChatMessage[], text: string, labels: PromptLabels): Piece {
+  const firstAt = messages.findIndex((message) => !isSystem(message));
+  const told = `Summary of what was said before: ${text}`;
+  return createPiece("system", { index: firstAt - 0.5, label: labels.system, text: told });
+}
+
+interface Told {
+  readonly newest: Piece | undefined;
+  readonly system: readonly Piece[];
+  /** Those that were read. */
+  readonly history: readonly Piece[];
+  readonly summary?: Piece | undefined;
+}
+
+function tell(
+  messages: readonly ChatMessage[],
+  { newest, system, history, summary }: Told,
+  { maxChars }: PromptOptions,
+): Prompt {
+  const told = [...system, ...history].filter(({ share }) => share > 0);
+  const pieces = [...told, ...(summary?.share ? [summary] : []), ...(newest ? [newest] : [])];
+  const isLone = pieces.length === 1 && newest?.kind === "question";
+  const text = isLone
+    ? shorten(newest.text, maxChars)
+    : pieces
+        .sort((a, b) => a.index - b.index)
+        .map(tellPiece)
+        .join(separator);
+  if (text === "") throw tooLong(sizeOf(system) + sizeOf(history), maxChars);
+  const isShortened = ({ share, size }: Piece) => share < size;
+  return {
+    text,
+    droppedMessages:
+      system.length + countDropped(messages, history, newest) - told.filter(isSystemPiece).length,
+    shortenedMessages: [...told, ...(newest ? [newest] : [])].filter(isShortened).length,
+    sizes: {
+      system: shareOf(system),
+      history: shareOf(history) + (summary?.share ?? 0),
+      newest: isLone ? countCodePoints(text) : (newest?.share ?? 0),
+    },
+  };
+}
+
+const isSystemPiece = ({ kind }: Piece): boolean => kind === "system";
+
+/** Messages before the newest one of which nothing is told; those without text only where others went with them. */
+function countDropped(
+  messages: readonly ChatMessage[],
+  history: readonly Piece[],
+  newest: Piece | undefined,
+): number {
+  const told = history.filter(({ share }) => share > 0);
+  const oldestTold = Math.min(newest?.index ?? messages.length, ...told.map(({ index }) => index));
+  const between = history.filter(({ index, share }) => share === 0 && index > oldestTold).length;
+  const older = messages.slice(0, oldestTold).filter((message) => !isSystem(message));
+  return between + (older.every(isSilent) ? 0 : older.length);
 }

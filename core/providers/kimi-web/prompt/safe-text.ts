@@ -11,8 +11,27 @@ const eaten = /<|%(?=[0-9a-f]{2})|\p{Surrogate}/giu;
 /** Found many times faster; most texts have none. */
 const suspicious = /[<%\ud800-\udfff]/;
 
+const lookAlikes = [
+  ["<", "＜"],
+  ["%", "％"],
+] as const;
+
 /** Writes what the site would eat with look-alikes, one character for one; all other text comes back as it is. */
 export function safeText(text: string): string {
   if (!suspicious.test(text)) return text;
   return text.replace(eaten, (character) => (character === "<" ? "＜" : character === "%" ? "％" : "\ufffd"));
+}
+
+/**
+ * A reply to a text that was sent by way of `safeText`, with the look-alikes turned back: each kind that was written
+ * there and that the text itself had nowhere, so that code survives the way there and back.
+ */
+export function withoutLookAlikes(reply: string, text: string): string {
+  const sent = safeText(text);
+  let restored = reply;
+  for (const [character, lookAlike] of lookAlikes) {
+    if (sent.includes(lookAlike) && !text.includes(lookAlike))
+      restored = restored.replaceAll(lookAlike, character);
+  }
+  return restored;
 }

@@ -10,6 +10,8 @@ export interface ReplyLimits {
 export interface LimitedReply {
   readonly text: string;
   readonly reason: "stop" | "length";
+  /** The stop text that ended it. */
+  readonly stopSequence?: string;
 }
 
 /**
@@ -18,12 +20,15 @@ export interface LimitedReply {
  */
 export function limitReply(reply: string, { stop, maxTokens }: ReplyLimits): LimitedReply {
   let stopIndex = reply.length;
+  let stopSequence: string | undefined;
   for (const text of stop) {
     const index = text === "" ? -1 : reply.indexOf(text);
-    if (index !== -1 && index < stopIndex) stopIndex = index;
+    if (index === -1 || index >= stopIndex) continue;
+    stopIndex = index;
+    stopSequence = text;
   }
   const text = reply.slice(0, graphemeAt(reply, stopIndex)[0]);
-  if (maxTokens === undefined) return { text, reason: "stop" };
-  const [, end] = graphemeAt(text, endOfTokens(text, maxTokens));
-  return end === text.length ? { text, reason: "stop" } : { text: text.slice(0, end), reason: "length" };
+  const [, end] = maxTokens === undefined ? [0, text.length] : graphemeAt(text, endOfTokens(text, maxTokens));
+  if (end < text.length) return { text: text.slice(0, end), reason: "length" };
+  return { text, reason: "stop", ...(stopSequence !== undefined && { stopSequence }) };
 }

@@ -1,19 +1,35 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ApiError } from "../../../../core/errors.ts";
-import { buildPrompt, maxMessages, type Prompt } from "../../../../core/providers/kimi-web/prompt/prompt.ts";
+import {
+  buildPrompt,
+  maxMessages,
+  type Prompt,
+  type PromptOptions,
+} from "../../../../core/providers/kimi-web/prompt/prompt.ts";
 import { defaultLabels } from "../../../../core/providers/kimi-web/settings.ts";
-import type { ChatMessage, Role } from "../../../../core/types.ts";
+import type { Attachment, ChatMessage, Role } from "../../../../core/types.ts";
 
 type Line = readonly [role: Role, text: string, native?: Record<string, unknown>];
 
-const options = { maxChars: 1000, labels: defaultLabels, safeText: true };
+/** Turns go as a whole; history.test.ts has the other way. */
+const options: PromptOptions = {
+  maxChars: 1000,
+  labels: defaultLabels,
+  overflow: "drop",
+  longInput: "refuse",
+};
 
-function prompt(lines: readonly Line[], changes: Partial<typeof options> = {}): Prompt {
+function prompt(
+  lines: readonly Line[],
+  changes: Partial<PromptOptions> = {},
+): Pick<Prompt, "text" | "droppedMessages"> {
   const messages = lines.map(
     ([role, text, native]): ChatMessage => ({ role, text, native: { role, content: text, ...native } }),
   );
-  return buildPrompt(messages, { ...options, ...changes });
+  const { text, droppedMessages, shortenedMessages } = buildPrompt(messages, { ...options, ...changes });
+  expect(shortenedMessages).toBe(0);
+  return { text, droppedMessages };
 }
 
 function refusal(lines: readonly Line[], maxChars = options.maxChars): ApiError {
@@ -39,7 +55,7 @@ describe("a prompt's text", () => {
     expect(prompt([["user", "  User: hi\n"]])).toEqual({ text: "  User: hi\n", droppedMessages: 0 });
   });
 
-  test("has the system texts first, then the turns in order, each with its label", () => {
+  test("has the leading system texts first, then the turns in order, each with its label", () => {
     expect(prompt(chat)).toEqual({
       text: "System: Be brief.\nUser: One?\nAssistant: 1\nUser: Two?\nAssistant: 2\nUser: Three?",
       droppedMessages: 0,
@@ -53,7 +69,41 @@ describe("a prompt's text", () => {
         ["tool", "e"],
         ["function", "f"],
       ]).text,
-    ).toBe("System: b\nSystem: d\nUser: a\nAssistant: c\nTool: e\nTool: f");
+    ).toBe("User: a\nSystem: b\nAssistant: c\nSystem: d\nTool: e\nTool: f");
+  });
+
+  test("leaves a later system text where it is, and the last one last", () => {
+    expect(
+      prompt([
+        ["system", "Card."],
+        ["system", "Rules."],
+        ["user", "Hi"],
+        ["system", "Note."],
+        ["assistant", "Hello"],
+        ["system", "Continue."],
+      ]).text,
+    ).toBe("System: Card.\nSystem: Rules.\nUser: Hi\nSystem: Note.\nAssistant: Hello\nSystem: Continue.");
+  });
+
+  test("has an attachment of an older message as a mark, with a file's name", () => {
+    const said = (role: Role, text: string, ...attachments: Attachment[]): ChatMessage => ({
+      role,
+      text,
+      attachments,
+      native: { role },
+    });
+    const { text } = buildPrompt(
+      [
+        said("user", "Look", { type: "image_url" }, { type: "file", name: "report.pdf" }),
+        said("assistant", "", { type: "audio" }),
+        said("user", "", { type: "input_audio" }, { type: "file", name: `[a]\n${"b".repeat(200)}` }),
+        said("user", "Well?"),
+      ],
+      options,
+    );
+    expect(text).toBe(
+      `User: Look [image] [file report.pdf]\nAssistant: [audio]\nUser: [audio] [file a ${"b".repeat(98)}]\nUser: Well?`,
+    );
   });
 
   test("has other labels where they are set", () => {
@@ -126,17 +176,6 @@ describe("a prompt's text", () => {
         ]).text,
       ).toStartWith("User: hi\nAssistant: ok");
     }
-  });
-
-  test("is written with look-alikes where WordPress would eat it, labels included, if that is wanted", () => {
-    const lines: readonly Line[] = [
-      ["system", "<b>"],
-      ["user", "100%25 \ud83d"],
-    ];
-    const labels = { ...defaultLabels, user: "<user> " };
-    expect(prompt(lines, { labels }).text).toBe("System: ＜b>\n＜user> 100％25 \ufffd");
-    expect(prompt(lines, { labels, safeText: false }).text).toBe("System: <b>\n<user> 100%25 \ud83d");
-    expect(prompt([["user", "a<b"]]).text).toBe("a＜b");
   });
 });
 
@@ -280,14 +319,12 @@ describe("a prompt's budget", () => {
     }
   });
 
-  test("refuses what cannot fit, with both numbers", () => {
-    const tooLong = refusal(chat, 29);
+  test("refuses a newest message that cannot fit, with both numbers and the ways out", () => {
+    const tooLong = refusal(chat, 5);
     expect(tooLong.code).toBe("context_length_exceeded");
     expect(tooLong.param).toBe("messages");
-    expect(tooLong.message).toContain(String("System: Be brief.\nUser: Three?".length));
-    expect(tooLong.message).toContain("29");
+    expect(tooLong.message).toMatch(/\b6\b.*\b5\b.*LONG_INPUT.*another upstream/);
     expect(refusal([["user", "x".repeat(1001)]]).message).toContain("1001");
-    expect(refusal([["system", "x".repeat(1001)]]).message).toContain("1009");
     expect(refusal([...chat.slice(1), ["user", "x".repeat(1001)]]).message).toContain("1001");
   });
 

@@ -51,7 +51,11 @@ describe("the token limit", () => {
 
   test("counts what is left by the stop texts", () => {
     const limits = { stop: ["jumps"], maxTokens: 4 };
-    expect(limitReply(text, limits)).toEqual({ text: "The quick brown fox ", reason: "stop" });
+    expect(limitReply(text, limits)).toEqual({
+      text: "The quick brown fox ",
+      reason: "stop",
+      stopSequence: "jumps",
+    });
     expect(limitReply(text, { ...limits, maxTokens: 2 })).toEqual({ text: "The quick", reason: "length" });
   });
 

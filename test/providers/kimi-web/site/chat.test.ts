@@ -196,7 +196,7 @@ describe("of what the site can't do,", () => {
     await expectTraffic({ messages: 0, fetches: 0 });
   });
 
-  test("parts of a message that are no text are refused by place and name, each once", async () => {
+  test("parts of the newest message that are no text are refused by name, each once", async () => {
     const error = await chat().failure([
       message("user", "Look"),
       {
@@ -205,18 +205,27 @@ describe("of what the site can't do,", () => {
       },
     ]);
     expect(error).toMatchObject({ code: "unsupported_content", status: 400, param: "messages" });
-    expect(error.message).toContain("messages[1] has image_url, input_audio");
+    expect(error.message).toStartWith("Kimi's web chat takes text only: no images, audio.");
   });
 
-  test.each(["image_url", "input_audio", "file"])(
-    "a part of the type %s is refused by name",
-    async (type) => {
-      const error = await chat().failure([{ ...message("user", "What is this?"), attachments: [{ type }] }]);
-      expect(error).toMatchObject({ code: "unsupported_content", status: 400 });
-      expect(error.message).toContain(type);
-      await expectTraffic({ messages: 0, fetches: 0 });
-    },
-  );
+  test.each([
+    ["image_url", "no images"],
+    ["input_audio", "no audio"],
+    ["file", "no files"],
+  ])("a part of the type %s is refused by its plain name", async (type, words) => {
+    const error = await chat().failure([{ ...message("user", "What is this?"), attachments: [{ type }] }]);
+    expect(error).toMatchObject({ code: "unsupported_content", status: 400 });
+    expect(error.message).toContain(words);
+    await expectTraffic({ messages: 0, fetches: 0 });
+  });
+
+  test("a picture of an older message is told as a mark, and the chat goes on", async () => {
+    const picture = { ...message("user", "Look"), attachments: [{ type: "image_url" }] };
+    await chat().ask([picture, message("assistant", "I can't."), message("user", "Then read this.")]);
+    expect((await seen()).ajax[0]?.seen).toBe(
+      "User: Look [image]\nAssistant: I can't.\nUser: Then read this.",
+    );
+  });
 
   test("tools that are merely offered, or plain text that is asked for, do no harm", async () => {
     await chat().ask("Hello", {

@@ -16,12 +16,12 @@ describe("the prompt that reaches the site", () => {
     expect(await sent([message("user", "What is\nPHP?")])).toEqual({ text: "What is\nPHP?", dropped: 0 });
   });
 
-  test("has system and developer texts first and then the labelled turns in order", async () => {
+  test("has leading system and developer texts first and then the labelled turns in order", async () => {
     const { text } = await sent([
-      message("user", "One"),
       message("system", "Be brief."),
-      message("assistant", "Two"),
       message("developer", "Be kind."),
+      message("user", "One"),
+      message("assistant", "Two"),
       message("tool", "22 C"),
       message("user", "Three"),
     ]);
@@ -70,16 +70,15 @@ describe("the prompt that reaches the site", () => {
     },
   );
 
-  test("loses its oldest turns first, each question with its reply, and never the system text", async () => {
+  test("loses its oldest turns first where whole ones are dropped, each question with its reply, and never the system text", async () => {
     const turns = Array.from({ length: 20 }, (_, index) => [
       message("user", `question ${index} ${"世".repeat(50)}`),
       message("assistant", `reply ${index} ${"😀".repeat(50)}`),
     ]).flat();
-    const { text, dropped } = await sent([
-      message("system", "Be brief."),
-      ...turns,
-      message("user", "The newest one"),
-    ]);
+    const { text, dropped } = await sent(
+      [message("system", "Be brief."), ...turns, message("user", "The newest one")],
+      { overflow: "drop" },
+    );
     expect(text).toStartWith("System: Be brief.");
     expect(text).toEndWith("User: The newest one");
     expect([...(text ?? "")].length).toBeLessThanOrEqual(1000);
@@ -99,16 +98,74 @@ describe("the prompt that reaches the site", () => {
     expect([...(text ?? "")].length).toBeGreaterThan(1000 - 2 * 80);
   });
 
-  test("is refused with both numbers when system text and newest message alone are too long", async () => {
-    const error = await chat().failure([
+  test("has long replies shortened before any question is lost, and never more than the limit", async () => {
+    const turns = Array.from({ length: 4 }, (_, index) => [
+      message("user", `question ${index} 世`),
+      message("assistant", `reply ${index} ${"😀".repeat(1200)}`),
+    ]).flat();
+    const { text: seenText, dropped } = await sent([...turns, message("user", "The newest one")]);
+    const text = seenText ?? "";
+    expect(dropped).toBe(0);
+    for (let index = 0; index < 4; index += 1) {
+      expect(text).toContain(`User: question ${index} 世\nAssistant: reply ${index} 😀`);
+    }
+    expect([...text].length).toBeLessThanOrEqual(1000);
+  });
+
+  test("is shortened, not refused, when system text and newest message together are too long", async () => {
+    const { text } = await sent([
       message("system", "s".repeat(600)),
       message("user", "old"),
       message("user", "u".repeat(600)),
     ]);
+    expect(text).toEndWith(`\nUser: ${"u".repeat(600)}`);
+    expect(text).toStartWith("System: sss");
+    expect([...(text ?? "")].length).toBeLessThanOrEqual(1000);
+  });
+
+  test("is refused with both numbers when the newest message is too long by itself", async () => {
+    const error = await chat().failure([message("user", "old"), message("user", "u".repeat(1200))]);
     expect(error.code).toBe("context_length_exceeded");
-    expect(error.message).toMatch(/\b1000\b/);
-    expect(error.message).toMatch(/\b12\d\d\b/);
+    expect(error.message).toMatch(/\b1200\b.*\b1000\b/);
     await expectTraffic({ messages: 0, fetches: 0 });
+  });
+
+  test("leaves a line with its sizes in the debug log", async () => {
+    const asked = chat();
+    await asked.ask([message("system", "Be brief."), message("user", "One"), message("user", "Two")]);
+    const lines = asked
+      .logged()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.find(({ event }) => event === "prompt.built")).toMatchObject({
+      system: 18,
+      history: 10,
+      newest: 10,
+      maxChars: 1000,
+      droppedMessages: 0,
+      shortenedMessages: 0,
+    });
+  });
+});
+
+describe("text that was written with look-alikes", () => {
+  const code = "if (a<b) { print('100%25'); }";
+
+  test("comes back as it went", async () => {
+    expect((await chat().ask(code)).text).toStartWith(`You said: ${code}\n`);
+  });
+
+  test("stays in a reply where the client's own text has such a look-alike", async () => {
+    const { text } = await chat().ask("a＜b and a<c, 100％25 but not %25 %26");
+    expect(text).toStartWith("You said: a＜b and a＜c, 100％25 but not ％25 ％26\n");
+  });
+
+  test("is turned back for each kind apart", async () => {
+    expect((await chat().ask("a<b ％25 %26")).text).toStartWith("You said: a<b ％25 ％26\n");
+  });
+
+  test("stays where nothing was written with look-alikes", async () => {
+    expect((await chat().ask("plain ＜ and ％25")).text).toStartWith("You said: plain ＜ and ％25\n");
   });
 });
 

@@ -1,0 +1,190 @@
+/** Answers in the shape of Anthropic's Messages, whole and as events. */
+import type { ApiError } from "../../errors.ts";
+import { encodeSseComment, encodeSseEvent } from "../../http/sse.ts";
+import type {
+  Answer,
+  AnswerEncoder,
+  AnswerHead,
+  JsonObject,
+  Reply,
+  UpstreamEvent,
+  Usage,
+} from "../../types.ts";
+import { estimatePrompt } from "../../util/estimate-prompt.ts";
+import { isRecord } from "../../util/json.ts";
+import { type Block, type BlockStep, BlockTracker } from "../shared/block-tracker.ts";
+import { toSafeToolId } from "../shared/tool-ids.ts";
+import { type CallWithInput, callsWithInput } from "../shared/tool-input.ts";
+import { encodeError } from "./errors.ts";
+import type { MessagesRequest } from "./request.ts";
+
+/** An event's name is its type; Anthropic's SDKs skip events without one. */
+const encodeEvent = (type: string, fields: JsonObject): string =>
+  encodeSseEvent(JSON.stringify({ type, ...fields }), type);
+
+/** The events that a stream has most of are written string by string: to build an object of each costs more. */
+const encodeDelta = (index: number, type: string, field: string, value: string): string =>
+  encodeSseEvent(
+    `{"type":"content_block_delta","index":${index},"delta":{"type":"${type}","${field}":${JSON.stringify(value)}}}`,
+    "content_block_delta",
+  );
+
+/** Prompt tokens that came from the upstream's cache; vendors have three places for the number. */
+function cachedTokens({ cachedTokens: cached, details = {} }: Usage): number {
+  const { prompt_tokens_details: prompt, cached_tokens, prompt_cache_hit_tokens } = details;
+  const found = [cached, isRecord(prompt) && prompt.cached_tokens, cached_tokens, prompt_cache_hit_tokens];
+  return found.find((count) => typeof count === "number") ?? 0;
+}
+
+/** Anthropic counts cached tokens apart. */
+function encodeUsage(usage: Usage): JsonObject {
+  const cached = Math.min(cachedTokens(usage), usage.promptTokens);
+  return {
+    input_tokens: usage.promptTokens - cached,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: cached,
+    output_tokens: usage.completionTokens,
+  };
+}
+
+/** Why the reply ended, by what happened. */
+function encodeStop(reply: Reply, calls: readonly CallWithInput[]): JsonObject {
+  const { toolCalls, finishReason, refusal, stopSequence } = reply;
+  const stop = (reason: string, sequence: string | null = null) => ({
+    stop_reason: reason,
+    stop_sequence: sequence,
+  });
+  if (calls.length < toolCalls.length) return stop("max_tokens");
+  if (calls.length > 0) return stop("tool_use");
+  if (refusal !== undefined || finishReason === "content_filter") return stop("refusal");
+  if (finishReason === "length") return stop("max_tokens");
+  return stopSequence === undefined ? stop("end_turn") : stop("stop_sequence", stopSequence);
+}
+
+export class MessagesEncoder implements AnswerEncoder {
+  readonly #request: MessagesRequest;
+  readonly #head: AnswerHead;
+  readonly #blocks = new BlockTracker();
+  #isOpen = false;
+  /** Whether the open block's arguments have had a delta. */
+  #hasInput = false;
+
+  constructor(request: MessagesRequest, head: AnswerHead) {
+    this.#request = request;
+    this.#head = head;
+  }
+
+  whole({ replies }: Answer, usage: Usage): string {
+    // There is one: no answer is without a reply.
+    const reply = replies[0] as Reply;
+    const { reasoning, text, refusal = "" } = reply;
+    const calls = callsWithInput(reply);
+    const content: JsonObject[] = [];
+    if (reasoning !== "" && this.#request.showsThinking) {
+      content.push({ type: "thinking", thinking: reasoning, signature: this.#signature });
+    }
+    for (const said of [text, refusal]) if (said !== "") content.push({ type: "text", text: said });
+    for (const { id, ...call } of calls) content.push({ type: "tool_use", id: toSafeToolId(id), ...call });
+    return JSON.stringify({
+      ...this.#message(content),
+      ...encodeStop(reply, calls),
+      usage: this.#usage(encodeUsage(usage)),
+    });
+  }
+
+  /** The first event has the token counts already: clients reckon with them how much room is left. */
+  open(): string {
+    if (this.#isOpen) return "";
+    this.#isOpen = true;
+    const promptTokens = estimatePrompt(this.#request.prompt);
+    const counts = encodeUsage({ promptTokens, completionTokens: 0, totalTokens: promptTokens });
+    const message = {
+      ...this.#message([]),
+      stop_reason: null,
+      stop_sequence: null,
+      usage: this.#usage(counts),
+    };
+    return encodeEvent("message_start", { message }) + this.keepAlive();
+  }
+
+  event({ parts }: UpstreamEvent): string {
+    let events = this.open();
+    for (const part of parts) {
+      if (part.type === "reasoning-delta" && !this.#request.showsThinking) continue;
+      for (const step of this.#blocks.push(part)) events += this.#step(step);
+    }
+    return events;
+  }
+
+  comment(text: string): string {
+    return encodeSseComment(text);
+  }
+
+  keepAlive(): string {
+    return encodeEvent("ping", {});
+  }
+
+  close({ replies }: Answer, usage: Usage): string {
+    const reply = replies[0] as Reply;
+    const delta = encodeStop(reply, callsWithInput(reply));
+    let events = this.open();
+    for (const step of this.#blocks.end()) events += this.#step(step);
+    return (
+      events +
+      encodeEvent("message_delta", { delta, usage: encodeUsage(usage) }) +
+      encodeEvent("message_stop", {})
+    );
+  }
+
+  fail(error: ApiError): string {
+    return encodeSseEvent(JSON.stringify(encodeError(error, this.#head.requestId).body), "error");
+  }
+
+  /** Clients send it back with the thought; what it says is of no use to anyone. */
+  get #signature(): string {
+    return this.#head.id;
+  }
+
+  #message(content: readonly JsonObject[]): JsonObject {
+    const { id, model } = this.#head;
+    return { id: `msg_${id}`, type: "message", role: "assistant", model, content };
+  }
+
+  #usage(counts: JsonObject): JsonObject {
+    return { ...counts, service_tier: "standard" };
+  }
+
+  #step(step: BlockStep): string {
+    const { index, block } = step;
+    switch (step.type) {
+      case "open":
+        this.#hasInput = false;
+        return encodeEvent("content_block_start", { index, content_block: this.#emptyBlock(block) });
+      case "delta":
+        this.#hasInput = true;
+        if (block.kind === "tool-call")
+          return encodeDelta(index, "input_json_delta", "partial_json", step.delta);
+        if (block.kind === "reasoning") return encodeDelta(index, "thinking_delta", "thinking", step.delta);
+        return encodeDelta(index, "text_delta", "text", step.delta);
+      case "close": {
+        let last = "";
+        if (block.kind === "reasoning")
+          last = encodeDelta(index, "signature_delta", "signature", this.#signature);
+        if (block.kind === "tool-call" && !this.#hasInput)
+          last = encodeDelta(index, "input_json_delta", "partial_json", "{}");
+        return last + encodeEvent("content_block_stop", { index });
+      }
+    }
+  }
+
+  #emptyBlock(block: Block): JsonObject {
+    switch (block.kind) {
+      case "tool-call":
+        return { type: "tool_use", id: toSafeToolId(block.id), name: block.name, input: {} };
+      case "reasoning":
+        return { type: "thinking", thinking: "", signature: "" };
+      default:
+        return { type: "text", text: "" };
+    }
+  }
+}
