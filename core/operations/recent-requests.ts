@@ -16,8 +16,18 @@ export interface RecentRequests {
 /** More would be a log, which is elsewhere. */
 const most = 50;
 
-/** Those who ask for it all the time, and would push out all others. */
-const uninteresting: ReadonlySet<string> = new Set(["/health", "/ready", "/metrics", "/requests"]);
+/** What pages and probes ask again and again; it would push out all others. */
+const uninteresting: ReadonlySet<string> = new Set([
+  "/",
+  "/ui",
+  "/docs",
+  "/openapi.json",
+  "/dashboard",
+  "/health",
+  "/ready",
+  "/metrics",
+  "/requests",
+]);
 
 export function createRecentRequests(): RecentRequests {
   const recent: RecentRequest[] = [];

@@ -4,7 +4,8 @@ import type * as v from "valibot";
 import { version } from "../../core/config/version.ts";
 import { type ErrorCode, errorTable } from "../../core/errors.ts";
 import type { JsonObject } from "../../core/types.ts";
-import { groups, type Operation, operations, schemas } from "./operations.ts";
+import { groups, type Operation, schemas } from "./operation.ts";
+import { operations } from "./operations.ts";
 
 /** One value of each kind that JSON has: what a lazy schema makes of them is all that it can be. */
 const samples: readonly unknown[] = ["", [], {}, 0, true];

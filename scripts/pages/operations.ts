@@ -2,60 +2,11 @@
  * What the API reference says of each route, beside what code says of it: one row a route, tested against the router in
  * both directions. Not in the schemas themselves, which every build of the gateway carries.
  */
-import type * as v from "valibot";
 import { requestSchema } from "../../core/dialects/openai-chat.ts";
-import type { ErrorCode } from "../../core/errors.ts";
-import type { JsonObject, JsonSchema } from "../../core/types.ts";
-import type { Words } from "../../web/shared/language.ts";
+import { dialectOperations } from "./dialect-operations.ts";
+import { chatErrors, exampleModel, type Operation, type Parameter, ref, text } from "./operation.ts";
 
-export interface Example {
-  readonly name: Words;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Absent for requests without a body. */
-  readonly body?: JsonObject;
-  /** Values for the path's parameters. */
-  readonly path?: Readonly<Record<string, string>>;
-}
-
-export interface Parameter {
-  readonly name: string;
-  readonly in: "header" | "path";
-  readonly what: Words;
-}
-
-export interface Operation {
-  readonly method: "GET" | "POST" | "DELETE";
-  /** As the router has it, without `/v1`. */
-  readonly path: string;
-  readonly id: string;
-  readonly group: keyof typeof groups;
-  readonly summary: Words;
-  readonly description: Words;
-  readonly isPublic?: boolean;
-  readonly parameters?: readonly Parameter[];
-  readonly request?: v.GenericSchema;
-  /** What the body's fields mean; those without a word are described by their type alone. */
-  readonly fields?: Readonly<Record<string, Words>>;
-  readonly success: {
-    readonly status: 200 | 204;
-    /** By content type. */
-    readonly content?: Readonly<Record<string, JsonSchema>>;
-    readonly headers?: Readonly<Record<string, Words>>;
-  };
-  /** Beyond those of keys and routes, which all have. */
-  readonly errors: readonly ErrorCode[];
-  /** Each is sent in a test. */
-  readonly examples: readonly Example[];
-}
-
-export const groups = {
-  chat: ["Chat", "聊天"],
-  models: ["Models", "模型"],
-  conversations: ["Conversations", "会话"],
-  operators: ["Operators", "运维"],
-} satisfies Record<string, Words>;
-
-const model = "kimi-k2-instruct-0905";
+const model = exampleModel;
 const hello = [{ role: "user", content: "Hello!" }];
 
 const sessionHeaders: readonly Parameter[] = [
@@ -67,99 +18,6 @@ const sessionHeaders: readonly Parameter[] = [
       "服务器所记住的会话名称：1 到 512 个可见 ASCII 字符。",
     ],
   },
-];
-
-const object = (properties: Record<string, JsonSchema>, required = Object.keys(properties)): JsonSchema => ({
-  type: "object",
-  properties,
-  required,
-});
-const text = { type: "string" };
-const number = { type: "integer" };
-const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
-const nullable = (schema: JsonSchema) => ({ anyOf: [schema, { type: "null" }] });
-
-/** The shapes of answers. */
-export const schemas: Readonly<Record<string, JsonSchema>> = {
-  Error: object({
-    error: object({ message: text, type: text, param: nullable(text), code: nullable(text) }),
-  }),
-  Model: object({ id: text, object: { const: "model" }, created: number, owned_by: text }),
-  ModelList: object({ object: { const: "list" }, data: { type: "array", items: ref("Model") } }),
-  Usage: object({ prompt_tokens: number, completion_tokens: number, total_tokens: number }),
-  ChatCompletion: object({
-    id: text,
-    object: { const: "chat.completion" },
-    created: number,
-    model: text,
-    choices: {
-      type: "array",
-      items: object({
-        index: number,
-        message: object(
-          { role: { const: "assistant" }, content: nullable(text), reasoning_content: nullable(text) },
-          ["role", "content"],
-        ),
-        finish_reason: text,
-      }),
-    },
-    usage: ref("Usage"),
-  }),
-  Session: object({
-    object: { const: "session" },
-    messages: { type: "array", items: object({ role: text, content: nullable(text) }, ["role"]) },
-    started_at: nullable(number),
-    finished_at: nullable(number),
-    expires_at: nullable(number),
-    keeps_own_history: { type: "boolean" },
-  }),
-  Health: object({
-    status: text,
-    version: text,
-    sessions: object({ store: text, shared: { type: "boolean" } }),
-    upstreams: { type: "array", items: object({ name: text }) },
-  }),
-  RequestList: object({
-    object: { const: "list" },
-    started_at: number,
-    is_one_of_many: { type: "boolean" },
-    data: {
-      type: "array",
-      items: object({
-        at: text,
-        requestId: text,
-        method: text,
-        route: text,
-        status: number,
-        ms: { type: "number" },
-      }),
-    },
-  }),
-  Welcome: object({ name: text, version: text, description: text, links: { type: "object" } }),
-};
-
-const chatErrors: readonly ErrorCode[] = [
-  "invalid_json",
-  "invalid_request",
-  "unsupported_content",
-  "unsupported_parameter",
-  "context_length_exceeded",
-  "model_not_found",
-  "request_timeout",
-  "idempotency_key_reused",
-  "request_too_large",
-  "rate_limit_exceeded",
-  "overloaded",
-  "upstream_rate_limited",
-  "upstream_error",
-  "upstream_invalid_response",
-  "upstream_unreachable",
-  "upstream_unavailable",
-  "upstream_message_refused",
-  "upstream_challenge",
-  "upstream_timeout",
-  "session_store_unavailable",
-  "internal_error",
 ];
 
 export const operations: readonly Operation[] = [
@@ -237,6 +95,7 @@ export const operations: readonly Operation[] = [
       },
     ],
   },
+  ...dialectOperations,
   {
     method: "GET",
     path: "/models",
@@ -295,6 +154,21 @@ export const operations: readonly Operation[] = [
     success: { status: 204 },
     errors: ["invalid_request", "sessions_need_a_key", "session_store_unavailable"],
     examples: [{ name: ["By its name", "按名称"], headers: { "X-Session-Id": "holiday" } }],
+  },
+  {
+    method: "GET",
+    path: "/api/hello",
+    id: "getHello",
+    group: "operators",
+    isPublic: true,
+    summary: ["Say hello", "打招呼"],
+    description: [
+      "Claude Code's question whether the server is there.",
+      "Claude Code 用它确认服务器是否在线。",
+    ],
+    success: { status: 200, content: { "application/json": { type: "object" } } },
+    errors: [],
+    examples: [{ name: ["Hello", "你好"] }],
   },
   {
     method: "GET",

@@ -3,7 +3,8 @@ import { errorTable } from "../../core/errors.ts";
 import type { JsonObject } from "../../core/types.ts";
 import type { Words } from "../../web/shared/language.ts";
 import { documentedPath, errorsByStatus, jsonSchemaOf } from "./openapi.ts";
-import { groups, type Operation, operations } from "./operations.ts";
+import { groups, type Operation } from "./operation.ts";
+import { operations } from "./operations.ts";
 
 const escaped = (text: string): string =>
   text.replace(

@@ -112,16 +112,23 @@ describe.each(operations)("$method $path", (operation) => {
   if (request) {
     test("documents the body as it is checked", () => {
       const documented = ajv.compile(at.requestBody.content["application/json"].schema);
+      const message = (content: unknown) => ({ messages: [{ role: "user", content }], prompt: content });
       const samples = [
         ...examples.map(({ body }) => body),
         {},
         { messages: [] },
         { messages: "Hi" },
-        { messages: [{ role: "user", content: 1 }] },
-        { messages: [{ role: "user", content: [{ type: "text", text: "Hi" }] }], stop: ["a"] },
-        { messages: [{ role: "user", content: null }], stop: 1 },
-        { messages: [{ role: "user", content: "Hi" }], n: 1.5 },
-        { messages: [{ role: "user", content: "Hi" }], tool_choice: "auto", stream: null },
+        message("Hi"),
+        message(1),
+        message(null),
+        message([{ type: "text", text: "Hi" }]),
+        { ...message("Hi"), stop: ["a"], stream: null },
+        { ...message("Hi"), stop: 1 },
+        { ...message("Hi"), n: 1.5 },
+        { ...message("Hi"), max_tokens: 1.5 },
+        { ...message("Hi"), tool_choice: "auto" },
+        { ...message("Hi"), tools: {} },
+        { ...message("Hi"), model: 1 },
       ];
       for (const sample of samples) expect(documented(sample)).toBe(v.is(request, sample));
     });

@@ -153,6 +153,29 @@ for chunk in chat.stream("Hello!"):
     ],
   },
   {
+    id: "claude-code",
+    name: "Claude Code",
+    kind: "agent",
+    route: "/messages",
+    notes: [
+      [
+        "It sends some 48 KB before the first word and calls tools: choose a model of an upstream that can do both. The chat site can't.",
+        "它在第一句话之前就会发送约 48 KB 并调用工具：请选择能胜任的上游模型，聊天站点不行。",
+      ],
+    ],
+    snippets: ({ address, key, model }) => [
+      {
+        where: terminal,
+        language: "sh",
+        code: `export ANTHROPIC_BASE_URL=${shell(address)}
+export ANTHROPIC_AUTH_TOKEN=${shell(key)}
+export ANTHROPIC_MODEL=${shell(model)}
+export ANTHROPIC_DEFAULT_HAIKU_MODEL=${shell(model)}
+claude`,
+      },
+    ],
+  },
+  {
     id: "open-webui",
     name: "Open WebUI",
     kind: "chat",

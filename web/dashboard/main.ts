@@ -78,8 +78,18 @@ interface Recent {
 }
 
 const refreshMs = 5000;
-/** What the page itself asks. */
-const ownRoutes: readonly string[] = ["/health", "/ready", "/metrics", "/requests", "/", "/dashboard"];
+/** What pages and probes ask. */
+const ownRoutes: readonly string[] = [
+  "/",
+  "/ui",
+  "/docs",
+  "/openapi.json",
+  "/dashboard",
+  "/health",
+  "/ready",
+  "/metrics",
+  "/requests",
+];
 
 const seconds = (value: number | undefined): string => {
   if (value === undefined) return "–";
@@ -152,9 +162,8 @@ function draw(samples: readonly Sample[], health: Health, recent: Recent): HTMLE
   }
   before = totals;
 
-  const chats = of("kimi_request_duration_seconds_bucket").filter(
-    ({ labels }) => !ownRoutes.includes(labels.route ?? "") && labels.route !== "/models",
-  );
+  const posts = new Set(counted.flatMap(({ labels }) => (labels.method === "POST" ? [labels.route] : [])));
+  const chats = of("kimi_request_duration_seconds_bucket").filter(({ labels }) => posts.has(labels.route));
   const times = histogramOf(chats);
   const characters = of("kimi_characters_total");
   const directed = (direction: string) =>
