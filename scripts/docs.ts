@@ -13,6 +13,7 @@ import {
   siteFaults,
   upstreamFaults,
 } from "../test/e2e/faults/fault-table.ts";
+import { type Recipe, recipes } from "../web/connect/recipes.ts";
 
 export interface DocumentedSetting {
   readonly group: string;
@@ -101,7 +102,22 @@ const faultTable = (what: string, faults: readonly FaultRow[]): string =>
     ]),
   );
 
+/** What a page of docs/clients/ shows: the same as the Connect tab, for a server on this machine. */
+const clientSnippets = (recipe: Recipe): string =>
+  `\n${recipe
+    .snippets({
+      address: "http://127.0.0.1:8088",
+      key: "YOUR_API_KEY",
+      model: "kimi-k2-instruct-0905",
+      hasKey: false,
+    })
+    .map(({ where, language, code: text }) => `${where[0]}:\n\n\`\`\`${language}\n${text}\n\`\`\`\n`)
+    .join("\n")}`;
+
 const blocks: Readonly<Record<string, () => string>> = {
+  ...Object.fromEntries(
+    recipes.map((recipe) => [`client-${recipe.id}`, () => clientSnippets(recipe)] as const),
+  ),
   "error-guide": errorGuideTable,
   night: nightTable,
   "call-faults": () => faultTable("the site answers a message with", callFaults),

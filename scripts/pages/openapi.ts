@@ -4,7 +4,7 @@ import type * as v from "valibot";
 import { version } from "../../core/config/version.ts";
 import { type ErrorCode, errorTable } from "../../core/errors.ts";
 import type { JsonObject } from "../../core/types.ts";
-import { groups, type Operation, schemas } from "./operation.ts";
+import { errorSchemas, groups, type Operation, ref, schemas } from "./operation.ts";
 import { operations } from "./operations.ts";
 
 /** One value of each kind that JSON has: what a lazy schema makes of them is all that it can be. */
@@ -111,7 +111,7 @@ function operationObject(operation: Operation): JsonObject {
           status,
           {
             description: codes.map((code) => `\`${code}\`: ${errorTable[code].when}`).join("\n\n"),
-            content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+            content: { "application/json": { schema: ref(errorSchemas[group] ?? "Error") } },
           },
         ]),
       ),

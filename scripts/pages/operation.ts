@@ -72,6 +72,8 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
   Error: object({
     error: object({ message: text, type: text, param: nullable(text), code: nullable(text) }),
   }),
+  AnthropicError: object({ type: { const: "error" }, error: object({ type: text, message: text }) }),
+  OllamaError: object({ error: text }),
   Model: object({ id: text, object: { const: "model" }, created: number, owned_by: text }),
   ModelList: object({ object: { const: "list" }, data: { type: "array", items: ref("Model") } }),
   Usage: object({ prompt_tokens: number, completion_tokens: number, total_tokens: number }),
@@ -175,3 +177,9 @@ export const chatErrors: readonly ErrorCode[] = [
 ];
 
 export const exampleModel = "kimi-k2-instruct-0905";
+
+/** The schema of a failure, by group; OpenAI's for all others. */
+export const errorSchemas: Partial<Record<Operation["group"], string>> = {
+  messages: "AnthropicError",
+  ollama: "OllamaError",
+};

@@ -79,6 +79,12 @@ describe("the document", () => {
   });
 });
 
+/** A JSON pointer to the answers of an operation. */
+const pointerTo = ({ method, path }: (typeof operations)[number]): string => {
+  const key = documentedPath(path).replaceAll("/", "~1").replaceAll("{", "%7B").replaceAll("}", "%7D");
+  return `document#/paths/${key}/${method.toLowerCase()}/responses`;
+};
+
 describe.each(operations)("$method $path", (operation) => {
   const { method, path, examples, success, request } = operation;
   const at = document.paths[documentedPath(path)][method.toLowerCase()];
@@ -102,12 +108,20 @@ describe.each(operations)("$method $path", (operation) => {
     }
     expect(Object.keys(success.content)).toContain(type);
     if (type !== "application/json") return;
-    const pointer = documentedPath(path).replaceAll("/", "~1").replaceAll("{", "%7B").replaceAll("}", "%7D");
-    const schema = `document#/paths/${pointer}/${method.toLowerCase()}/responses/200/content/application~1json/schema`;
-    const validate = ajv.compile({ $ref: schema });
+    const validate = ajv.compile({ $ref: `${pointerTo(operation)}/200/content/application~1json/schema` });
     validate(JSON.parse(text));
     expect(validate.errors).toBeNull();
   });
+
+  if (request) {
+    test("fails in the shape that is documented", async () => {
+      const response = await testHandler().send(path, { method, body: "{" });
+      expect(response.status).toBe(400);
+      const validate = ajv.compile({ $ref: `${pointerTo(operation)}/400/content/application~1json/schema` });
+      validate(await response.json());
+      expect(validate.errors).toBeNull();
+    });
+  }
 
   if (request) {
     test("documents the body as it is checked", () => {
