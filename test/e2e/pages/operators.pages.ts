@@ -75,7 +75,7 @@ describe.skipIf(missing !== undefined)(`the dashboard${why}`, () => {
     expect(await page.locator(".cards").count()).toBe(0);
     await page.locator("#key").fill("sk-wrong");
     await page.getByRole("button", { name: "Show" }).click();
-    await page.getByText("not one of the server's").waitFor();
+    await page.locator(".note", { hasText: "not one of the server's" }).waitFor();
     await page.locator("#key").fill(key);
     await page.getByRole("button", { name: "Show" }).click();
     await page.locator(".cards").waitFor();
