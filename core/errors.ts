@@ -226,7 +226,7 @@ const rows = {
     type: "upstream_error",
     fallback: true,
     inStream: true,
-    when: "the upstream's answer is not one of its API; the message says what came instead",
+    when: "the upstream's answer is not one of its API, or twice not in the form demanded (a tool call, JSON)",
     operator:
       "Run `npm run doctor`, and open UPSTREAM_URL (or the base URL) in a browser: the address may have moved, want a login, or run a changed plugin.",
     wakeUp: "yes, if all requests fail",

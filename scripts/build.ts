@@ -17,11 +17,12 @@ const singleFileWithPages = join(dist, "handler-with-pages.js");
 const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "kimi-ai-2api");
 
 /**
- * For dist/handler.js, libraries included (40 KB of it: lru-cache 18, valibot 12, cookie 4, eventsource-parser 3,
- * itty-router 1). What counts is the time of a cold start; this only notices what was added by mistake.
+ * For dist/handler.js, libraries included (71 KB of it: @cfworker/json-schema 23, lru-cache 18, valibot 12,
+ * jsonrepair 8, cookie 4, eventsource-parser 3, itty-router 1). What counts is the time of a cold start; this only
+ * notices what was added by mistake.
  * docs/deploy/single-file.md tells what the rest is.
  */
-const budget = { minifiedBytes: 220 * 1024, gzippedBytes: 80 * 1024 };
+const budget = { minifiedBytes: 300 * 1024, gzippedBytes: 108 * 1024 };
 
 /** One module without imports; returns its sizes. */
 async function buildModule(path: string, plugins: Bun.BunPlugin[]) {

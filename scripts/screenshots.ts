@@ -7,7 +7,27 @@ import { join } from "node:path";
 import { answered, closeBrowser, open, richReply, say, startGateway } from "../test/e2e/pages/stage.ts";
 
 const folder = join(import.meta.dir, "../docs/images");
-const gateway = await startGateway({ reply: richReply, port: 8088 });
+const chineseReply = `### 天空为什么是蓝色的
+
+阳光包含**所有颜色**。穿过大气时，短波比长波散射得多：
+
+| 颜色 | 波长 | 散射 |
+| ---- | ---- | ---- |
+| 蓝 | 450 nm | 强 |
+| 红 | 700 nm | 弱 |
+
+1. 光线进入大气。
+2. 蓝光被散射到各个方向。
+
+\`\`\`python
+def scattered(nm: float) -> float:
+    return (700 / nm) ** 4
+\`\`\`
+`;
+const gateway = await startGateway({
+  port: 8088,
+  reply: (message) => (message.includes("天空") ? chineseReply : richReply),
+});
 const desktop = { viewport: { width: 1120, height: 760 }, deviceScaleFactor: 1.5 } as const;
 const phone = {
   viewport: { width: 390, height: 760 },

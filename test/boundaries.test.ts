@@ -50,7 +50,10 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
   { of: "core/config/", may: [...ground, "**/settings.ts", "core/operations/log.ts", "valibot"] },
   { of: "core/dialects/", may: [...ground, "core/http/sse.ts", "valibot"] },
   { of: "core/providers/shared/", may: ground },
-  { of: "core/providers/kimi-web/", may: [...ground, "core/providers/shared/", "cookie"] },
+  {
+    of: "core/providers/kimi-web/",
+    may: [...ground, "core/providers/shared/", "cookie", "@cfworker/json-schema", "jsonrepair"],
+  },
   {
     of: "core/providers/openai-compatible/",
     may: [...ground, "core/providers/shared/", "eventsource-parser"],

@@ -21,9 +21,15 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   return child.exited;
 }
 
-const suites = ["test/fakes", "test/providers/kimi-web/site/", "./test/e2e/faults/site.faults.ts"];
+const suites = [
+  "test/fakes",
+  "test/providers/kimi-web/site/",
+  "test/clients/site-tools.test.ts",
+  "./test/e2e/faults/site.faults.ts",
+];
 
-const runSuites = (siteUrl: string) => run([process.execPath, "test", ...suites], { KIMI_SITE_URL: siteUrl });
+const runSuites = (siteUrl: string) =>
+  run([process.execPath, "test", "--timeout", "60000", ...suites], { KIMI_SITE_URL: siteUrl });
 
 async function runOnOwnSite(): Promise<number> {
   const port = String(await freePort());

@@ -22,11 +22,15 @@ const city = {
   required: ["city"],
 };
 const place = {
-  type: "object",
-  properties: { city: { type: "string" }, inhabitants: { type: "integer" }, isCapital: { type: "boolean" } },
+  type: "object" as const,
+  properties: {
+    city: { type: "string" as const },
+    inhabitants: { type: "integer" as const },
+    isCapital: { type: "boolean" as const },
+  },
   required: ["city", "inhabitants", "isCapital"],
   additionalProperties: false,
-} as const;
+};
 /** What the stand-in makes of it. */
 const paris = { city: "Paris", inhabitants: 1, isCapital: true };
 

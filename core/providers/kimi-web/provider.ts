@@ -1,19 +1,19 @@
 /** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
 
 import { ApiError } from "../../errors.ts";
-import type { Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
+import type { ChatRequest, Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
+import { createAsking } from "./ask.ts";
 import { credentialSource } from "./nonce/credentials.ts";
-import { condenseLongInput } from "./prompt/long-input.ts";
-import { buildPrompt, maxMessages } from "./prompt/prompt.ts";
+import { maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
-import { cutText } from "./reply/cut-text.ts";
-import { limitReply } from "./reply/limit-reply.ts";
 import { checkRequest } from "./request-bounds.ts";
 import { createMessageSender } from "./send-message.ts";
 import { defaultSite, type SiteSettings } from "./settings.ts";
 import { createTalk } from "./talk.ts";
+import { replyParts } from "./tools/reply-parts.ts";
+import { createTask, performTask } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
 export interface KimiWebOptions extends Partial<SiteSettings> {
@@ -97,6 +97,8 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
+  const taskOf = (request: ChatRequest) => createTask(request, { maxChars, byPrompt: site.toolsByPrompt });
+
   /** A part at a time, with a pause between two. */
   async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
     for (const [index, part] of parts.entries()) {
@@ -115,7 +117,10 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     // A reply comes whole, and takes seconds.
     streamCommitMs: 25_000,
     models: () => models,
-    check: checkRequest,
+    check(request) {
+      checkRequest(request);
+      taskOf(request);
+    },
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
@@ -125,36 +130,20 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
       checkRequest(request);
       const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
       const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
-      const { messages, condensed } =
-        longInput.mode === "condense"
-          ? await condenseLongInput(request.messages, condensing)
-          : { messages: request.messages };
-      const { text, sizes, droppedMessages, shortenedMessages } = buildPrompt(messages, {
-        maxChars,
-        labels,
-        overflow,
-        longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
-        summary: request.conversation.summary,
-      });
-      const { requestId, log } = context;
-      log.debug("prompt.built", { requestId, ...sizes, maxChars, droppedMessages, shortenedMessages });
+      const asking = createAsking(request, { site, condensing, talk, context });
+      const reply = await performTask(taskOf(request), asking.ask);
 
-      const reply = limitReply(await talk.say(text, request.conversation, context), request);
-      const pieces = request.stream ? cutText(reply.text, chunkChars) : [reply.text];
-      const parts: StreamPart[] = [...pieces]
-        .filter((delta) => delta !== "")
-        .map((delta) => ({ type: "text-delta", delta }));
-      const { reason, stopSequence } = reply;
-      parts.push({ type: "finish", reason, ...(stopSequence !== undefined && { stopSequence }) });
-      if (request.usage) parts.push({ type: "usage", usage: talk.usage(reply.text) });
+      const parts = replyParts(reply, request.stream ? chunkChars : undefined);
+      if (request.usage) parts.push({ type: "usage", usage: asking.usage(reply) });
       const isPaced = request.stream && chunkDelayMs > 0;
       const events = isPaced
         ? paced(parts, context.signal)
         : atOnce(parts.map((part) => ({ parts: [part] })));
+      const { droppedMessages, shortenedMessages = 0 } = asking.context;
       const isWhole = droppedMessages + shortenedMessages === 0;
       return {
         events,
-        context: { droppedMessages, shortenedMessages, ...(condensed && { condensed }) },
+        context: asking.context,
         calls: talk.calls,
         isComplete: true,
         ...(longInput.mode === "condense" &&

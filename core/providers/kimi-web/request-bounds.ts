@@ -35,6 +35,10 @@ const bounds: Readonly<Record<string, Bound>> = {
 const maxStops = 64;
 
 const roles: ReadonlySet<unknown> = new Set(["system", "developer", "user", "assistant", "tool", "function"]);
+const toolChoices: ReadonlySet<unknown> = new Set([
+  ...[undefined, null, "auto", "none", "required", "any"],
+  ...["function", "tool", "allowed_tools"],
+]);
 const formats: ReadonlySet<unknown> = new Set([undefined, null, "text", "json_object", "json_schema"]);
 
 const invalid = (param: string, problem: string): ApiError =>
@@ -53,8 +57,7 @@ function checkNumber(native: JsonObject, param: string, { min, max, isWhole, rem
 const isUsers = ({ role }: ChatMessage): boolean => role === "user";
 
 /** Throws ApiError: invalid_request for what nobody could do, unsupported_* for what another upstream may do. */
-export function checkRequest(request: ChatRequest): void {
-  const { messages, choices, toolChoice, responseFormat, stop, native } = request;
+export function checkRequest({ messages, choices, stop, native }: ChatRequest): void {
   for (const [param, bound] of Object.entries(bounds)) checkNumber(native, param, bound);
   if (stop.length > maxStops) throw invalid("stop", `must hold at most ${maxStops} texts`);
 
@@ -68,13 +71,9 @@ export function checkRequest(request: ChatRequest): void {
   const { attachments = [] } = messages.findLast(isUsers) ?? {};
   if (attachments.length > 0) throw textOnly(attachments);
   if (choices > 1) throw unsupported("n", "give more than one reply to a request");
-  if (toolChoice === "required" || typeof toolChoice === "object")
-    throw unsupported("tool_choice", "call tools");
-  if (responseFormat !== "text") {
-    const format = responseFormat === "json_object" ? responseFormat : "json_schema";
-    throw unsupported("response_format", `be held to ${format}`);
-  }
-  const { response_format: format } = native;
+  const { response_format: format, tool_choice: choice } = native;
+  if (!toolChoices.has(isRecord(choice) ? choice.type : choice))
+    throw unsupported("tool_choice", "call tools by a choice of that kind");
   if (format != null && !(isRecord(format) && formats.has(format.type)))
     throw unsupported("response_format", "be held to a format of that kind");
 }

@@ -54,6 +54,8 @@ export interface SiteSettings {
   /** Whether text that WordPress would delete is written with look-alikes. */
   readonly safeText: boolean;
   readonly labels: PromptLabels;
+  /** Whether tools and forms of JSON, which the site knows nothing of, are told in the prompt. */
+  readonly toolsByPrompt: boolean;
   /** About how many characters a piece of a streamed reply has. */
   readonly chunkChars: number;
   /** The pause between two pieces, in milliseconds; 0 for none. */
@@ -127,6 +129,7 @@ export const siteEntries = {
   LONG_INPUT_MAX_CALLS: integer(8, 1, 1000, "calls"),
   LONG_INPUT_TTL: number(86_400, 1, 31_536_000, "seconds"),
   PROMPT_LABELS: custom("", readLabels),
+  TOOLS_BY_PROMPT: onOff("on"),
   STREAM_DELAY_MS: integer(0, 0, 60_000, "milliseconds"),
   STREAM_CHUNK_CHARS: v.optional(integer(20, 1, 1_000_000, "characters")),
 };
@@ -160,6 +163,7 @@ export function readSite(
     },
     safeText: values.UPSTREAM_SAFE_TEXT,
     labels: values.PROMPT_LABELS,
+    toolsByPrompt: values.TOOLS_BY_PROMPT,
     // With a delay the typewriter effect is wanted, so a character at a time.
     chunkChars: values.STREAM_CHUNK_CHARS ?? (values.STREAM_DELAY_MS > 0 ? 1 : 20),
     chunkDelayMs: values.STREAM_DELAY_MS,

@@ -22,8 +22,8 @@ export interface Talk {
   say(text: string, conversation: ConversationRef, context: CallContext): Promise<string>;
   /** Sends a text that belongs to no conversation; resolves to the reply, which counts as used. */
   ask(text: string, context: CallContext): Promise<string>;
-  /** An estimate of all texts that were sent, the replies to `ask`, and the client's reply. */
-  usage(reply: string): Usage;
+  /** An estimate of all texts that were sent, the replies to `ask`, and what became of those to `say`. */
+  usage(replies: readonly string[]): Usage;
 }
 
 export function createTalk({ sendMessage, model, safeText: isSafe, clock }: TalkOptions): Talk {
@@ -59,9 +59,9 @@ export function createTalk({ sendMessage, model, safeText: isSafe, clock }: Talk
       used.push(reply);
       return reply;
     },
-    usage(reply) {
+    usage(replies) {
       const promptTokens = countTokens(sent);
-      const completionTokens = countTokens([...used, reply]);
+      const completionTokens = countTokens([...used, ...replies]);
       return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
     },
   };

@@ -286,11 +286,11 @@ there(`the chat page${missing ? ` (skipped: ${missing})` : ""}`, () => {
       ]);
       return Bun.file((await download.path()) ?? "").text();
     };
-    expect(JSON.parse(await exported("Export as JSON")).messages).toEqual([
+    expect(JSON.parse(await exported("Export JSON")).messages).toEqual([
       { role: "user", content: "raw" },
       { role: "assistant", content: "Echo: raw" },
     ]);
-    expect(await exported("Export as Markdown")).toContain("## User\n\nraw\n\n## Assistant\n\nEcho: raw");
+    expect(await exported("Export Markdown")).toContain("## User\n\nraw\n\n## Assistant\n\nEcho: raw");
   });
 
   test("asks for a key, says when it is wrong, and stores none unless told to", async () => {
@@ -369,6 +369,17 @@ there(`the chat page${missing ? ` (skipped: ${missing})` : ""}`, () => {
     for (const place of ["#chat", "#connect"]) {
       await page.goto(`${gateway.url}/ui${place}`);
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    }
+  });
+
+  test("keeps its settings within their column", async () => {
+    for (const locale of ["en-US", "zh-CN"]) {
+      const page = await visit(keyed.url, { locale, viewport: { width: 1000, height: 700 } });
+      const widths = await page
+        .locator(".settings")
+        .evaluate(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth] as const);
+      expect(widths[0]).toBe(widths[1]);
+      await seen?.close();
     }
   });
 

@@ -32,11 +32,8 @@ describe("a request to the site", () => {
   });
 
   test.each<[object, string]>([
-    [{ tools, tool_choice: "required" }, "tool_choice"],
-    [{ tools, tool_choice: "any" }, "tool_choice"],
-    [{ tools, tool_choice: { type: "any" } }, "tool_choice"],
-    [{ tools, tool_choice: { type: "tool", name: "f" } }, "tool_choice"],
     [{ tools, tool_choice: "maybe" }, "tool_choice"],
+    [{ tools, tool_choice: { type: "custom", custom: { name: "f" } } }, "tool_choice"],
     [{ response_format: { type: "regex", regex: "a" } }, "response_format"],
     [{ response_format: "json" }, "response_format"],
     [{ messages: [{ role: "control", content: "thinking" }, ...hello.messages] }, "messages[0].role"],
@@ -44,6 +41,24 @@ describe("a request to the site", () => {
     const response = await ask(fields);
     expect(response.status).toBe(400);
     expect((await response.json()).error).toMatchObject({ code: "unsupported_parameter", param });
+  });
+
+  test.each<object>([
+    { tools, tool_choice: "required" },
+    { tools, tool_choice: "any" },
+    { tools, tool_choice: { type: "any" } },
+    { tools, tool_choice: { type: "tool", name: "f" } },
+    { tools, tool_choice: { type: "function", function: { name: "f" } } },
+  ])("with %j is sent, but for where no tools are told in the prompt", async (fields) => {
+    expect((await (await ask(fields)).json()).error.code).toBe("upstream_unreachable");
+    const provider = kimiWeb({ fetch, clock: fakeClock(), toolsByPrompt: false });
+    const without = testHandler({}, { providers: [provider], clock: fakeClock() });
+    const response = await without.chat({ ...hello, model: "kimi-k2-instruct", ...fields });
+    expect(response.status).toBe(400);
+    expect((await response.json()).error).toMatchObject({
+      code: "unsupported_parameter",
+      param: "tool_choice",
+    });
   });
 
   test.each<object>([

@@ -11,6 +11,8 @@ import { countCodePoints, shorten } from "./shorten.ts";
 export interface PromptOptions {
   /** The most characters (code points, as PHP's mb_strlen counts) that the site takes. */
   readonly maxChars: number;
+  /** What the site takes beyond them, which is used for what stands before the prompt. */
+  readonly leadChars?: number;
   readonly labels: PromptLabels;
   /** What becomes of a history that does not fit: replies are shortened first, or whole turns are dropped. */
   readonly overflow: "shorten" | "drop";
@@ -155,7 +157,7 @@ function protectedPiece(
   messages: readonly ChatMessage[],
   lastAt: number,
   system: readonly Piece[],
-  { maxChars, labels, longInput }: PromptOptions,
+  { maxChars, leadChars, labels, longInput }: PromptOptions,
 ): Piece | undefined {
   const message = messages[lastAt];
   const newest = message && readPiece(message, lastAt, labels);
@@ -172,15 +174,16 @@ function protectedPiece(
   const withSystem = room - Math.min(sizeOf(system), Math.floor(maxChars / 2));
   const share = [withSystem, room].find((size) => size >= newest.leastSize);
   if (share === undefined || (newest.kind === "question" && longInput === "refuse"))
-    throw tooLong(needed, maxChars);
+    throw tooLong(needed, maxChars, leadChars);
   newest.share = share;
   return newest;
 }
 
-const tooLong = (chars: number, maxChars: number): ApiError =>
+const tooLong = (chars: number, maxChars: number, leadChars = 0): ApiError =>
   new ApiError(
     "context_length_exceeded",
-    `The message has ${chars} characters; Kimi's web chat takes ${maxChars} at most. Send a shorter one, let the server ` +
+    `The message has ${chars} characters; Kimi's web chat takes ${maxChars} at most` +
+      `${leadChars > 0 ? ` beside the ${leadChars} that tell of tools or JSON` : ""}. Send a shorter one, let the server ` +
       "shorten or condense it (setting LONG_INPUT), or use a model with more room (another upstream, MODEL_FALLBACKS).",
     { param: "messages", overflow: { chars, maxChars } },
   );
@@ -247,7 +250,7 @@ interface Told {
 function tell(
   messages: readonly ChatMessage[],
   { newest, system, history, summary }: Told,
-  { maxChars }: PromptOptions,
+  { maxChars, leadChars }: PromptOptions,
 ): Prompt {
   const told = [...system, ...history].filter(({ share }) => share > 0);
   const pieces = [...told, ...(summary?.share ? [summary] : []), ...(newest ? [newest] : [])];
@@ -258,7 +261,7 @@ function tell(
         .sort((a, b) => a.index - b.index)
         .map(tellPiece)
         .join(separator);
-  if (text === "") throw tooLong(sizeOf(system) + sizeOf(history), maxChars);
+  if (text === "") throw tooLong(sizeOf(system) + sizeOf(history), maxChars, leadChars);
   const isShortened = ({ share, size }: Piece) => share < size;
   return {
     text,

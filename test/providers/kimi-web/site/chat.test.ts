@@ -187,12 +187,22 @@ describe("a client who leaves a chat with the site", () => {
 describe("of what the site can't do,", () => {
   test.each<[string, Asking, code: ErrorCode, param: string]>([
     ["several replies", { choices: 2 }, "unsupported_parameter", "n"],
-    ["a tool that must be called", { toolChoice: "required" }, "unsupported_parameter", "tool_choice"],
-    ["a named tool", { toolChoice: { tool: "look" } }, "unsupported_parameter", "tool_choice"],
-    ["JSON on demand", { responseFormat: "json_object" }, "unsupported_parameter", "response_format"],
-    ["a JSON schema", { responseFormat: { schema: true } }, "unsupported_parameter", "response_format"],
   ])("%s is refused before anything is sent", async (_, asking, code, param) => {
     expect(await chat().failure("Hello", asking)).toMatchObject({ code, status: 400, param });
+    await expectTraffic({ messages: 0, fetches: 0 });
+  });
+
+  test.each<[string, Asking, param: string]>([
+    ["a tool that must be called", { toolChoice: "required" }, "tool_choice"],
+    ["a named tool", { toolChoice: { tool: "look" } }, "tool_choice"],
+    ["JSON on demand", { responseFormat: "json_object" }, "response_format"],
+    ["a JSON schema", { responseFormat: { schema: true } }, "response_format"],
+  ])("%s is refused as well where nothing is told in the prompt", async (_, asking, param) => {
+    expect(await chat({ toolsByPrompt: false }).failure("Hello", asking)).toMatchObject({
+      code: "unsupported_parameter",
+      status: 400,
+      param,
+    });
     await expectTraffic({ messages: 0, fetches: 0 });
   });
 
