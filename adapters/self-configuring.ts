@@ -6,10 +6,11 @@ import {
   type Environment,
   parseConfig,
 } from "../core/config/config.ts";
+import { configuredSecrets } from "../core/config/secrets.ts";
 import { ApiError } from "../core/errors.ts";
 import { createHandler, type Handler, type HandlerOptions } from "../core/gateway.ts";
 import { securityHeaders } from "../core/http/router.ts";
-import { createLogger, type LoggerOptions } from "../core/operations/log.ts";
+import { createLogger, type LoggerOptions, withoutSecrets } from "../core/operations/log.ts";
 import { openStore, type StoreDrivers } from "../core/stores/open-store.ts";
 import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
@@ -37,6 +38,7 @@ export async function configureHandler(
   const { environment, preferredStore, drivers = {}, hosted = false, fetch = findFetch() } = options;
   const { logOutput = { write: console.log } } = options;
   const config = parseConfig(environment, options);
+  const secrets = configuredSecrets(config, environment);
   const log = createLogger({ level: config.logLevel, clock: systemClock, ...logOutput });
   const store = await openStore({
     settings: config.sessions,
@@ -46,13 +48,23 @@ export async function configureHandler(
     clock: systemClock,
     // A store may be sent the same twice, so Deno need not open a connection for each call of it.
     fetch: options.fetch ?? ((url, init) => globalThis.fetch(url, init)),
-    log,
+    log: withoutSecrets(log, secrets),
   }).catch((error: Error) => {
-    throw new ConfigError([error.message]);
+    throw new ConfigError([secrets.hide(error.message)]);
   });
   return {
     config,
-    handler: createHandler({ ...options, config, pages, store, hosted, fetch, log, ...findBodyDecoders() }),
+    handler: createHandler({
+      ...options,
+      config,
+      pages,
+      store,
+      hosted,
+      fetch,
+      log,
+      secrets,
+      ...findBodyDecoders(),
+    }),
   };
 }
 

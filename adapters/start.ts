@@ -69,6 +69,12 @@ const accessLine: Readonly<Record<Config["access"], string>> = {
     "NOT SET: the API answers 503 until API_MASTER_KEY is set (API_MASTER_KEY=1 opens it to everyone)",
 };
 
+/** On an open server short names are no secret. */
+const openSessionsLine = ({ access, sessions }: Config): string =>
+  access === "open" && !sessions.areOpen
+    ? "; nothing under `user` or an X-Session-Id of under 16 characters, which strangers could guess (OPEN_SESSIONS=on)"
+    : "";
+
 const upstreamLines = ({ site, upstreams }: Config): string[] => [
   ...(site ? [`kimi-web at ${site.pageUrl}: ${site.models.map(({ id }) => id).join(", ")}`] : []),
   ...upstreams.map(({ name, baseUrl, models }) => {
@@ -87,7 +93,7 @@ function announce(config: Config, { store }: Pick<Handler, "store">, href: strin
   });
   console.log(`${config.app.name} ${config.app.version} listens on ${url}
   models    ${upstreamLines(config).join("\n            ")}
-  sessions  ${store.name}${store.shared ? "" : " (this process only)"}
+  sessions  ${store.name}${store.shared ? "" : " (this process only)"}${openSessionsLine(config)}
   API key   ${accessLine[config.access]}
 
 Try it:

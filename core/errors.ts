@@ -84,7 +84,7 @@ const rows = {
   forbidden_origin: {
     status: 403,
     type: "permission_error",
-    when: "a server without API keys, open to its own machine only, was called under another Host or Origin",
+    when: "a server without API keys, open to its own machine only, was called under another Host or Origin or through a proxy",
     operator: "Set API_MASTER_KEY, or list the page's origin in CORS_ORIGIN.",
   },
   sessions_need_a_key: {
@@ -131,6 +131,15 @@ const rows = {
     type: invalid,
     when: "the body has more than MAX_BODY_BYTES bytes",
     operator: "Raise MAX_BODY_BYTES.",
+  },
+  too_many_bodies: {
+    status: 503,
+    type: "server_error",
+    retryAfter: "2",
+    when: "the bodies of requests under way take all of MAX_BODIES_BYTES, or their key's half of it",
+    operator:
+      "See which key sends so much (`kimi_requests_total`). Raise MAX_BODIES_BYTES if there is memory for it, or lower MAX_BODY_BYTES.",
+    wakeUp: "no",
   },
   unsupported_encoding: {
     status: 415,
@@ -336,6 +345,8 @@ export interface ApiErrorOptions {
     readonly type?: string;
     readonly fields?: Readonly<Record<string, unknown>>;
   };
+  /** Whether it says nothing of the upstream's health, as an API's own 500 about one request does. */
+  readonly isAboutRequest?: boolean;
   /** How long a prompt is that is too long, and how long it may be, in characters. */
   readonly overflow?: { readonly chars: number; readonly maxChars: number };
   readonly cause?: unknown;
@@ -370,6 +381,8 @@ export class ApiError extends Error {
   readonly param: string | null;
   readonly retryAfterMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether it says nothing of the upstream's health. */
+  readonly isAboutRequest: boolean;
   readonly overflow: ApiErrorOptions["overflow"];
   /** The `code` on the wire: an upstream's own where it gave one. */
   readonly wireCode: string | null;
@@ -389,6 +402,7 @@ export class ApiError extends Error {
     this.param = options.param ?? null;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.isAboutRequest = options.isAboutRequest === true;
     this.overflow = options.overflow;
   }
 
@@ -403,6 +417,21 @@ export class ApiError extends Error {
     const { retry } = errorTable[this.code];
     if (retry === "with-retry-after") return this.retryAfterMs === undefined ? false : undefined;
     return retry;
+  }
+
+  /** The same error with other words: `replace` gets each text that the client sees. */
+  reworded(replace: (text: string) => string): ApiError {
+    const message = replace(this.message);
+    const type = replace(this.type);
+    const code = this.wireCode === null ? null : replace(this.wireCode);
+    const param = this.param === null ? null : replace(this.param);
+    const { status } = this;
+    const fields = this.fields && JSON.parse(replace(JSON.stringify(this.fields)));
+    return new ApiError(this.code, message, {
+      ...this.#options,
+      param: param ?? undefined,
+      upstream: { status, code, type, ...(fields && { fields }) },
+    });
   }
 
   /** OpenAI's error object. */

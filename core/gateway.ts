@@ -1,13 +1,15 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
 import { createBodyReader, createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
+import { configuredSecrets } from "./config/secrets.ts";
 import { createConversations } from "./conversations/conversations.ts";
 import { anthropicMessages } from "./dialects/anthropic-messages.ts";
 import { ollama } from "./dialects/ollama.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
 import { openAiCompletions } from "./dialects/openai-completions.ts";
-import { toApiError } from "./errors.ts";
+import { type ErrorCode, errorTable, toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
+import { createBodyBudget } from "./http/body-budget.ts";
 import { cors } from "./http/cors.ts";
 import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
@@ -15,7 +17,7 @@ import { type Pages, withPages } from "./http/pages.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
-import { createLogger } from "./operations/log.ts";
+import { createLogger, withoutSecrets } from "./operations/log.ts";
 import { createMetrics } from "./operations/metrics.ts";
 import { createRecentRequests } from "./operations/recent-requests.ts";
 import { kimiWeb } from "./providers/kimi-web/provider.ts";
@@ -35,6 +37,7 @@ import type {
   RequestFacts,
   SessionStore,
 } from "./types.ts";
+import type { Secrets } from "./util/secrets.ts";
 import { systemClock } from "./util/time.ts";
 
 /** Everything that a handler is made of; whatever is left out has a default. */
@@ -69,6 +72,8 @@ export interface HandlerOptions {
   readonly bodyDecoders?: BodyDecoders;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
+  /** What no error and no log line may show; by default the secrets of `config`. */
+  readonly secrets?: Secrets;
   /** By default a line of JSON on the console for each request, from `config.logLevel` on. */
   readonly log?: Logger;
   /** Called with the facts of each request when its answer is over. May fail without harm to the answer. */
@@ -120,23 +125,30 @@ export interface Handler {
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = allDialects, clock = systemClock, hosted = false } = options;
-  const log = options.log ?? createLogger({ level: config.logLevel, clock });
+  const secrets = options.secrets ?? configuredSecrets(config);
+  const log = withoutSecrets(options.log ?? createLogger({ level: config.logLevel, clock }), secrets);
   const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
   const givenStore = options.store ?? memoryStore({ maxEntries, maxBytes: cacheBytes, clock });
-  const watched = watchStore(givenStore, clock);
+  const watched = watchStore(givenStore, { clock, log });
   const { store } = watched;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
-  const providers = options.providers ?? configuredProviders(config, { fetch, clock, store });
+  const providers = options.providers ?? configuredProviders(config, { fetch, clock, store, secrets });
+  const maxBodyBytes = config.maxBodyBytes ?? defaultMaxBodyBytes(providers);
   for (const reason of config.warnings) log.warn("settings.questioned", { reason });
 
   // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
   const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
-  const upstreams = createUpstreams({ circuitBreaker, clock });
+  const upstreams = createUpstreams({ circuitBreaker, clock, log });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
   const bounds = {
-    maxBodyBytes: config.maxBodyBytes ?? defaultMaxBodyBytes(providers),
+    maxBodyBytes,
     bodyDecoders: options.bodyDecoders ?? standardDecoders,
+    bodies: createBodyBudget({
+      // One body of the longest kind always has room, and so has that of another key.
+      maxBytes: Math.max(config.maxBodiesBytes, 2 * maxBodyBytes),
+      isShared: config.apiKeys.length > 1,
+    }),
     requestTimeoutMs: config.requestTimeoutMs,
     totalTimeoutMs: config.totalTimeoutMs,
     clock,
@@ -150,7 +162,9 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
+    remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     stream: config.stream,
+    hide: secrets.hide,
     log,
   });
 
@@ -160,7 +174,11 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const recentRequests = createRecentRequests();
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
-  const crossOrigin = cors({ corsOrigins, access });
+  const crossOrigin = cors({
+    corsOrigins,
+    access,
+    onRefused: (origin, next) => log.warn("origin.refused", { origin, next }),
+  });
   const deps: DialectDeps = {
     chat,
     read: createBodyReader(bounds),
@@ -182,6 +200,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
           access,
           models,
           upstreams,
+          providerCount: providers.length,
           storeHealth: watched,
           conversations,
           sessionHeaders,
@@ -195,6 +214,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       ),
     ],
     encodeError: openAiChat.encodeError,
+    hide: secrets.hide,
     authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
     cors: crossOrigin,
     rateLimit: config.requestsPerMinute > 0 ? createRateLimit(config.requestsPerMinute, clock) : undefined,
@@ -202,7 +222,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     onRequest(facts, error) {
       metrics.observe(facts);
       recentRequests.add({ atMs: clock.now(), facts });
-      log.info("request.finished", { ...facts });
+      report(log, facts);
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });
         onError(error, facts);
@@ -216,7 +236,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     store: givenStore,
     fetch: handle,
     async warmUp() {
-      await Promise.all(providers.map((provider) => provider.warmUp?.()));
+      await Promise.all(providers.map((provider) => provider.warmUp?.({ log })));
     },
     async close() {
       await store.close?.();
@@ -224,6 +244,15 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   };
 }
 
+/** The line of a request: the operator's trouble is an error, what was refused for being too much a warning. */
+function report(log: Logger, facts: RequestFacts): void {
+  const { status, code } = facts;
+  // A stream that fails has begun with 200.
+  const kind = code === undefined ? status : Math.max(status, errorTable[code as ErrorCode].status);
+  if (kind >= 500) log.error("request.finished", { ...facts });
+  else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", { ...facts });
+  else log.info("request.finished", { ...facts });
+}
 const allDialects: readonly Dialect[] = [openAiChat, openAiCompletions, anthropicMessages, ollama];
 
 /** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
@@ -233,13 +262,18 @@ const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
 /** The site, if it is on, then the upstreams. */
 function configuredProviders(
   { site, upstreams: others, circuitBreaker }: Config,
-  shared: { readonly fetch: Fetch; readonly clock: Clock; readonly store: SessionStore },
+  shared: {
+    readonly fetch: Fetch;
+    readonly clock: Clock;
+    readonly store: SessionStore;
+    readonly secrets: Secrets;
+  },
 ): Provider[] {
-  const { fetch, clock, store } = shared;
+  const { fetch, clock, store, secrets } = shared;
   const openAiKind = others.map((settings) => openAiCompatible({ ...settings, fetch, clock }));
   if (site === undefined) return openAiKind;
   const holdOff = circuitBreaker ? {} : { holdOffMs: 0 };
-  return [kimiWeb({ ...site, ...holdOff, fetch, clock, store }), ...openAiKind];
+  return [kimiWeb({ ...site, ...holdOff, fetch, clock, store, onSecret: secrets.add }), ...openAiKind];
 }
 
 /** A hook that may fail, at once or later, without harm to the answer. */

@@ -13,8 +13,10 @@ export type JsonSchema = JsonObject | boolean;
 
 /** Where time comes from; tests hand in one of their own. */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** The wall clock: milliseconds since the epoch. For points in time only, as it jumps when the machine's time is set. */
   now(): number;
+  /** Whole milliseconds since an unnamed moment. For durations and deadlines within the process: it never goes back. */
+  monotonic(): number;
   /** Runs `task` once after `delayMs`; the function returned cancels it. */
   schedule(task: () => void, delayMs: number): () => void;
 }
@@ -253,7 +255,7 @@ export interface ProviderContext {
   readonly signal: AbortSignal;
   readonly requestId: string;
   readonly log: Logger;
-  /** When the request's time is over, in milliseconds since the epoch; absent for no limit. */
+  /** When the request's time is over, by the monotonic clock; absent for no limit. */
   readonly deadlineMs?: number;
   /** A further slot among the calls that may run at once, if one is free now; absent means that there always is. */
   extraSlot?(): { release(): void } | undefined;
@@ -295,7 +297,7 @@ export interface Provider {
   /** Asks the upstream; resolves once it has begun to answer. Throws ApiError. */
   answer(request: ChatRequest, context: ProviderContext): Promise<ProviderAnswer>;
   /** Does ahead of time what the first request would wait for. Never throws. */
-  warmUp?(): Promise<void>;
+  warmUp?(context: Pick<ProviderContext, "log">): Promise<void>;
 }
 
 /** A stored value and the version that a conditional write must name. */
@@ -312,12 +314,17 @@ export interface SessionStore {
   get(key: string): MaybePromise<StoredValue | undefined>;
   /**
    * Writes `value` for `ttlMs`. With `ifVersion` only if that is still the stored version, `null` meaning "only if
-   * absent". Resolves to the new version, or undefined if it was not so.
+   * absent". Resolves to the new version, or undefined if it was not so. `owner` stands for the API key whose value it is:
+   * a store with a bound lets no owner push out what others hold.
    */
   set(
     key: string,
     value: string,
-    options: { readonly ttlMs: number; readonly ifVersion?: string | null },
+    options: {
+      readonly ttlMs: number;
+      readonly ifVersion?: string | null;
+      readonly owner?: string | undefined;
+    },
   ): MaybePromise<string | undefined>;
   delete(key: string): MaybePromise<void>;
   close?(): MaybePromise<void>;
@@ -486,6 +493,8 @@ export interface Dialect {
 export interface ChatFacts {
   readonly model?: string | undefined;
   readonly provider?: string | undefined;
+  /** Whether no list has the model, so that its name is the client's; absent where one has it. */
+  readonly unlisted?: true | undefined;
   readonly stream?: boolean | undefined;
   /** Milliseconds until the provider's first event. */
   readonly firstPartMs?: number | undefined;
@@ -518,6 +527,8 @@ export interface RequestFacts extends ChatFacts {
   readonly status: number;
   /** The error's code. */
   readonly code?: string | undefined;
+  /** The error's message, without secrets; absent where it may quote the request. */
+  readonly reason?: string | undefined;
   /** Milliseconds until the answer's last byte was handed over. */
   readonly ms: number;
 }

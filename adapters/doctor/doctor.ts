@@ -11,6 +11,7 @@ import {
   parseConfig,
   settingNames,
 } from "../../core/config/config.ts";
+import { configuredSecrets } from "../../core/config/secrets.ts";
 import { version } from "../../core/config/version.ts";
 import type { Fetch } from "../../core/types.ts";
 import { proxyFetch } from "../proxy-fetch.ts";
@@ -18,7 +19,7 @@ import { findEnvironment, findFetch } from "../runtime.ts";
 import { examineAddress } from "./address.ts";
 import { bad, type Finding, good, warning } from "./finding.ts";
 import { examineNames } from "./names.ts";
-import { hideSecrets } from "./secrets.ts";
+import { examineNetwork } from "./network.ts";
 import { examineSite } from "./site.ts";
 import { examineStore } from "./store.ts";
 import { examineUpstream } from "./upstream.ts";
@@ -49,6 +50,7 @@ function readSettings(environment: Environment): { config?: Config; findings: Fi
 
 async function* examine(config: Config, environment: Environment, fetch: Fetch): AsyncGenerator<Finding> {
   const { site, upstreams, defaultModel, requestTimeoutMs: timeoutMs } = config;
+  yield* examineNetwork(config);
   yield* examineAddress(config);
   yield* examineStore(config.sessions, "Deno" in globalThis ? "deno-kv" : "memory", fetch);
   if (site !== undefined) {
@@ -84,11 +86,13 @@ const environment = findEnvironment();
 const obeysProxies = "Bun" in globalThis || "Deno" in globalThis;
 const fetch = (obeysProxies ? undefined : await proxyFetch(environment)) ?? findFetch();
 const { config, findings } = readSettings(environment);
-const hide = config === undefined ? (text: string) => text : hideSecrets(config);
+const hide = config === undefined ? (text: string) => text : configuredSecrets(config, environment).hide;
+/** The names of steps and the advice are our own words. */
+const hidden = (finding: Finding): Finding => ({ ...finding, facts: hide(finding.facts) });
 let problems = 0;
 const tell = (finding: Finding) => {
   if (finding.verdict === "bad") problems++;
-  console.log(hide(render(finding)));
+  console.log(render(hidden(finding)));
 };
 
 console.log(`kimi-ai-2api ${version}: what a server would find\n`);

@@ -123,7 +123,7 @@ function mergeFields(
     // JSON may have it as a name like any other; merging into it would change every object there is.
     if (name === "__proto__") continue;
     const before = target[name];
-    if (Array.isArray(before) && Array.isArray(value)) before.push(...value);
+    if (Array.isArray(before) && Array.isArray(value)) for (const item of value) before.push(item);
     else if (isRecord(before) && isRecord(value)) mergeFields(before, value);
     else target[name] = Array.isArray(value) ? [...value] : isRecord(value) ? { ...value } : value;
   }

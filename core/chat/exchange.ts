@@ -1,7 +1,8 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
-import { type SessionKey, sessionKey } from "../conversations/session-key.ts";
+import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
+import type { BodyBudget, BodyRoom } from "../http/body-budget.ts";
 import { type JsonBody, parseBody, readBody } from "../http/read-body.ts";
 import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
 import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
@@ -39,11 +40,16 @@ export interface ExchangeOptions {
   /** What a request without a model asks for; by default the first model of the list. */
   readonly defaultModel: string | undefined;
   readonly maxBodyBytes: number;
+  readonly bodies: BodyBudget;
+  /** Whether conversations are kept under names that others could guess. */
+  readonly remembersGuessable: boolean;
   /** For compressed bodies. */
   readonly bodyDecoders: BodyDecoders;
   /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
   readonly totalTimeoutMs: number;
+  /** Takes secrets out of texts. */
+  readonly hide: (text: string) => string;
   readonly stream: ChatSettings["stream"];
   readonly clock: Clock;
   readonly log: Logger;
@@ -51,7 +57,7 @@ export interface ExchangeOptions {
 
 type Bounds = Pick<
   ExchangeOptions,
-  "maxBodyBytes" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
+  "maxBodyBytes" | "bodies" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
 >;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
@@ -65,13 +71,15 @@ export const createExchange =
 /** Reads the bodies of requests that no model is asked for, within the same bounds. */
 export const createBodyReader =
   (bounds: Bounds) =>
-  async ({ request, params }: RoutedRequest): Promise<DialectInput> => {
+  async ({ request, params, caller }: RoutedRequest): Promise<DialectInput> => {
     const lifetime = createLifetime(request, bounds);
+    const room = bounds.bodies.open(caller.key);
     try {
-      const { value } = await readJson(request, lifetime.signal, bounds);
+      const { value } = await readJson(request, { signal: lifetime.signal, room }, bounds);
       return { body: value, headers: request.headers, params };
     } finally {
       lifetime.release();
+      room.release();
     }
   };
 
@@ -84,10 +92,10 @@ const createLifetime = (request: Request, { requestTimeoutMs, totalTimeoutMs, cl
 
 async function readJson(
   request: Request,
-  signal: AbortSignal,
+  { signal, room }: { readonly signal: AbortSignal; readonly room: BodyRoom },
   { maxBodyBytes, bodyDecoders: decoders }: Bounds,
 ): Promise<JsonBody> {
-  const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal });
+  const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal, take: room.take });
   return parseBody(bytes, maxBodyBytes);
 }
 
@@ -144,13 +152,16 @@ class Exchange {
   readonly #facts: Writable<ChatFacts> = {};
   /** What has arrived so far. */
   readonly #collected: Answer = emptyAnswer();
+  /** Why the turn is not kept though it names a conversation. */
+  #notKept: string | undefined;
+  #releaseBody = () => {};
   #begun: TurnAnswer<UpstreamAnswer> | undefined;
   #begunMs = 0;
 
   constructor(options: ExchangeOptions, routed: RoutedRequest) {
     this.#options = options;
     this.#routed = routed;
-    this.#startedMs = options.clock.now();
+    this.#startedMs = options.clock.monotonic();
     this.#lifetime = createLifetime(routed.request, options);
   }
 
@@ -163,7 +174,7 @@ class Exchange {
       const encoder = call.encoder({
         id: crypto.randomUUID().replaceAll("-", ""),
         model,
-        createdAtMs: this.#startedMs,
+        createdAtMs: this.#options.clock.now(),
         requestId: this.#routed.requestId,
       });
       const asking = this.#ask(found, call, turn);
@@ -178,8 +189,10 @@ class Exchange {
   }
 
   async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { request, params } = this.#routed;
-    const { value, text } = await readJson(request, this.#lifetime.signal, this.#options);
+    const { request, params, caller } = this.#routed;
+    const room = this.#options.bodies.open(caller.key);
+    this.#releaseBody = room.release;
+    const { value, text } = await readJson(request, { signal: this.#lifetime.signal, room }, this.#options);
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
     this.#facts.charsIn = textLength(call.prompt.messages);
@@ -199,12 +212,15 @@ class Exchange {
     const found = await models.find(model, { signal: this.#lifetime.signal, log });
     this.#facts.model = found.route.model.id;
     this.#facts.provider = found.route.provider.name;
+    if (!found.route.isListed) this.#facts.unlisted = true;
     return found;
   }
 
   #openTurn(call: DialectCall, body: string): Promise<Turn<UpstreamAnswer>> {
     const { headers } = this.#routed.request;
-    const key = this.#sessionKey(call);
+    const named = this.#sessionKey(call);
+    if (named !== undefined && !this.#options.remembersGuessable) this.#notKept = guessable(named);
+    const key = this.#notKept === undefined ? named : undefined;
     this.#facts.session = key?.namespace;
     return this.#timeStore(
       this.#options.conversations.open({
@@ -232,9 +248,9 @@ class Exchange {
   #timeStore<Result>(work: Promise<Result>): Promise<Result> {
     if (this.#facts.session === undefined) return work;
     const { clock } = this.#options;
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     const note = () => {
-      this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.now() - startedMs;
+      this.#facts.storeMs = (this.#facts.storeMs ?? 0) + clock.monotonic() - startedMs;
     };
     return work.finally(note);
   }
@@ -246,8 +262,9 @@ class Exchange {
     turn: Turn<UpstreamAnswer>,
   ): Promise<TurnAnswer<UpstreamAnswer>> {
     const { upstreams, requestTimeoutMs, clock, log } = this.#options;
-    const { requestId } = this.#routed;
+    const { requestId, caller } = this.#routed;
     const question = {
+      caller,
       found,
       prompt: call.prompt,
       transcript: turn.transcript,
@@ -260,7 +277,7 @@ class Exchange {
         this.#lifetime.signal,
       );
       this.#begun = begun;
-      this.#begunMs = clock.now();
+      this.#begunMs = clock.monotonic();
       this.#lifetime.heard();
       this.#noteBegun(begun);
       if (this.#lifetime.signal.aborted) begun.close();
@@ -283,6 +300,7 @@ class Exchange {
     facts.firstPartMs = this.#begunMs - this.#startedMs;
     facts.provider = begun.route.provider.name;
     facts.model = begun.route.model.id;
+    facts.unlisted = begun.route.isListed ? undefined : true;
     facts.droppedMessages = begun.droppedMessages;
     facts.shortenedMessages = begun.shortenedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
@@ -338,7 +356,7 @@ class Exchange {
       onError: (thrown) => {
         const error = thrown instanceof AskError ? thrown.cause : thrown;
         end(error);
-        return encoder.fail(toApiError(error));
+        return encoder.fail(toApiError(error).reworded(this.#options.hide));
       },
       onCancel: () => {
         this.#lifetime.leave();
@@ -416,7 +434,7 @@ class Exchange {
         reason: () => new ApiError("upstream_timeout", "The summary took too long."),
       });
       try {
-        const deadlineMs = clock.now() + requestTimeoutMs;
+        const deadlineMs = clock.monotonic() + requestTimeoutMs;
         const summary = await summarize({ signal: deadline.signal, requestId, log, deadlineMs });
         if (summary !== undefined) await keepSummary(summary);
       } catch (error) {
@@ -441,6 +459,7 @@ class Exchange {
   #headers(answer?: TurnAnswer<UpstreamAnswer>): Record<string, string> {
     return {
       ...(answer && answerHeaders(answer)),
+      ...(this.#notKept && { "x-session-saved": "false", "x-session-reason": this.#notKept }),
       ...(this.#facts.session && this.#options.isMemoryUnshared && { "x-session-shared": "false" }),
     };
   }
@@ -448,10 +467,11 @@ class Exchange {
   /** Lets go of everything; resolves to the facts, now complete. */
   #end(): ChatFacts {
     this.#lifetime.release();
+    this.#releaseBody();
     const facts = this.#facts;
     const { clock } = this.#options;
     if (this.#begun?.source === "provider" && this.#begun.begun?.isComplete === false)
-      facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.now() - this.#begunMs;
+      facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.monotonic() - this.#begunMs;
     facts.charsOut = textLength(this.#collected.replies);
     this.#begun?.close();
     return facts;

@@ -41,7 +41,7 @@ export function createStream(
   texts: AsyncIterator<string, string>,
   { clock, keepAliveMs, keepAlive, onEnd, onError, onCancel }: StreamOptions,
 ): ReadableStream<Uint8Array> {
-  let lastBytesMs = clock.now();
+  let lastBytesMs = clock.monotonic();
   let isWaiting = false;
   let isOver = false;
   let cancelTimer = () => {};
@@ -54,10 +54,10 @@ export function createStream(
     {
       start(controller) {
         const beat = () => {
-          const silentMs = clock.now() - lastBytesMs;
+          const silentMs = clock.monotonic() - lastBytesMs;
           // One that the client has not read yet is enough.
           if (silentMs >= keepAliveMs && isWaiting && (controller.desiredSize ?? 0) >= 0) {
-            lastBytesMs = clock.now();
+            lastBytesMs = clock.monotonic();
             enqueue(controller, keepAlive());
           }
           cancelTimer = clock.schedule(beat, silentMs < keepAliveMs ? keepAliveMs - silentMs : keepAliveMs);
@@ -78,7 +78,7 @@ export function createStream(
         }
         isWaiting = false;
         if (isOver) return;
-        lastBytesMs = clock.now();
+        lastBytesMs = clock.monotonic();
         enqueue(controller, text);
         if (isLast) {
           stop();

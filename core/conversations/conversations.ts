@@ -15,8 +15,8 @@ import type {
 } from "../types.ts";
 import { sleep } from "../util/time.ts";
 import type { ConversationRecord, LastTurn } from "./record.ts";
-import { createRecordStore, type StoredRecord } from "./record-store.ts";
-import { fingerprint, type SessionKey, storeKey as storeKeyOf } from "./session-key.ts";
+import { createRecordStore, type Place, type StoredRecord } from "./record-store.ts";
+import { fingerprint, ownerOf, type SessionKey, storeKey as storeKeyOf } from "./session-key.ts";
 import { type BegunAnswer, SharedAnswer } from "./shared-answer.ts";
 import { Transcript } from "./transcript.ts";
 import { newConversation, planTurn, type TurnPlan } from "./turn-plan.ts";
@@ -124,6 +124,11 @@ const repeats = (identity: Identity, retryCount: number, earlier: Identity): boo
 
 async function* nothing(): AsyncGenerator<never, undefined> {}
 
+const placeOf = async (key: SessionKey): Promise<Place> => ({
+  storeKey: await storeKeyOf(key),
+  owner: await ownerOf(key),
+});
+
 /** A turn of which nothing is known and nothing is kept. */
 class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
   readonly transcript: Transcript;
@@ -198,7 +203,7 @@ export function createConversations<Begun extends BegunAnswer>(
 
   /** Writes the turn after what was stored when it began; if another turn was faster, after what is stored by now. */
   const save = async (
-    storeKey: string,
+    place: Place,
     opened: StoredRecord,
     plan: TurnPlan,
     answer: Answer,
@@ -207,10 +212,10 @@ export function createConversations<Begun extends BegunAnswer>(
     let stored = opened;
     for (let writes = 1; writes <= maxWrites; writes++) {
       const kept = plan.keep(answer, stored.record, stored.generation, clock.now());
-      const version = await records.write(storeKey, kept, stored.version);
+      const version = await records.write(place, kept, stored.version);
       if (version !== undefined) return kept.isWhole ? "saved" : "too_long";
       await pause(writes);
-      stored = await records.read(storeKey);
+      stored = await records.read(place);
       // Deleted since the turn began: the deletion wins. What has merely expired is written anew.
       if (stored.generation !== undefined && stored.generation !== opened.generation) return "deleted";
       // The same request, made once more at another instance, was faster: remembered twice it would be two turns.
@@ -220,16 +225,16 @@ export function createConversations<Begun extends BegunAnswer>(
   };
 
   const saveSummary = async (
-    storeKey: string,
+    place: Place,
     keepSummary: NonNullable<TurnPlan["keepSummary"]>,
     summary: ConversationSummary,
   ): Promise<void> => {
     try {
       for (let writes = 1; writes <= maxSummaryWrites; writes++) {
-        const stored = await records.read(storeKey);
+        const stored = await records.read(place);
         const kept = keepSummary(summary, stored.record, clock.now());
         if (kept === undefined) return;
-        if ((await records.write(storeKey, kept, stored.version)) !== undefined) return;
+        if ((await records.write(place, kept, stored.version)) !== undefined) return;
         await pause(writes);
       }
       log.warn("summary.not_saved", { store: store.name, reason: "too_many_writes" });
@@ -241,15 +246,11 @@ export function createConversations<Begun extends BegunAnswer>(
   const reportUnsaved = (reason: string) => log.warn("session.not_saved", { store: store.name, reason });
 
   /** Drops the stored turns ahead of the new one, where the rules want that; resolves to what is stored by then. */
-  const dropStored = async (
-    storeKey: string,
-    stored: StoredRecord,
-    plan: TurnPlan,
-  ): Promise<StoredRecord> => {
+  const dropStored = async (place: Place, stored: StoredRecord, plan: TurnPlan): Promise<StoredRecord> => {
     if (plan.instead === undefined) return stored;
     const kept = plan.instead(stored.generation);
     try {
-      const version = await records.write(storeKey, kept, stored.version);
+      const version = await records.write(place, kept, stored.version);
       return version === undefined ? stored : { ...stored, record: kept.record, version };
     } catch (error) {
       // The turn itself will be written too, and says so where that fails.
@@ -259,19 +260,20 @@ export function createConversations<Begun extends BegunAnswer>(
   };
 
   const keyedTurn = (
-    storeKey: string,
+    place: Place,
     identity: Identity,
     isSame: (earlier: Identity) => boolean,
     plan: TurnPlan,
     opened: StoredRecord,
   ): Turn<Begun> => {
+    const { storeKey } = place;
     let turn: RunningTurn<Begun> | undefined;
     const { keepSummary } = plan;
 
     const keep = async (answer: Answer): Promise<boolean> => {
       let outcome: string;
       try {
-        outcome = await save(storeKey, opened, plan, answer, isSame);
+        outcome = await save(place, opened, plan, answer, isSame);
       } catch (error) {
         outcome = (error as Error).message;
       }
@@ -306,7 +308,7 @@ export function createConversations<Begun extends BegunAnswer>(
         turn.saving ??= keep(answer);
         return turn.saving;
       },
-      keepSummary: keepSummary && ((summary) => saveSummary(storeKey, keepSummary, summary)),
+      keepSummary: keepSummary && ((summary) => saveSummary(place, keepSummary, summary)),
     };
   };
 
@@ -314,9 +316,9 @@ export function createConversations<Begun extends BegunAnswer>(
     async open(call) {
       const { key, messages, retryCount } = call;
       if (key === undefined) return new StatelessTurn(messages, clock.now());
-      const storeKey = await storeKeyOf(key);
+      const place = await placeOf(key);
       const identity = await identify(call);
-      const stored = await records.read(storeKey);
+      const stored = await records.read(place);
       const isSame = (earlier: Identity) => repeats(identity, retryCount, earlier);
       const { record } = stored;
       const last = record?.head.last;
@@ -324,12 +326,12 @@ export function createConversations<Begun extends BegunAnswer>(
         return replayedTurn(messages, record, last);
       const { namespace } = key;
       const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
-      const opened = await dropStored(storeKey, stored, plan);
-      return keyedTurn(storeKey, identity, isSame, plan, opened);
+      const opened = await dropStored(place, stored, plan);
+      return keyedTurn(place, identity, isSame, plan, opened);
     },
 
     async show(key) {
-      const { record } = await records.read(await storeKeyOf(key));
+      const { record } = await records.read(await placeOf(key));
       if (record === undefined) return undefined;
       const { startedAtMs, finishedAtMs, expiresAtMs, keepsOwnHistory = false, summary } = record.head;
       const messages = keepsOwnHistory ? [] : [...record.system, ...record.turns].map(({ native }) => native);
@@ -344,7 +346,10 @@ export function createConversations<Begun extends BegunAnswer>(
     },
 
     async forget(key) {
-      await records.forget(await storeKeyOf(key));
+      const place = await placeOf(key);
+      const { record } = await records.read(place);
+      // A mark for what is not there would only take room, unless its first turn is under way, here or at another instance.
+      if (record !== undefined || running.has(place.storeKey) || store.shared) await records.forget(place);
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Conversation records in a session store: read, written with compare-and-set, and deleted for good. */
-import { LRUCache } from "lru-cache";
 import { ApiError } from "../errors.ts";
 import type { Clock, Logger, SessionStore, StoredValue } from "../types.ts";
+import { createFairCache } from "../util/fair-cache.ts";
 import { type ConversationRecord, decodeRecord, emptyRecord, encodeRecord } from "./record.ts";
 import type { KeptTurn } from "./turn-plan.ts";
 
@@ -15,13 +15,20 @@ export interface StoredRecord {
   readonly generation: string | undefined;
 }
 
+/** Where a conversation is kept. */
+export interface Place {
+  readonly storeKey: string;
+  /** Stands for the API key that it belongs to. */
+  readonly owner: string;
+}
+
 export interface RecordStore {
   /** Throws ApiError session_store_unavailable. */
-  read(storeKey: string): Promise<StoredRecord>;
+  read(place: Place): Promise<StoredRecord>;
   /** Resolves to the new version, or undefined if another write was faster. */
-  write(storeKey: string, turn: KeptTurn, ifVersion: string | null): Promise<string | undefined>;
+  write(place: Place, turn: KeptTurn, ifVersion: string | null): Promise<string | undefined>;
   /** Leaves a mark, so that a turn under way does not bring the conversation back. Throws ApiError session_store_unavailable. */
-  forget(storeKey: string): Promise<void>;
+  forget(place: Place): Promise<void>;
 }
 
 /** How long a deletion leaves a mark: longer than any platform lets a request run. */
@@ -34,41 +41,47 @@ const maxShortLength = 4096;
 const maxParsedLength = 1024 * 1024;
 
 export function createRecordStore(store: SessionStore, clock: Clock, log: Logger): RecordStore {
-  const parsed = new LRUCache<string, { readonly version: string; readonly record: ConversationRecord }>({
+  const parsed = createFairCache<{ readonly version: string; readonly record: ConversationRecord }>({
+    maxEntries: Number.POSITIVE_INFINITY,
     maxSize: maxParsedLength,
+    clock,
   });
 
-  const keepParsed = (storeKey: string, version: string, record: ConversationRecord, length: number) => {
-    if (length > maxShortLength) parsed.set(storeKey, { version, record }, { size: length });
+  const keepParsed = (
+    { storeKey, owner }: Place,
+    version: string,
+    record: ConversationRecord,
+    length: number,
+  ) => {
+    if (length > maxShortLength) parsed.set(storeKey, { version, record }, { owner, size: length });
     else parsed.delete(storeKey);
   };
 
   const unavailable = (cause: unknown): ApiError => {
-    log.error("store.failed", { store: store.name, error: (cause as Error).message });
     const message = "The store of the conversations can't be reached. Please try again.";
     return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
   };
 
-  const decode = (storeKey: string, { value, version }: StoredValue): ConversationRecord | undefined => {
-    const known = parsed.get(storeKey);
+  const decode = (place: Place, { value, version }: StoredValue): ConversationRecord | undefined => {
+    const known = parsed.get(place.storeKey);
     if (known?.version === version) return known.record;
     const record = decodeRecord(value);
     if (record === undefined) log.warn("session.not_read", { store: store.name });
-    else keepParsed(storeKey, version, record, value.length);
+    else keepParsed(place, version, record, value.length);
     return record;
   };
 
   return {
-    async read(storeKey) {
+    async read(place) {
       let stored: StoredValue | undefined;
       try {
-        stored = await store.get(storeKey);
+        stored = await store.get(place.storeKey);
       } catch (cause) {
         throw unavailable(cause);
       }
       if (stored === undefined) return { record: undefined, version: null, generation: undefined };
       const { version } = stored;
-      const record = decode(storeKey, stored);
+      const record = decode(place, stored);
       // The store's own expiry may be late.
       if (record === undefined || record.head.expiresAtMs <= clock.now())
         return { record: undefined, version, generation: undefined };
@@ -76,13 +89,13 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
       return { record: isDeleted ? undefined : record, version, generation };
     },
 
-    async write(storeKey, { record, text, ttlMs }, ifVersion) {
-      const version = await store.set(storeKey, text, { ttlMs, ifVersion });
-      if (version !== undefined) keepParsed(storeKey, version, record, text.length);
+    async write(place, { record, text, ttlMs }, ifVersion) {
+      const version = await store.set(place.storeKey, text, { ttlMs, ifVersion, owner: place.owner });
+      if (version !== undefined) keepParsed(place, version, record, text.length);
       return version;
     },
 
-    async forget(storeKey) {
+    async forget({ storeKey, owner }) {
       const nowMs = clock.now();
       const mark = emptyRecord({
         id: "",
@@ -95,7 +108,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
       });
       parsed.delete(storeKey);
       try {
-        await store.set(storeKey, encodeRecord(mark).text, { ttlMs: deletionTtlMs });
+        await store.set(storeKey, encodeRecord(mark).text, { ttlMs: deletionTtlMs, owner });
       } catch (cause) {
         throw unavailable(cause);
       }

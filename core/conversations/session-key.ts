@@ -71,6 +71,19 @@ export function sessionKey(source: SessionKeySource): SessionKey | undefined {
   return { namespace: "user", value: user, apiKey };
 }
 
+/** From so many characters on an id can be a secret. */
+const minSecretLength = 16;
+
+/**
+ * Why a conversation is not remembered on a server without API keys that others can reach: whoever knows its name is told
+ * what was said, and this one could be guessed. Undefined for a name that could not.
+ */
+export const guessable = ({ namespace, value }: SessionKey): string | undefined => {
+  if (namespace === "user") return "without API keys nothing is remembered under user; send X-Session-Id";
+  if (value.length >= minSecretLength) return undefined;
+  return `without API keys X-Session-Id needs ${minSecretLength} random characters or more`;
+};
+
 /** The `user` in X-Session-User. It is percent-encoded UTF-8, as headers take ASCII only. Throws ApiError. */
 export function decodeSessionUser(header: string): string {
   try {
@@ -87,6 +100,10 @@ export function decodeSessionUser(header: string): string {
  */
 export const storeKey = async ({ namespace, apiKey, value }: SessionKey): Promise<string> =>
   `chat:${await sha256Hex(JSON.stringify([namespace, apiKey, value]))}`;
+
+/** What stands for an API key in a store: enough to tell owners apart, and no piece of the key. "" where there is none. */
+export const ownerOf = async ({ apiKey }: SessionKey): Promise<string> =>
+  apiKey === "" ? "" : (await sha256Hex(`owner:${apiKey}`)).slice(0, 16);
 
 /**
  * What tells a request's body or Idempotency-Key from another one's: 32 hexadecimal digits of its SHA-256, half of all.

@@ -21,6 +21,14 @@ const equalsInConstantTime = (given: string, expected: string): boolean => {
   return difference === 0;
 };
 
+/** What a proxy adds. Its caller is some other machine, though the connection comes from this one. */
+const proxyHeader = /^(x-forwarded-.*|x-real-ip|x-client-ip|forwarded|via|cf-connecting-ip|true-client-ip)$/;
+
+const comesThroughProxy = (headers: Headers): boolean => {
+  for (const name of headers.keys()) if (proxyHeader.test(name)) return true;
+  return false;
+};
+
 const bearer = /^bearer +(\S+) *$/i;
 
 /** A host as an error may show it. */
@@ -56,6 +64,12 @@ export function accessControl({
 
   // Without keys any web page that the user opens could call, also by a name that it points at this machine.
   const fromThisMachine = (headers: Headers): Caller => {
+    if (comesThroughProxy(headers)) {
+      throw new ApiError(
+        "forbidden_origin",
+        "This server has no API key and answers only this machine; the request came through a proxy. Set API_MASTER_KEY.",
+      );
+    }
     if (corsOrigins === "*") return anyone;
     const host = headers.get("host");
     const origin = headers.get("origin");

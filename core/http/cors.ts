@@ -15,6 +15,7 @@ export const exposedHeaders = [
   "x-served-by",
   "x-fallback-from",
   "x-session-saved",
+  "x-session-reason",
   "x-session-shared",
   "x-ratelimit-limit-requests",
   "x-ratelimit-remaining-requests",
@@ -48,7 +49,22 @@ export const hostOfOrigin = (origin: string): string => origin.slice(origin.inde
 /** `Access-Control-Request-Headers`: names, commas, blanks. */
 const headerNames = /^[\w!#$%&'*+.^`|~-]+( *, *[\w!#$%&'*+.^`|~-]+)*$/;
 
-export function cors({ corsOrigins, access }: Pick<HttpSettings, "corsOrigins" | "access">): Cors {
+/** How many refused origins are told of; more are made up. */
+const maxRefused = 100;
+
+export interface CorsOptions extends Pick<HttpSettings, "corsOrigins" | "access"> {
+  /** Called once for each origin that is refused, with the CORS_ORIGIN that would let it in. */
+  readonly onRefused?: (origin: string, remedy: string) => void;
+}
+
+export function cors({ corsOrigins, access, onRefused = () => {} }: CorsOptions): Cors {
+  const refused = new Set<string>();
+  const tellRefused = (origin: string) => {
+    if (refused.size >= maxRefused || refused.has(origin)) return;
+    refused.add(origin);
+    const before = Array.isArray(corsOrigins) ? corsOrigins : [];
+    onRefused(origin, `CORS_ORIGIN=${[...before, origin].join(",")}`);
+  };
   const vary = { vary: "Origin" };
   const exposed = { ...vary, "access-control-expose-headers": exposedHeaders.join(", ") };
   const everyone = { "access-control-allow-origin": "*", ...exposed };
@@ -62,7 +78,11 @@ export function cors({ corsOrigins, access }: Pick<HttpSettings, "corsOrigins" |
     allows,
     headersFor(origin) {
       // Only a page needs them, and it says where it is from; to all others they would be a third of a short answer.
-      if (origin === null || !allows(origin)) return vary;
+      if (origin === null) return vary;
+      if (!allows(origin)) {
+        tellRefused(origin);
+        return vary;
+      }
       return allowsAll ? everyone : { "access-control-allow-origin": origin, ...exposed };
     },
     preflightHeaders(requested) {

@@ -21,14 +21,14 @@ const duration = (ms: number): string => {
   return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`;
 };
 
-export function createRateLimit(requestsPerMinute: number, clock: Pick<Clock, "now">): RateLimit {
+export function createRateLimit(requestsPerMinute: number, clock: Pick<Clock, "monotonic">): RateLimit {
   const intervalMs = minuteMs / requestsPerMinute;
   /** When each key may send a full minute's requests again. There are only as many as keys are configured. */
   const fullAtMs = new Map<string, number>();
 
   return {
     take(key) {
-      const nowMs = clock.now();
+      const nowMs = clock.monotonic();
       const debtMs = Math.max(0, (fullAtMs.get(key) ?? 0) - nowMs);
       const waitMs = debtMs + intervalMs - minuteMs;
       const isAllowed = waitMs <= 0;

@@ -6,26 +6,38 @@ import { abortable } from "../util/time.ts";
 import { contentCoding, decodeBody, findDecoder, joinBytes } from "./decode-body.ts";
 
 const tooLarge = (maxBytes: number) =>
-  new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`);
+  new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`, {
+    // The rest is not wanted.
+    headers: { connection: "close" },
+  });
+
+/** Takes room for so many bytes more. Throws ApiError too_many_bodies. */
+export type TakeRoom = (bytes: number) => void;
 
 /** Stops reading as soon as there is too much. The rest is left to the server, which knows what its connection needs. */
-async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+async function readBounded(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+  take: TakeRoom,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of body.values({ preventCancel: true })) {
     length += chunk.length;
     if (length > maxBytes) throw tooLarge(maxBytes);
+    take(chunk.length);
     chunks.push(chunk);
   }
   return joinBytes(chunks, length);
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+async function readBytes(request: Request, maxBytes: number, take: TakeRoom): Promise<Uint8Array> {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  if (declared !== null) take(Number(declared));
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
   if (declared !== null) return new Uint8Array(await request.arrayBuffer());
-  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes);
+  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes, take);
 }
 
 /** No request that means something comes near it. */
@@ -54,22 +66,24 @@ export interface ReadBodyOptions {
   readonly maxBytes: number;
   readonly decoders: BodyDecoders;
   readonly signal: AbortSignal;
+  readonly take?: TakeRoom;
 }
 
 /**
  * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
- * connection stay open. Throws ApiError request_too_large, request_timeout, unsupported_encoding, invalid_request or
+ * connection stay open. Throws ApiError request_too_large, too_many_bodies, request_timeout, unsupported_encoding, invalid_request or
  * client_closed_request.
  */
 export async function readBody(request: Request, options: ReadBodyOptions): Promise<Uint8Array> {
-  const { maxBytes, decoders, signal } = options;
+  const { maxBytes, decoders, signal, take = () => {} } = options;
   const coding = contentCoding(request.headers);
   const decoder = coding === undefined ? undefined : findDecoder(coding, decoders);
   try {
-    const bytes = await abortable(readBytes(request, maxBytes), signal);
+    const bytes = await abortable(readBytes(request, maxBytes, take), signal);
     if (coding === undefined || decoder === undefined) return bytes;
     const decoded = await abortable(decodeBody(bytes, { coding, decoder, maxBytes }), signal);
     if (decoded === undefined) throw tooLarge(maxBytes);
+    take(decoded.length);
     return decoded;
   } catch (error) {
     throw readingFailed(error);

@@ -1,7 +1,7 @@
 /** Every request's way in and out: its route, access, cross-origin rules, request ids, and the last stop of errors. */
 import { type IRequest, IttyRouter } from "itty-router";
 import { ChatError } from "../chat/exchange.ts";
-import { ApiError, toApiError } from "../errors.ts";
+import { ApiError, errorTable, toApiError } from "../errors.ts";
 import type {
   Caller,
   ChatFacts,
@@ -26,10 +26,12 @@ export interface RouterOptions {
   readonly routes: readonly RouteWithErrors[];
   /** The body of a failure where no route says how it looks. */
   readonly encodeError: EncodeError;
+  /** Takes secrets out of texts. */
+  readonly hide: (text: string) => string;
   readonly authorize: (headers: Headers) => Caller;
   readonly cors: Cors;
   readonly rateLimit?: RateLimit | undefined;
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "monotonic">;
   /** Called once for each request, when its answer is over. */
   readonly onRequest: (facts: RequestFacts, error: unknown) => void;
 }
@@ -122,6 +124,20 @@ class Visit implements RoutedRequest {
   }
 }
 
+/** What an error means, in the gateway's own words: its message may quote the client's request. */
+const reasonOf = (error: unknown): string => {
+  const { code, cause } = toApiError(error);
+  const detail = systemCode(cause);
+  return detail === undefined ? errorTable[code].when : `${errorTable[code].when} (${detail})`;
+};
+
+/** The system's name for a failure, such as ECONNREFUSED. */
+const systemCode = (error: unknown, depth = 0): string | undefined => {
+  if (!(error instanceof Error) || depth > 5) return undefined;
+  const { code, cause } = error as Error & { readonly code?: unknown };
+  return typeof code === "string" && /^\w{3,40}$/.test(code) ? code : systemCode(cause, depth + 1);
+};
+
 type Answered = Omit<ChatResponse, "finished"> & {
   readonly finished: Promise<{ readonly facts: ChatFacts; readonly error?: unknown }>;
 };
@@ -132,7 +148,7 @@ const isChatResponse = (answer: Response | ChatResponse): answer is ChatResponse
 export function createRouter(
   options: RouterOptions,
 ): (request: Request, context?: FetchContext) => Promise<Response> {
-  const { routes, encodeError, authorize, cors, rateLimit, clock, onRequest } = options;
+  const { routes, encodeError, hide, authorize, cors, rateLimit, clock, onRequest } = options;
 
   const serve = (visit: Visit, route: RouteWithErrors) => {
     visit.route = route;
@@ -182,6 +198,13 @@ export function createRouter(
         headers: { allow },
       });
     }
+    const completions = "/chat/completions";
+    if (new URL(url).pathname.endsWith(completions)) {
+      throw new ApiError(
+        "not_found",
+        `There is no such route. Clients add ${completions} by themselves: make their base URL end in /v1, and nothing after it.`,
+      );
+    }
     const known = new Set(routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)\+?/, "{$1}")}`));
     throw new ApiError(
       "not_found",
@@ -193,7 +216,7 @@ export function createRouter(
   const fail = (visit: Visit, thrown: unknown): Answered => {
     const error = thrown instanceof ChatError ? thrown.cause : thrown;
     const facts = thrown instanceof ChatError ? thrown.facts : {};
-    const shown = toApiError(error);
+    const shown = toApiError(error).reworded(hide);
     const { status, body, headers } = (visit.encodeError ?? encodeError)(shown, visit.requestId);
     const response = visit.respond(status ?? shown.status, JSON.stringify(body), {
       ...shown.toHeaders(),
@@ -222,7 +245,7 @@ export function createRouter(
   const outlive = outliving();
 
   return async (request, context) => {
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     const outlived = outlive(context);
     const origin = request.headers.get("origin");
     const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin), context);
@@ -230,6 +253,7 @@ export function createRouter(
 
     void finished.then(({ facts, error }) => {
       const code = error === undefined ? undefined : toApiError(error).code;
+      const reason = error === undefined ? undefined : reasonOf(error);
       const { requestId, key, status, route } = visit;
       outlived(code === "client_closed_request");
       onRequest(
@@ -240,7 +264,8 @@ export function createRouter(
           key,
           status,
           code,
-          ms: clock.now() - startedMs,
+          reason,
+          ms: clock.monotonic() - startedMs,
           ...facts,
         },
         error,

@@ -4,6 +4,7 @@ import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations
 import { ApiError } from "../errors.ts";
 import type { Gauge, Metrics } from "../operations/metrics.ts";
 import type { RecentRequest, RecentRequests } from "../operations/recent-requests.ts";
+import type { CircuitState } from "../routing/circuit-breaker.ts";
 import { type ListedModel, type ModelDirectory, modelNotFound } from "../routing/model-directory.ts";
 import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
 import type { Logger, Route, RoutedRequest, SessionStore } from "../types.ts";
@@ -21,6 +22,8 @@ export interface RoutesOptions {
   readonly app: { readonly name: string; readonly version: string; readonly description: string };
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
+  /** How many providers there are. */
+  readonly providerCount: number;
   readonly storeHealth: StoreHealth;
   readonly conversations: Conversations<UpstreamAnswer>;
   /** The headers that name a conversation. */
@@ -42,17 +45,41 @@ const encodeModel = ({ id, provider, model }: ListedModel) => ({
   owned_by: provider.name,
 });
 
-const encodeUpstream = ({ provider, concurrency, breakers, lastSuccessMs }: ProviderState) => ({
-  name: provider.name,
-  circuits: Object.fromEntries([...breakers].map(([model, { state }]) => [model, state])),
-  lastSuccess: lastSuccessMs === undefined ? null : new Date(lastSuccessMs).toISOString(),
-  ...(concurrency && { running: concurrency.running, waiting: concurrency.waiting }),
-});
+const encodeTime = (ms: number): string => new Date(ms).toISOString();
+
+/** How many circuits are in each state; of which models is for those with a key, in the metrics. */
+const countCircuits = ({ breakers }: ProviderState): Record<CircuitState, number> => {
+  const counts = { closed: 0, open: 0, "half-open": 0 };
+  for (const [, { state }] of breakers) counts[state]++;
+  return counts;
+};
+
+const encodeUpstream = (state: ProviderState) => {
+  const { provider, concurrency, lastSuccessMs, lastFailure } = state;
+  return {
+    name: provider.name,
+    circuits: countCircuits(state),
+    lastSuccess: lastSuccessMs === undefined ? null : encodeTime(lastSuccessMs),
+    lastFailure:
+      lastFailure === undefined ? null : { code: lastFailure.code, at: encodeTime(lastFailure.atMs) },
+    ...(concurrency && { running: concurrency.running, waiting: concurrency.waiting }),
+  };
+};
+
+/** Whether an upstream is left alone for every model that it was asked for. */
+const isShut = (state: ProviderState): boolean => {
+  const { closed, open, "half-open": halfOpen } = countCircuits(state);
+  return open > 0 && closed + halfOpen === 0;
+};
 
 const encodeStore = ({ store, lastFailure }: StoreHealth) => ({
   store: store.name,
   shared: store.shared,
-  lastFailure: lastFailure && { at: new Date(lastFailure.atMs).toISOString(), reason: lastFailure.reason },
+  lastFailure: lastFailure && {
+    code: "session_store_unavailable",
+    at: encodeTime(lastFailure.atMs),
+    reason: lastFailure.reason,
+  },
 });
 
 const gauges = (upstreams: Upstreams): Gauge[] =>
@@ -129,6 +156,22 @@ const toSeconds = (ms: number | undefined): number | null =>
 
 export function gatewayRoutes(options: RoutesOptions): Route[] {
   const { app, models, upstreams, storeHealth, conversations, sessionHeaders, metrics, log } = options;
+  /** "degraded" while an upstream is left alone for some model, or the store fails. */
+  const status = (): "ok" | "degraded" =>
+    storeHealth.isFailing ||
+    upstreams.known.some((state) => {
+      const { open, "half-open": halfOpen } = countCircuits(state);
+      return open + halfOpen > 0;
+    })
+      ? "degraded"
+      : "ok";
+
+  /** Whether some chat could be answered. What was never asked might answer. */
+  const isReady = (): boolean => {
+    if (options.access === "unconfigured") return false;
+    const shut = upstreams.known.filter(isShut);
+    return shut.length < options.providerCount;
+  };
 
   const requireOwner = () => {
     // Where everyone is the same caller, everyone could read and delete everyone's conversations.
@@ -163,11 +206,18 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       isPublic: true,
       handle: (routed) =>
         routed.json({
-          status: storeHealth.isFailing ? "degraded" : "ok",
+          status: status(),
           version: app.version,
           sessions: encodeStore(storeHealth),
           upstreams: upstreams.known.map(encodeUpstream),
         }),
+    },
+    {
+      method: "GET",
+      path: "/ready",
+      isPublic: true,
+      handle: (routed) =>
+        isReady() ? routed.json({ ready: true }) : routed.respond(503, JSON.stringify({ ready: false })),
     },
     {
       method: "GET",
@@ -223,6 +273,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
     {
       method: "DELETE",
       path: "/session",
+      isLimited: true,
       handle: async (routed) => {
         requireOwner();
         await conversations.forget(namedSession(routed, sessionHeaders));

@@ -33,6 +33,8 @@ export interface HttpSettings {
   readonly corsOrigins: "*" | readonly string[] | undefined;
   /** By default as much as the providers have a use for. */
   readonly maxBodyBytes: number | undefined;
+  /** The most that the bodies of all requests under way may have together. */
+  readonly maxBodiesBytes: number;
   /** Whether the pages for people are served. */
   readonly pages: boolean;
   /** Requests a minute and API key; 0 for no limit. */
@@ -82,6 +84,7 @@ export const httpEntries = {
   API_KEYS: custom("{}", readNamedKeys),
   CORS_ORIGIN: custom("", readOrigins),
   MAX_BODY_BYTES: v.optional(integer(0, 1024, 1024 ** 3, "bytes")),
+  MAX_BODIES_BYTES: integer(256 * 1024 * 1024, 1024, 1024 ** 4, "bytes"),
   PAGES: onOff("on"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
 };
@@ -108,6 +111,7 @@ export function readHttp(
     apiKeys,
     corsOrigins: values.CORS_ORIGIN,
     maxBodyBytes: values.MAX_BODY_BYTES,
+    maxBodiesBytes: values.MAX_BODIES_BYTES,
     pages: values.PAGES,
     requestsPerMinute: values.RATE_LIMIT_RPM,
   };

@@ -1,5 +1,6 @@
 /** Structured log lines: JSON, and a short form of it for a terminal. */
 import type { Clock, LogFields, Logger } from "../types.ts";
+import type { Secrets } from "../util/secrets.ts";
 import { systemClock } from "../util/time.ts";
 
 /** The least level first; `silent` is above all that is ever logged. */
@@ -20,12 +21,23 @@ const prettyValue = (value: LogFields[string]): string =>
     ? JSON.stringify(value).replace(/\p{Cc}/gu, "\ufffd")
     : String(value);
 
-/** A line of JSON in a shorter form, for people at a terminal. */
-export function prettyLine(line: string): string {
+const colors = { red: 31, green: 32, yellow: 33 } as const;
+
+const painted = (text: string, color: keyof typeof colors, isColored: boolean): string =>
+  isColored ? `\u001b[${colors[color]}m${text}\u001b[39m` : text;
+
+/** A line of JSON in a shorter form, for people at a terminal: of a request the first words tell what came of it. */
+export function prettyLine(line: string, { isColored = false } = {}): string {
   const { time, level, event, ...fields } = JSON.parse(line);
-  const facts = Object.entries(fields as LogFields);
+  const { method, route, status, ms, ...others } = fields as LogFields;
+  const isRequest = event === "request.finished" && status !== undefined;
+  const color = level === "error" ? "red" : level === "warn" || Number(status) >= 400 ? "yellow" : "green";
+  const facts = Object.entries(isRequest ? others : (fields as LogFields));
   const text = facts.map(([name, value]) => `${name}=${prettyValue(value)}`).join(" ");
-  return `${time.slice(11, 23)} ${level.padEnd(5)} ${event} ${text}`;
+  const head = isRequest
+    ? `${painted(prettyValue(status), color, isColored)} ${prettyValue(method)} ${prettyValue(route)} ${prettyValue(ms)} ms`
+    : `${painted(level.padEnd(5), color, isColored)} ${event}`;
+  return `${time.slice(11, 23)} ${head} ${text}`.trimEnd();
 }
 
 /**
@@ -53,6 +65,38 @@ export function createLogger({
           write(JSON.stringify({ time, level: name, event, ...fields }));
         };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Identifiers and times: they may have a few characters in common with a secret by chance. */
+const ownFields: ReadonlySet<string> = new Set([
+  "requestId",
+  "method",
+  "route",
+  "code",
+  "key",
+  "provider",
+  "session",
+  "store",
+  "until",
+  "since",
+  "next",
+]);
+
+/** A logger that shows no secret, whoever wrote the text that holds it. */
+export function withoutSecrets(log: Logger, secrets: Secrets): Logger {
+  const cleaned = (fields: LogFields): LogFields =>
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => {
+        if (typeof value !== "string") return [name, value];
+        return [name, ownFields.has(name) ? secrets.hideWhole(value) : secrets.hide(value)];
+      }),
+    );
+  return {
+    debug: (event, fields = {}) => log.debug(event, cleaned(fields)),
+    info: (event, fields = {}) => log.info(event, cleaned(fields)),
+    warn: (event, fields = {}) => log.warn(event, cleaned(fields)),
+    error: (event, fields = {}) => log.error(event, cleaned(fields)),
+  };
 }
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

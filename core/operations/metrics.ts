@@ -96,10 +96,12 @@ const createHistogram = (name: string, help: string, labelNames: readonly string
 /** Methods with a label of their own: some servers let any word through. */
 const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "DELETE", "OPTIONS"]);
 
-/** Models with series of their own. Some upstreams take any name, so clients could make up more and more. */
+/** Models with series of their own. */
 const maxModels = 1000;
-/** The label of all models that came after those. */
-const others = "others";
+/** Of these, the ones that one key may bring in though no list has them. Some upstreams answer to any name. */
+const maxUnlistedOfKey = 100;
+/** The label of all other models, those among them whose names no provider has confirmed by an answer. */
+const others = "other";
 
 /** Labels hold only what the configuration names and what the code knows, so that their number stays bounded. */
 export function createMetrics(): Metrics {
@@ -159,11 +161,23 @@ export function createMetrics(): Metrics {
   });
   const models = new Map<string, ReturnType<typeof createModelSeries>>();
 
-  const modelSeries = (provider: string, model: string) => {
+  /** How many models that are on no list have come with each key. */
+  const unlistedOf = new Map<string, number>();
+
+  const mayHaveSeries = ({ unlisted, key = "", firstPartMs }: RequestFacts): boolean => {
+    if (models.size >= maxModels) return false;
+    if (!unlisted) return true;
+    const before = unlistedOf.get(key) ?? 0;
+    if (firstPartMs === undefined || before >= maxUnlistedOfKey) return false;
+    unlistedOf.set(key, before + 1);
+    return true;
+  };
+
+  const modelSeries = (provider: string, model: string, facts: RequestFacts) => {
     const name = `${provider}/${model}`;
     const known = models.get(name);
     if (known !== undefined) return known;
-    if (models.size >= maxModels) return createModelSeries(provider, others);
+    if (!mayHaveSeries(facts)) return createModelSeries(provider, others);
     // A name may hold anything, and line breaks keep the labels of a series apart.
     const series = createModelSeries(provider, model.replaceAll("\n", " "));
     models.set(name, series);
@@ -178,7 +192,7 @@ export function createMetrics(): Metrics {
       seconds.of(route).observe(record.ms);
       store.of().observe(record.storeMs);
       if (provider === undefined || record.model === undefined) return;
-      const series = modelSeries(provider, record.model);
+      const series = modelSeries(provider, record.model, record);
       series.firstPart.observe(record.firstPartMs);
       series.upstream.observe(record.upstreamMs);
       series.attempts.add(record.attempts);

@@ -1,12 +1,19 @@
 /** Stops calling an upstream while it is known to fail: https://martinfowler.com/bliki/CircuitBreaker.html */
-import { ApiError, type ErrorCode } from "../errors.ts";
+import { ApiError, type ErrorCode, errorTable } from "../errors.ts";
 import type { Clock } from "../types.ts";
 
+/**
+ * The circuits of one upstream and model: one for each caller, and one for all of them. A caller's failures open its own.
+ * The common one takes the failures of two callers at least, since one alone may have sent what no upstream can bear.
+ */
 export interface CircuitBreaker {
-  /** Lets a call go out. While the circuit is open, throws the failure that opened it, with the time to wait. */
-  admit(): Admission;
-  readonly state: "closed" | "open" | "half-open";
+  /** Lets a call go out. While a circuit in its way is open, throws the code that opened it, with the time to wait. */
+  admit(caller: string): Admission;
+  /** The common circuit's; a caller's own counts too while nobody else has been answered since. */
+  readonly state: CircuitState;
 }
+
+export type CircuitState = "closed" | "open" | "half-open";
 
 /** A call that may go out; exactly one of these ends it. */
 export interface Admission {
@@ -16,13 +23,28 @@ export interface Admission {
   abandoned(): void;
 }
 
+export interface CircuitChange {
+  readonly state: "open" | "closed";
+  /** What opened it. Never the upstream's words: they may be about one caller's request. */
+  readonly code: ErrorCode;
+  /** Whose circuit it is; undefined for the common one. */
+  readonly caller: string | undefined;
+  /** For how long it is open, or was. */
+  readonly ms: number;
+}
+
 export interface CircuitBreakerOptions {
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "monotonic">;
   /** Whether all clients of the gateway share the upstream's rate limit, so that one 429 holds for all of them. */
   readonly sharesRateLimit: boolean;
+  readonly onChange?: (change: CircuitChange) => void;
 }
 
 const failuresToOpen = 5;
+/** How many failures of one caller count for the common circuit: too few to open it without another caller's. */
+const failuresOfOneCaller = 3;
+/** How many callers may try at once whether an outage is over: one that hangs or fails must not decide for all. */
+const maxProbers = 3;
 const firstPauseMs = 15_000;
 const longestPauseMs = 300_000;
 
@@ -32,74 +54,156 @@ const outages: ReadonlySet<ErrorCode> = new Set([
   "upstream_timeout",
 ]);
 
-export function createCircuitBreaker({ clock, sharesRateLimit }: CircuitBreakerOptions): CircuitBreaker {
-  let failuresInRow = 0;
-  let pauses = 0;
-  let reason: ApiError | undefined;
-  let openUntilMs = 0;
-  let isProbing = false;
+interface Circuit {
+  /** What opened it; undefined while it is closed. */
+  code: ErrorCode | undefined;
+  openedAtMs: number;
+  openUntilMs: number;
+  pauses: number;
+}
 
-  const open = (error: ApiError) => {
-    const pauseMs = error.retryAfterMs ?? firstPauseMs * 2 ** pauses;
-    pauses++;
-    reason = error;
-    openUntilMs = clock.now() + Math.min(pauseMs, longestPauseMs);
-  };
-  const close = () => {
-    failuresInRow = 0;
-    pauses = 0;
-    reason = undefined;
+const closedCircuit = (): Circuit => ({ code: undefined, openedAtMs: 0, openUntilMs: 0, pauses: 0 });
+
+export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
+  const { clock, sharesRateLimit, onChange = () => {} } = options;
+  const common = closedCircuit();
+  /** Of callers that have failed and were not answered since. */
+  const own = new Map<string, Circuit & { failures: number }>();
+  /** Failures since the upstream last answered anybody, by caller. */
+  const shares = new Map<string, number>();
+  /** Callers with a call under way that tries whether a circuit may close. */
+  const probers = new Set<string>();
+  /** Callers whose tries of the open common circuit have failed. */
+  const failedProbers = new Set<string>();
+  /** Whether the upstream has answered somebody since a caller's circuit opened. */
+  let isProvenUp = false;
+
+  const ownOf = (caller: string) => {
+    let circuit = own.get(caller);
+    if (circuit === undefined) {
+      circuit = { ...closedCircuit(), failures: 0 };
+      own.set(caller, circuit);
+    }
+    return circuit;
   };
 
-  /** Whether one such failure is enough to open the circuit. */
-  const opensAtOnce = (error: ApiError): boolean =>
+  const open = (circuit: Circuit, { code, retryAfterMs }: ApiError, caller?: string) => {
+    const nowMs = clock.monotonic();
+    const pauseMs = Math.min(retryAfterMs ?? firstPauseMs * 2 ** circuit.pauses, longestPauseMs);
+    if (circuit.code === undefined) circuit.openedAtMs = nowMs;
+    circuit.code = code;
+    circuit.openUntilMs = nowMs + pauseMs;
+    circuit.pauses++;
+    onChange({ state: "open", code, caller, ms: pauseMs });
+  };
+
+  const close = (circuit: Circuit, caller?: string) => {
+    const { code, openedAtMs } = circuit;
+    Object.assign(circuit, closedCircuit());
+    if (code !== undefined) onChange({ state: "closed", code, caller, ms: clock.monotonic() - openedAtMs });
+  };
+
+  const stateOf = ({ code, openUntilMs }: Circuit): CircuitState =>
+    code === undefined ? "closed" : openUntilMs > clock.monotonic() ? "open" : "half-open";
+
+  const recover = (caller: string) => {
+    if (common.code !== undefined) {
+      close(common);
+      failedProbers.clear();
+      // What they met was the common outage.
+      own.clear();
+    }
+    const circuit = own.get(caller);
+    if (circuit !== undefined) close(circuit, caller);
+    own.delete(caller);
+    shares.clear();
+    isProvenUp = true;
+  };
+
+  /** Whether several callers have failed so often in a row that none of them can be the cause. */
+  const isCommon = (): boolean => {
+    let failures = 0;
+    for (const share of shares.values()) failures += Math.min(share, failuresOfOneCaller);
+    return failures >= failuresToOpen;
+  };
+
+  const fail = (caller: string, error: ApiError, isProbe: boolean) => {
+    // The upstream counts all callers as one, by its own word.
+    if (error.code === "upstream_rate_limited") return open(common, error);
+    const circuit = ownOf(caller);
+    const isCertain = error.code === "upstream_challenge";
+    const weight = isCertain ? failuresToOpen : 1;
+    circuit.failures += weight;
+    shares.set(caller, (shares.get(caller) ?? 0) + weight);
+    if (isProbe || (circuit.failures >= failuresToOpen && circuit.code === undefined)) {
+      isProvenUp = false;
+      open(circuit, error, caller);
+    }
+    if (common.code === undefined) {
+      if (isCommon()) open(common, error);
+    } else if (isProbe) {
+      failedProbers.add(caller);
+      if (failedProbers.size < 2) return;
+      failedProbers.clear();
+      open(common, error);
+    }
+  };
+
+  const counts = (error: ApiError): boolean =>
     error.code === "upstream_challenge" ||
-    (error.code === "upstream_rate_limited" && sharesRateLimit && error.retryAfterMs !== undefined);
+    (error.code === "upstream_rate_limited" && sharesRateLimit && error.retryAfterMs !== undefined) ||
+    (outages.has(error.code) && !error.isAboutRequest);
 
-  const admissionOf = (isProbe: boolean): Admission => {
+  const admissionOf = (caller: string, isProbe: boolean): Admission => {
     const ended = () => {
-      if (isProbe) isProbing = false;
+      if (isProbe) probers.delete(caller);
     };
+    /** A call that began before a circuit opened does not close it. */
+    const mayClose = () => isProbe || (common.code === undefined && own.get(caller)?.code === undefined);
     return {
       succeeded() {
         ended();
-        // A call that began before the circuit opened does not close it.
-        if (isProbe || reason === undefined) close();
+        if (mayClose()) recover(caller);
+        else isProvenUp ||= own.get(caller)?.code === undefined;
       },
       failed(error) {
         ended();
         if (!(error instanceof ApiError)) return;
-        if (opensAtOnce(error)) open(error);
-        else if (outages.has(error.code)) {
-          failuresInRow++;
-          if (isProbe || (failuresInRow >= failuresToOpen && reason === undefined)) open(error);
-        } else if (isProbe || reason === undefined) {
-          // The upstream answered, if only to refuse this client's text.
-          close();
-        }
+        if (counts(error)) fail(caller, error, isProbe);
+        // The upstream answered, if only to refuse this client's text.
+        else if (!error.isAboutRequest && mayClose()) recover(caller);
       },
       abandoned: ended,
     };
   };
 
-  const ordinary = admissionOf(false);
-  const probe = admissionOf(true);
+  const refuse = (code: ErrorCode, waitMs: number): never => {
+    const retryAfterMs = Math.max(waitMs, 1000);
+    const message = `The gateway does not call this upstream for another ${Math.ceil(retryAfterMs / 1000)} s, as its last calls failed: ${errorTable[code].when}.`;
+    throw new ApiError(code, message, { retryAfterMs });
+  };
 
   return {
-    admit() {
-      if (reason === undefined) return ordinary;
-      const waitMs = openUntilMs - clock.now();
-      if (waitMs > 0 || isProbing) {
-        const retryAfterMs = Math.max(waitMs, 1000);
-        const pause = `(The gateway does not call this upstream for another ${Math.ceil(retryAfterMs / 1000)} s.)`;
-        throw new ApiError(reason.code, `${reason.message} ${pause}`, { retryAfterMs });
+    admit(caller) {
+      const inTheWay = [own.get(caller), common].filter(
+        (circuit) => circuit?.code !== undefined,
+      ) as Circuit[];
+      if (inTheWay.length === 0) return admissionOf(caller, false);
+      const isBusy = probers.has(caller) || probers.size >= maxProbers;
+      for (const { code, openUntilMs } of inTheWay) {
+        const waitMs = openUntilMs - clock.monotonic();
+        if (code !== undefined && (waitMs > 0 || isBusy)) refuse(code, waitMs);
       }
-      isProbing = true;
-      return probe;
+      probers.add(caller);
+      return admissionOf(caller, true);
     },
     get state() {
-      if (reason === undefined) return "closed";
-      return openUntilMs > clock.now() ? "open" : "half-open";
+      if (common.code !== undefined) return stateOf(common);
+      if (isProvenUp) return "closed";
+      const states = [...own.values()].map(stateOf);
+      return (
+        states.find((state) => state === "open") ?? states.find((state) => state !== "closed") ?? "closed"
+      );
     },
   };
 }

@@ -8,6 +8,8 @@ export interface ModelRoute {
   readonly model: Model;
   /** `provider/model`, as a header can have it. */
   readonly name: string;
+  /** Whether the provider lists the model; the name of one that it doesn't is the client's. */
+  readonly isListed: boolean;
   /** Why the provider's list could not be had, so that it is unknown whether it has the model. */
   readonly listError?: ApiError;
   /** Whether no list has the name, and there is just one provider that might have it all the same. */
@@ -54,10 +56,14 @@ const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefine
 /** Names end up in headers, in the log and among the circuits, and those of unlisted models are the client's. */
 const maxNameChars = 256;
 
-const routeTo = (provider: Provider, model: Model, listError?: ApiError): ModelRoute => {
+const routeTo = (
+  provider: Provider,
+  model: Model,
+  { isListed, listError }: { readonly isListed: boolean; readonly listError?: ApiError },
+): ModelRoute => {
   // An id may hold anything.
   const name = encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
-  return { provider, model, name, ...(listError && { listError }) };
+  return { provider, model, name, isListed, ...(listError && { listError }) };
 };
 
 /** A model that no list has. */
@@ -78,14 +84,19 @@ const otherSpellings = (id: string): readonly string[] => [
 const variant = /^(.+)(?::[\w.-]+|@preset\/[\w.-]+)$/;
 const isPreset = (id: string): boolean => id.startsWith("@preset/");
 
-export const modelNotFound = (modelName: string): ApiError =>
-  new ApiError(
+/** Names that an error lists. */
+const maxNamesTold = 10;
+
+export const modelNotFound = (modelName: string, known: readonly string[] = []): ApiError => {
+  const some = known.slice(0, maxNamesTold).join(", ");
+  const more = known.length > maxNamesTold ? ` and ${known.length - maxNamesTold} more` : "";
+  const there = known.length > 0 ? `There are: ${some}${more}.` : "GET /v1/models lists those that do.";
+  return new ApiError(
     "model_not_found",
-    `The model \`${modelName.slice(0, 200)}\` does not exist. GET /v1/models lists those that do.`,
-    {
-      param: "model",
-    },
+    `The model \`${modelName.slice(0, 200)}\` does not exist. ${there} The operator can give a model further names in MODEL_ALIASES.`,
+    { param: "model" },
   );
+};
 
 export function createModelDirectory(options: ModelDirectoryOptions): ModelDirectory {
   const { providers, modelAliases = {}, modelFallbacks = {} } = options;
@@ -132,7 +143,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     const [only] = openProviders;
     if (only === undefined || openProviders.length > 1 || id === "") return undefined;
     if (providers.length > 1 && !isPreset(id)) return undefined;
-    return { ...routeTo(only, unlisted(id)), isGuess: true };
+    return { ...routeTo(only, unlisted(id), { isListed: false }), isGuess: true };
   };
 
   /**
@@ -151,25 +162,30 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
       const takesUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
       const list = await modelsOf(provider, context);
       if (list instanceof ApiError) {
-        if (takesUnlisted) return routeTo(provider, unlisted(id));
-        guess ??= routeTo(provider, unlisted(id), list);
+        if (takesUnlisted) return routeTo(provider, unlisted(id), { isListed: false });
+        guess ??= routeTo(provider, unlisted(id), { isListed: false, listError: list });
         continue;
       }
       const index = indexOf(list);
       const model = index.get(modelName) ?? index.get(id);
-      if (model !== undefined) return routeTo(provider, model);
-      if (takesUnlisted) guess = routeTo(provider, unlisted(id));
+      if (model !== undefined) return routeTo(provider, model, { isListed: true });
+      if (takesUnlisted) guess = routeTo(provider, unlisted(id), { isListed: false });
       listed.push({ provider, id, index });
     }
     for (const { provider, id, index } of listed) {
       const spelling = otherSpellings(id).find((other) => index.has(other));
       const model = spelling === undefined ? undefined : index.get(spelling);
-      if (model !== undefined) return routeTo(provider, model);
+      if (model !== undefined) return routeTo(provider, model, { isListed: true });
       const base = variant.exec(id)?.[1];
       if (provider.takesUnlistedModels && base !== undefined && index.has(base))
-        return routeTo(provider, unlisted(id));
+        return routeTo(provider, unlisted(id), { isListed: false });
     }
     return guess ?? guessFor(modelName);
+  };
+
+  const knownNames = async (context: ListingContext): Promise<string[]> => {
+    const lists = await Promise.all(providers.map((provider) => modelsOf(provider, context)));
+    return lists.flatMap((list) => (list instanceof ApiError ? [] : list.map(({ id }) => id)));
   };
 
   const resolve = async (modelName: string, context: ListingContext): Promise<ModelRoute> => {
@@ -179,7 +195,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     if (catchAll !== undefined && (route === undefined || route.listError || route.isGuess)) {
       route = await lookUp(catchAll, context);
     }
-    if (route === undefined) throw modelNotFound(modelName);
+    if (route === undefined) throw modelNotFound(modelName, await knownNames(context));
     return route;
   };
 

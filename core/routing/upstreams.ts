@@ -1,8 +1,9 @@
 /** Asks providers: with a bound on calls at once, a circuit breaker, and the next in line where one fails early. */
 import { LRUCache } from "lru-cache";
 import type { Transcript } from "../conversations/transcript.ts";
-import { ApiError, type ErrorCode, errorTable } from "../errors.ts";
+import { ApiError, type ErrorCode, errorTable, toApiError } from "../errors.ts";
 import type {
+  Caller,
   ChatMessage,
   ChatPrompt,
   ChatRequest,
@@ -10,7 +11,7 @@ import type {
   CondensedReport,
   ConversationRef,
   ConversationSummary,
-  Model,
+  Logger,
   Provider,
   ProviderAnswer,
   ProviderContext,
@@ -25,16 +26,19 @@ export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
   readonly circuitBreaker: boolean;
   readonly clock: Clock;
+  /** Learns of circuits that open and close. */
+  readonly log: Logger;
 }
 
 /** A request, and where it may go. */
 export interface Question {
+  readonly caller: Caller;
   readonly found: FoundModel;
   readonly prompt: ChatPrompt;
   /** What the model may read: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
-  /** Milliseconds since the epoch; when an answer must have begun. What is left until then is shared evenly between those that may still be asked. */
+  /** By the monotonic clock; when an answer must have begun. What is left until then is shared evenly between those that may still be asked. */
   readonly deadlineMs: number;
 }
 
@@ -85,10 +89,12 @@ export class AskError extends Error {
 export interface ProviderState {
   readonly provider: Provider;
   readonly concurrency: ConcurrencyLimit | undefined;
-  /** By model id. */
+  /** By model id; all that are on no list are one. */
   readonly breakers: Iterable<[string, CircuitBreaker]>;
   /** When it last began to answer, in milliseconds since the epoch. */
   readonly lastSuccessMs: number | undefined;
+  /** The last failure, and when it was, in milliseconds since the epoch. */
+  readonly lastFailure: { readonly code: ErrorCode; readonly atMs: number } | undefined;
 }
 
 export interface Upstreams {
@@ -101,11 +107,15 @@ export interface Upstreams {
 /** Calls that may wait for a slot, for each slot that there is. */
 const queuePerSlot = 8;
 
-/** Models whose circuits are watched at each upstream: clients may ask for names that no list has. */
+/** Models whose circuits are watched at each upstream. */
 const maxBreakers = 1000;
+/** The one circuit of all models that are on no list: clients can make up more and more of their names. */
+const unlisted = "other";
 
 const mayMend = (code: ErrorCode): boolean => errorTable[code].fallback === true;
 
+/** Whether a failure is about the request and not the upstream. */
+const isClientsFault = (code: ErrorCode): boolean => errorTable[code].status < 500 && !mayMend(code);
 /** Of a model that can't do what was asked, or is not there, while another may. */
 const isInability = (code: ErrorCode): boolean =>
   code === "unsupported_content" ||
@@ -115,6 +125,12 @@ const isInability = (code: ErrorCode): boolean =>
 
 const hasLeft = (error: unknown): boolean =>
   error instanceof ApiError && error.code === "client_closed_request";
+
+/** Makes room at the cost of a circuit that knows of no trouble. */
+function dropClosed(breakers: LRUCache<string, CircuitBreaker>): void {
+  const closed = [...breakers.rkeys()].find((model) => breakers.peek(model)?.state === "closed");
+  if (closed !== undefined) breakers.delete(closed);
+}
 
 /**
  * Reads an answer while the request lives, whatever the provider does, and gives the slot back when it is over. One
@@ -154,13 +170,18 @@ async function* readEvents(
 const withExtraSlots = (
   context: ProviderContext,
   concurrency: ConcurrencyLimit | undefined,
+  caller: Caller,
 ): ProviderContext =>
-  concurrency === undefined ? context : { ...context, extraSlot: () => concurrency.tryAcquire() };
+  concurrency === undefined ? context : { ...context, extraSlot: () => concurrency.tryAcquire(caller.key) };
 
-export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOptions): Upstreams {
+export function createUpstreams(options: UpstreamsOptions): Upstreams {
+  const { circuitBreaker: breaks, clock, log } = options;
   interface State extends ProviderState {
     readonly breakers: LRUCache<string, CircuitBreaker>;
+    /** The names of keys that have called. */
+    readonly callers: Map<string, string>;
     lastSuccessMs: number | undefined;
+    lastFailure: ProviderState["lastFailure"];
   }
   const known = new Map<Provider, State>();
 
@@ -172,21 +193,41 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
         provider,
         concurrency: limit > 0 ? createConcurrencyLimit(limit, limit * queuePerSlot) : undefined,
         breakers: new LRUCache({ max: maxBreakers }),
+        callers: new Map(),
         lastSuccessMs: undefined,
+        lastFailure: undefined,
       };
       known.set(provider, state);
     }
     return state;
   };
 
-  const admit = ({ provider, breakers }: State, model: Model): Admission | undefined => {
+  /** Says when a circuit opens and closes; of callers, `callers` by key has the names. */
+  const createBreaker = ({ provider, callers }: State, model: string): CircuitBreaker =>
+    createCircuitBreaker({
+      clock,
+      sharesRateLimit: provider.sharesRateLimit === true,
+      onChange({ state, code, caller, ms }) {
+        const key = caller === undefined ? "all" : callers.get(caller);
+        const facts = { provider: provider.name, model, key, code };
+        if (state === "closed") return log.info("circuit.closed", { ...facts, openMs: ms });
+        const until = new Date(clock.now() + ms).toISOString();
+        log.warn("circuit.opened", { ...facts, until, next: errorTable[code].operator });
+      },
+    });
+
+  const admit = (state: State, { model, isListed }: ModelRoute, caller: Caller): Admission | undefined => {
     if (!breaks) return undefined;
-    let breaker = breakers.get(model.id);
+    const { breakers, callers } = state;
+    const name = isListed ? model.id : unlisted;
+    callers.set(caller.key, caller.name);
+    let breaker = breakers.get(name);
     if (breaker === undefined) {
-      breaker = createCircuitBreaker({ clock, sharesRateLimit: provider.sharesRateLimit === true });
-      breakers.set(model.id, breaker);
+      if (breakers.size >= maxBreakers) dropClosed(breakers);
+      breaker = createBreaker(state, name);
+      breakers.set(name, breaker);
     }
-    return breaker.admit();
+    return breaker.admit(caller.key);
   };
 
   /** A share of the request's time. */
@@ -205,47 +246,52 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
   const attempt = async (
     state: State,
     request: ChatRequest,
+    { caller, admission }: { readonly caller: Caller; readonly admission: Admission | undefined },
     context: ProviderContext,
-    admission?: Admission,
   ) => {
     const { signal } = context;
     let slot: Slot | undefined;
     try {
-      slot = await state.concurrency?.acquire(signal);
+      slot = await state.concurrency?.acquire(signal, caller.key);
       signal.throwIfAborted();
     } catch (error) {
       slot?.release();
       admission?.abandoned();
       throw error;
     }
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     try {
       const answer = await abortable(
-        state.provider.answer(request, withExtraSlots(context, state.concurrency)),
+        state.provider.answer(request, withExtraSlots(context, state.concurrency, caller)),
         signal,
       );
       const rest = readEvents(answer, signal, slot);
       const { value: first = [] } = await rest.next();
       admission?.succeeded();
       state.lastSuccessMs = clock.now();
-      return { answer, first, rest, upstreamMs: clock.now() - startedMs };
+      return { answer, first, rest, upstreamMs: clock.monotonic() - startedMs };
     } catch (error) {
       slot?.release();
       if (hasLeft(error)) admission?.abandoned();
-      else admission?.failed(error);
-      throw new AskError(error, 1, clock.now() - startedMs);
+      else {
+        admission?.failed(error);
+        const { code } = toApiError(error);
+        if (!isClientsFault(code)) state.lastFailure = { code, atMs: clock.now() };
+      }
+      throw new AskError(error, 1, clock.monotonic() - startedMs);
     }
   };
 
   /** Holds a slot for as long as the summary takes. */
   const summarize = async (
     state: State,
+    caller: Caller,
     answer: ProviderAnswer,
     context: ProviderContext,
   ): Promise<ConversationSummary | undefined> => {
-    const slot = await state.concurrency?.acquire(context.signal);
+    const slot = await state.concurrency?.acquire(context.signal, caller.key);
     try {
-      return await answer.summarize?.(withExtraSlots(context, state.concurrency));
+      return await answer.summarize?.(withExtraSlots(context, state.concurrency, caller));
     } finally {
       slot?.release();
     }
@@ -256,17 +302,17 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
       return [...known.values()];
     },
 
-    async ask({ found, prompt, transcript, conversation, deadlineMs }, context) {
+    async ask({ caller, found, prompt, transcript, conversation, deadlineMs }, context) {
       const failed: ModelRoute[] = [];
       let attempts = 0;
       let upstreamMs = 0;
       let failure: unknown;
       for (let index = 0; index <= found.fallbacks.length; index++) {
         const isLast = index === found.fallbacks.length;
-        const shareMs = (deadlineMs - clock.now()) / (found.fallbacks.length + 1 - index);
+        const shareMs = (deadlineMs - clock.monotonic()) / (found.fallbacks.length + 1 - index);
         const share = isLast ? undefined : createShare(context.signal, shareMs);
         const signal = share?.signal ?? context.signal;
-        const shared = { ...context, signal, deadlineMs: clock.now() + shareMs };
+        const shared = { ...context, signal, deadlineMs: clock.monotonic() + shareMs };
         let route: ModelRoute | undefined;
         try {
           const find = found.fallbacks[index - 1];
@@ -276,7 +322,12 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
           const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
           provider.check?.(request);
           const state = stateOf(provider);
-          const begun = await attempt(state, request, shared, admit(state, model));
+          const begun = await attempt(
+            state,
+            request,
+            { caller, admission: admit(state, route, caller) },
+            shared,
+          );
           const { answer, first, rest } = begun;
           // Once it has begun, an answer may take all the time that there is.
           share?.stopTimer();
@@ -294,7 +345,7 @@ export function createUpstreams({ circuitBreaker: breaks, clock }: UpstreamsOpti
             isComplete: answer.isComplete === true,
             first,
             rest,
-            summarize: answer.summarize && ((afterwards) => summarize(state, answer, afterwards)),
+            summarize: answer.summarize && ((afterwards) => summarize(state, caller, answer, afterwards)),
             close() {
               share?.release();
               rest.return(undefined).then(undefined, () => {});

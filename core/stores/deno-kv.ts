@@ -59,6 +59,18 @@ const decodeVersion = (version: string): Version => {
   return { versionstamp, chunks: Number(chunks), expiresAtMs: Number(expiresAtMs) };
 };
 
+/** Of what no write of this store has left. It is handed out as an empty value, and the next write takes its place. */
+const brokenVersion = "broken";
+
+/** What a write takes away: the version of its first chunk, on which it insists, and every key. */
+interface Replaced {
+  /** Null where there is no first chunk. */
+  readonly versionstamp: string | null;
+  readonly keys: readonly Key[];
+}
+
+const isFirst = ({ key }: Entry): boolean => key.length === 3 && key[2] === 0;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -67,7 +79,8 @@ const decoder = new TextDecoder();
  * or takes longer than `timeoutMs`, rejects: chats then fail with 503 `session_store_unavailable`.
  *
  * All chunks of a value are written, replaced and deleted in one atomic operation, and one range read sees them as of one
- * moment. The time of its end stands before each value, as Deno KV deletes late.
+ * moment. The time of its end and the number of its chunks stand before each value, as
+ * Deno KV deletes late, and others may delete a chunk.
  *
  * @example
  * ```ts
@@ -93,16 +106,30 @@ export function denoKvStore({
       return chunks;
     }, clock);
 
+  /** Whether they are what one write of this store has left: all of its chunks, and nothing else under the key. */
+  const isWhole = (chunks: readonly Entry[]): boolean =>
+    chunks.every(
+      ({ key, value, versionstamp }, index) =>
+        key.length === 3 &&
+        key[2] === index &&
+        value instanceof Uint8Array &&
+        versionstamp === chunks[0]?.versionstamp &&
+        (index === chunks.length - 1 || value.length === chunkBytes),
+    );
+
   const join = (chunks: readonly Entry[]): StoredValue | undefined => {
     const [first] = chunks;
     if (first === undefined) return undefined;
+    if (!isWhole(chunks)) return { value: "", version: brokenVersion };
     let text = "";
     for (const { value } of chunks) {
       if (value instanceof Uint8Array) text += decoder.decode(value, { stream: true });
     }
     text += decoder.decode();
     const headEnd = text.indexOf("\n");
-    const expiresAtMs = headEnd > 0 ? Number(text.slice(0, headEnd)) : Number.NaN;
+    const [expires, count = chunks.length] = headEnd > 0 ? text.slice(0, headEnd).split(" ") : [];
+    const expiresAtMs = Number(expires);
+    if (Number(count) !== chunks.length) return { value: "", version: brokenVersion };
     if (expiresAtMs <= clock.now()) return undefined;
     const version = encodeVersion({ versionstamp: first.versionstamp, chunks: chunks.length, expiresAtMs });
     return { value: text.slice(headEnd + 1), version };
@@ -112,17 +139,26 @@ export function denoKvStore({
     key: string,
     value: string,
     ttlMs: number,
-    replaced: { readonly versionstamp: string | null; readonly chunks: number },
+    replaced: Replaced,
   ): Promise<string | undefined> => {
     const expiresAtMs = clock.now() + Math.ceil(ttlMs);
-    const bytes = encoder.encode(`${expiresAtMs}\n${value}`);
-    const chunks = Math.ceil(bytes.length / chunkBytes);
+    const body = encoder.encode(value);
+    const head = (chunks: number) => encoder.encode(`${expiresAtMs} ${chunks}\n`);
+    // The count's own digits may need one chunk more.
+    const least = Math.ceil((head(1).length + body.length) / chunkBytes);
+    const chunks = Math.ceil((head(least).length + body.length) / chunkBytes);
+    const bytes = new Uint8Array(head(chunks).length + body.length);
+    bytes.set(head(chunks));
+    bytes.set(body, head(chunks).length);
     const operation = kv.atomic().check({ key: [prefix, key, 0], versionstamp: replaced.versionstamp });
     for (let index = 0; index < chunks; index++) {
       const chunk = bytes.subarray(index * chunkBytes, (index + 1) * chunkBytes);
       operation.set([prefix, key, index], chunk, { expireIn: Math.ceil(ttlMs) });
     }
-    for (let index = chunks; index < replaced.chunks; index++) operation.delete([prefix, key, index]);
+    for (const last of replaced.keys) {
+      const isOverwritten = last.length === 3 && Number.isInteger(last[2]) && (last[2] as number) < chunks;
+      if (!isOverwritten || (last[2] as number) < 0) operation.delete(last);
+    }
     const result = await commit(operation);
     return result.ok ? encodeVersion({ versionstamp: result.versionstamp, chunks, expiresAtMs }) : undefined;
   };
@@ -138,9 +174,9 @@ export function denoKvStore({
     throw new Error("Too many writers of one key");
   };
 
-  const asReplaced = (chunks: readonly Entry[]) => ({
-    versionstamp: chunks[0]?.versionstamp ?? null,
-    chunks: chunks.length,
+  const asReplaced = (chunks: readonly Entry[]): Replaced => ({
+    versionstamp: chunks.find(isFirst)?.versionstamp ?? null,
+    keys: chunks.map(({ key }) => key as Key),
   });
 
   const set = async (
@@ -150,11 +186,22 @@ export function denoKvStore({
   ): Promise<string | undefined> => {
     if (ifVersion === undefined)
       return retried((chunks) => write(key, value, ttlMs, asReplaced(chunks)), key);
+    if (ifVersion === brokenVersion) {
+      const chunks = await chunksOf(key);
+      return join(chunks)?.version === brokenVersion
+        ? write(key, value, ttlMs, asReplaced(chunks))
+        : undefined;
+    }
     if (ifVersion !== null) {
       const replaced = decodeVersion(ifVersion);
-      return replaced.expiresAtMs <= clock.now() ? undefined : write(key, value, ttlMs, replaced);
+      return replaced.expiresAtMs <= clock.now()
+        ? undefined
+        : write(key, value, ttlMs, {
+            versionstamp: replaced.versionstamp,
+            keys: Array.from({ length: replaced.chunks }, (_, index) => [prefix, key, index]),
+          });
     }
-    const version = await write(key, value, ttlMs, { versionstamp: null, chunks: 0 });
+    const version = await write(key, value, ttlMs, { versionstamp: null, keys: [] });
     if (version !== undefined) return version;
     // What is in the way may have expired without being deleted yet.
     const chunks = await chunksOf(key);
@@ -163,9 +210,10 @@ export function denoKvStore({
 
   const remove = (key: string): Promise<boolean> =>
     retried(async (chunks) => {
-      const [first] = chunks;
-      if (first === undefined) return true;
-      const operation = kv.atomic().check({ key: first.key as Key, versionstamp: first.versionstamp });
+      if (chunks.length === 0) return true;
+      const operation = kv
+        .atomic()
+        .check({ key: [prefix, key, 0], versionstamp: asReplaced(chunks).versionstamp });
       for (const chunk of chunks) operation.delete(chunk.key as Key);
       return (await commit(operation)).ok || undefined;
     }, key);

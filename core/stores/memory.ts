@@ -1,14 +1,14 @@
-import { LRUCache } from "lru-cache";
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
+import { createFairCache } from "../util/fair-cache.ts";
 import { systemClock } from "../util/time.ts";
 import { defaultCacheBytes, defaultMaxEntries } from "./settings.ts";
 
 export interface MemoryStoreOptions {
-  /** The most values held; the least recently used go first. 1,024 by default. */
+  /** The most values held; of the owner who has most, the least recently used goes first. 1,024 by default. */
   readonly maxEntries?: number;
-  /** The most memory that all values take together, in bytes; the least recently used go first. 256 MiB by default. */
+  /** The most memory that all values take together, in bytes, in the same way. 256 MiB by default. */
   readonly maxBytes?: number;
-  readonly clock?: Pick<Clock, "now">;
+  readonly clock?: Pick<Clock, "monotonic">;
 }
 
 /** About what an entry takes beside its texts: its place in the map and in the lists of the cache, and two objects. */
@@ -33,20 +33,14 @@ export function memoryStore({
   maxBytes = defaultCacheBytes,
   clock = systemClock,
 }: MemoryStoreOptions = {}): SessionStore {
-  const entries = new LRUCache<string, StoredValue>({
-    // Not `max`: that would allocate room for all of maxEntries at once.
-    maxSize: maxBytes,
-    perf: clock,
-    // Reads the clock every time, instead of once per timer.
-    ttlResolution: 0,
-  });
+  const entries = createFairCache<StoredValue>({ maxEntries, maxSize: maxBytes, clock });
   let writes = 0;
 
   return {
     name: "memory",
     shared: false,
     get: (key) => entries.get(key),
-    set(key, value, { ttlMs, ifVersion }) {
+    set(key, value, { ttlMs, ifVersion, owner = "" }) {
       if (ifVersion !== undefined && (entries.get(key)?.version ?? null) !== ifVersion) return undefined;
       const size = bytesOf(key, value);
       if (size > maxBytes) {
@@ -55,8 +49,7 @@ export function memoryStore({
       const version = String(++writes);
       // The cache drops a value when more than `ttl` has passed, but a store must once `ttlMs` has: half a millisecond
       // less, as clocks count whole ones.
-      entries.set(key, { value, version }, { ttl: ttlMs - 0.5, size });
-      while (entries.size > maxEntries) entries.pop();
+      entries.set(key, { value, version }, { owner, size, ttlMs: ttlMs - 0.5 });
       return version;
     },
     delete(key) {

@@ -59,7 +59,7 @@ export function redisStore({
     connection ??= connect();
     const current = connection;
     try {
-      return await withTimeout(current, deadlineMs - clock.now(), { clock });
+      return await withTimeout(current, deadlineMs - clock.monotonic(), { clock });
     } catch (error) {
       drop(current);
       throw readRefusal((error as Error).message) ?? error;
@@ -75,21 +75,21 @@ export function redisStore({
     const opened = await connected(deadlineMs);
     const current = connection;
     try {
-      return await withTimeout(opened.send(command, args), deadlineMs - clock.now(), { clock });
+      return await withTimeout(opened.send(command, args), deadlineMs - clock.monotonic(), { clock });
     } catch (error) {
       const refusal = readRefusal((error as Error).message, command);
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
       if (refusal !== undefined && refusal.code !== "READONLY") throw refusal;
       drop(current);
       // A kept connection may have been closed while it was idle; all commands may be sent twice.
-      if (isKept && !isLast && clock.now() < deadlineMs)
+      if (isKept && !isLast && clock.monotonic() < deadlineMs)
         return attempt(command, args, { deadlineMs, isLast: true });
       throw refusal ?? error;
     }
   };
 
   const send: SendCommand = (command, args) =>
-    attempt(command, args, { deadlineMs: clock.now() + timeoutMs, isLast: false });
+    attempt(command, args, { deadlineMs: clock.monotonic() + timeoutMs, isLast: false });
 
   return { name: "redis", shared: true, ...redisCommands(send, prefix), close: () => drop(connection) };
 }

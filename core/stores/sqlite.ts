@@ -71,11 +71,11 @@ export function sqliteStore({ database, clock = systemClock }: SqliteStoreOption
   const remove = database.prepare("DELETE FROM sessions WHERE key = ?");
   const sweep = database.prepare(`
     DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expires_at <= ? LIMIT ${maxSwept})`);
-  let sweepAtMs = clock.now() + sweepEveryMs;
+  let sweepAtMs = clock.monotonic() + sweepEveryMs;
 
   const sweepNowAndThen = (nowMs: number) => {
-    if (nowMs < sweepAtMs) return;
-    sweepAtMs = nowMs + sweepEveryMs;
+    if (clock.monotonic() < sweepAtMs) return;
+    sweepAtMs = clock.monotonic() + sweepEveryMs;
     sweep.run(nowMs);
   };
 

@@ -1,5 +1,6 @@
 /** What the operations of a store say about it, for `/health`. */
-import type { Clock, SessionStore } from "../types.ts";
+import { errorTable } from "../errors.ts";
+import type { Clock, Logger, SessionStore } from "../types.ts";
 import { RedisRefusal } from "./redis-commands.ts";
 
 export interface WatchedStore {
@@ -24,18 +25,30 @@ const reasonFor = (error: unknown): string => {
   return typeof code === "string" && /^[A-Z][A-Z_]{2,40}$/.test(code) ? code : "no answer";
 };
 
-/** Notes how the operations of `store` end. */
-export function watchStore(store: SessionStore, clock: Pick<Clock, "now">): WatchedStore {
-  let isFailing = false;
+/** Notes how the operations of `store` end, and logs its failures and its return. */
+export function watchStore(
+  store: SessionStore,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): WatchedStore {
+  /** Since when it fails, by both clocks. */
+  let since: { readonly atMs: number; readonly monotonicMs: number } | undefined;
   let lastFailure: StoreFailure | undefined;
 
   const watch = async <T>(operation: () => T | Promise<T>): Promise<T> => {
     try {
       const result = await operation();
-      isFailing = false;
+      if (since !== undefined)
+        log.warn("store.recovered", { store: store.name, failedMs: clock.monotonic() - since.monotonicMs });
+      since = undefined;
       return result;
     } catch (error) {
-      isFailing = true;
+      since ??= { atMs: clock.now(), monotonicMs: clock.monotonic() };
+      log.error("store.failed", {
+        store: store.name,
+        reason: error instanceof Error ? error.message : String(error),
+        since: new Date(since.atMs).toISOString(),
+        next: errorTable.session_store_unavailable.operator,
+      });
       lastFailure = { atMs: clock.now(), reason: reasonFor(error) };
       throw error;
     }
@@ -51,7 +64,7 @@ export function watchStore(store: SessionStore, clock: Pick<Clock, "now">): Watc
       close: () => store.close?.(),
     },
     get isFailing() {
-      return isFailing;
+      return since !== undefined;
     },
     get lastFailure() {
       return lastFailure;

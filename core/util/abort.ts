@@ -52,7 +52,7 @@ export class Lifetime {
     this.#client = client;
     this.#limits = limits;
     this.#clock = clock;
-    this.#sinceMs = clock.now();
+    this.#sinceMs = clock.monotonic();
     const { totalMs, firstTextMs } = limits;
     // Before the other timer: where both are over at once, as on a platform with a limit, this one is the reason.
     if (totalMs < Number.POSITIVE_INFINITY)
@@ -92,14 +92,14 @@ export class Lifetime {
 
   #waitFor(wait: keyof typeof waits): void {
     this.#wait = wait;
-    this.#sinceMs = this.#clock.now();
+    this.#sinceMs = this.#clock.monotonic();
   }
 
   /** One timer, which looks at the time when it fires: a new one for each event would cost more than the event. */
   #watch(delayMs: number): void {
     this.#cancelWait = this.#clock.schedule(() => {
       const limitMs = this.#wait === "firstText" ? this.#limits.firstTextMs : this.#limits.silenceMs;
-      const leftMs = limitMs - (this.#clock.now() - this.#sinceMs);
+      const leftMs = limitMs - (this.#clock.monotonic() - this.#sinceMs);
       if (leftMs > 0) this.#watch(leftMs);
       else this.#end(waits[this.#wait](limitMs));
     }, delayMs);

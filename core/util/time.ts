@@ -3,6 +3,7 @@ import type { Clock } from "../types.ts";
 
 export const systemClock: Clock = {
   now: Date.now,
+  monotonic: () => Math.round(performance.now()),
   schedule(task, delayMs) {
     const timer = setTimeout(task, delayMs);
     return () => clearTimeout(timer);

@@ -4,7 +4,7 @@
  */
 import { requestSchema } from "../../core/dialects/openai-chat.ts";
 import { dialectOperations } from "./dialect-operations.ts";
-import { chatErrors, exampleModel, type Operation, type Parameter, ref, text } from "./operation.ts";
+import { chatErrors, exampleModel, type Operation, object, type Parameter, ref, text } from "./operation.ts";
 
 const model = exampleModel;
 const hello = [{ role: "user", content: "Hello!" }];
@@ -184,6 +184,21 @@ export const operations: readonly Operation[] = [
     success: { status: 200, content: { "application/json": ref("Health") } },
     errors: [],
     examples: [{ name: ["Health", "状态"] }],
+  },
+  {
+    method: "GET",
+    path: "/ready",
+    id: "getReady",
+    group: "operators",
+    isPublic: true,
+    summary: ["Show whether a chat could be answered", "查看能否回答对话"],
+    description: [
+      "For load balancers: 503 while no key is set or every upstream is left alone.",
+      "供负载均衡使用：未设密钥或所有上游都被熔断时为 503。",
+    ],
+    success: { status: 200, content: { "application/json": object({ ready: { type: "boolean" } }) } },
+    errors: [],
+    examples: [{ name: ["Ready", "就绪"] }],
   },
   {
     method: "GET",

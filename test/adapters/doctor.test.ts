@@ -352,7 +352,9 @@ describe("the doctor and the site", () => {
   test.each(cases)("explains $what", async ({ arrange, env, marks, at, says, change }) => {
     await arrange?.();
     const diagnosis = await doctor({ ...siteEnv, ...(await env?.()) });
-    expect(diagnosis.marks.slice(4)).toEqual([...marks]);
+    // A site elsewhere needs a network, which the machine of a test may or may not have.
+    const steps = diagnosis.marks.filter((mark) => !mark.endsWith(" network"));
+    expect(steps.slice(4)).toEqual([...marks]);
     expect(diagnosis.step(at)).toContain(says);
     expect(diagnosis.step(at)).toMatch(/\n {12}means {3}\S/);
     expect(diagnosis.step(at)).toContain(`change  ${change}`);

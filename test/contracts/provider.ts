@@ -1,6 +1,8 @@
 /** What every provider must do, whoever wrote it: docs/providers.md. Run it over one with `providerContract`. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ApiError } from "../../core/errors.ts";
+import { silentLogger } from "../../core/operations/log.ts";
 import type { ChatRequest, MaybePromise, Provider } from "../../core/types.ts";
 import { chatRequest, eventsOf, providerContext, readAnswer, textOf } from "../support/chat-request.ts";
 
@@ -91,7 +93,7 @@ export function providerContract(
     });
 
     test("warms up without failing", async () => {
-      expect(await fixture.provider.warmUp?.()).toBeUndefined();
+      expect(await fixture.provider.warmUp?.({ log: silentLogger })).toBeUndefined();
     });
 
     test.each([true, false])("answers in parts that end with a finish, stream: %p", async (stream) => {

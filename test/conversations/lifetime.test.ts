@@ -21,7 +21,7 @@ describe("the life of a conversation", () => {
 
   test("ends exactly even where the store deletes late", async () => {
     const clock = fakeClock();
-    const lazy = memoryStore({ maxEntries: 10, clock: { now: () => 0 } });
+    const lazy = memoryStore({ maxEntries: 10, clock: { monotonic: () => 0 } });
     const { say } = rememberedChat({ clock, store: lazy, ttlMs: minuteMs });
     await say([user("one")], { session: "s" });
     await clock.advance(minuteMs);

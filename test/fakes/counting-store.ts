@@ -17,7 +17,8 @@ export function countingStore(clock: Clock, { writesAtOnce = false } = {}): Coun
   };
   const counting: CountingStore = {
     name: "counting",
-    shared: false,
+    // Tests put several instances before it.
+    shared: true,
     reads: 0,
     writes: 0,
     failing: "none",

@@ -3,6 +3,8 @@ import type { Clock } from "../../core/types.ts";
 export interface FakeClock extends Clock {
   /** Moves time on and runs what falls due, in order; promises settle in between. */
   advance(ms: number): Promise<void>;
+  /** Sets the wall clock, by so many milliseconds; durations go on as before. */
+  setWall(byMs: number): void;
   /** Timers that wait. */
   readonly pending: number;
 }
@@ -18,9 +20,14 @@ export const settle = async (): Promise<void> => {
 /** A clock that only a test moves. */
 export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
   let nowMs = startMs;
+  let wallOffsetMs = 0;
   const timers = new Set<{ dueMs: number; task: () => void }>();
   return {
-    now: () => nowMs,
+    now: () => nowMs + wallOffsetMs,
+    monotonic: () => nowMs,
+    setWall(byMs) {
+      wallOffsetMs += byMs;
+    },
     schedule(task, delayMs) {
       const timer = { dueMs: nowMs + delayMs, task };
       timers.add(timer);

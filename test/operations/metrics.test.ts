@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import parsePrometheusTextFormat from "parse-prometheus-text-format";
 import { ApiError } from "../../core/errors.ts";
+import { countingStore } from "../fakes/counting-store.ts";
+import { fakeClock } from "../fakes/fake-clock.ts";
 import { failure, reply, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
@@ -49,11 +51,23 @@ describe("the metrics page", () => {
     const { send, chat } = testHandler({}, { providers: [provider] });
     for (let index = 0; index < 1100; index++) await chat({ ...hello, model: `scripted/${index}` });
     const found = samples(await (await send("/metrics")).text());
-    expect(found['kimi_first_part_seconds_count{provider="scripted",model="999"}']).toBe(1);
-    expect(found['kimi_first_part_seconds_count{provider="scripted",model="1000"}']).toBeUndefined();
-    expect(found['kimi_first_part_seconds_count{provider="scripted",model="others"}']).toBe(100);
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="99"}']).toBe(1);
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="100"}']).toBeUndefined();
+    expect(found['kimi_first_part_seconds_count{provider="scripted",model="other"}']).toBe(1000);
     const circuits = Object.keys(found).filter((name) => name.startsWith("kimi_circuit_open"));
-    expect(circuits).toHaveLength(1000);
+    expect(circuits).toEqual(['kimi_circuit_open{provider="scripted",model="other"}']);
+  });
+
+  test("has one series for all names that no provider has confirmed", async () => {
+    const provider = {
+      ...scriptedProvider({ answer: () => failure(new ApiError("model_not_found", "No such model.")) }),
+      takesUnlistedModels: true,
+    };
+    const { send, chat } = testHandler({}, { providers: [provider] });
+    for (let index = 0; index < 5; index++) await chat({ ...hello, model: `scripted/${index}` });
+    const found = samples(await (await send("/metrics")).text());
+    expect(found['kimi_upstream_attempts_total{provider="scripted",model="other"}']).toBe(5);
+    expect(Object.keys(found).filter((name) => name.includes('model="0"'))).toEqual([]);
   });
 
   test("tells known methods apart and no others", async () => {
@@ -112,7 +126,67 @@ test("health tells of the store, the upstreams and their circuits", async () => 
   expect(health).toMatchObject({
     status: "ok",
     sessions: { store: "memory", shared: false },
-    upstreams: [{ name: "scripted", circuits: { "test-model": "closed" }, running: 0, waiting: 0 }],
+    upstreams: [
+      { name: "scripted", circuits: { closed: 1, open: 0, "half-open": 0 }, running: 0, waiting: 0 },
+    ],
   });
   expect(Date.parse(health.upstreams[0].lastSuccess)).toBeGreaterThan(0);
+});
+
+test("health names no model, says what failed last, and is degraded while a circuit is open", async () => {
+  const provider = scriptedProvider({
+    answer: () => failure(new ApiError("upstream_challenge", "Prove it.")),
+  });
+  const { send, chat } = testHandler({}, { providers: [provider] });
+  await chat(hello);
+  const response = await send("/health");
+  expect(response.status).toBe(200);
+  const text = await response.text();
+  expect(text).not.toContain("test-model");
+  expect(JSON.parse(text)).toMatchObject({
+    status: "degraded",
+    upstreams: [
+      {
+        circuits: { closed: 0, open: 1, "half-open": 0 },
+        lastSuccess: null,
+        lastFailure: { code: "upstream_challenge", at: expect.stringMatching(/^20/) },
+      },
+    ],
+  });
+});
+
+test("readiness is lost while nothing could answer, and only then", async () => {
+  const failing = scriptedProvider({
+    answer: () => failure(new ApiError("upstream_challenge", "Prove it.")),
+  });
+  const { send, chat } = testHandler({}, { providers: [failing] });
+  expect((await send("/ready")).status).toBe(200);
+  await chat(hello);
+  expect((await send("/ready")).status).toBe(503);
+  const second = scriptedProvider({ name: "second" });
+  const both = testHandler({}, { providers: [failing, second] });
+  await both.chat(hello);
+  expect((await both.send("/ready")).status).toBe(200);
+  const unconfigured = testHandler({}, { exposed: true });
+  expect((await unconfigured.send("/ready")).status).toBe(503);
+});
+
+test("health tells of a store that fails, and the log when it is back", async () => {
+  const clock = fakeClock();
+  const store = countingStore(clock);
+  const { send, chat, log } = testHandler({}, { store, clock });
+  const headers = { "x-session-id": "s" };
+  store.failing = "all";
+  expect((await chat(hello, { headers })).status).toBe(503);
+  expect(await (await send("/health")).json()).toMatchObject({
+    status: "degraded",
+    sessions: { lastFailure: { code: "session_store_unavailable" } },
+  });
+  await clock.advance(3000);
+  store.failing = "none";
+  await chat(hello, { headers });
+  expect(await (await send("/health")).json()).toMatchObject({ status: "ok" });
+  expect(log.lines.find(({ event }) => event === "store.recovered")?.fields).toMatchObject({
+    failedMs: 3000,
+  });
 });

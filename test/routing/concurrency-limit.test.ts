@@ -22,6 +22,42 @@ const inOrder = (...promises: Promise<Slot>[]) => {
   return { granted, slots };
 };
 
+describe("slots of several owners", () => {
+  test("go to the owner with the fewest running calls, however many of another wait", async () => {
+    const limit = createConcurrencyLimit(2, 10);
+    const first = await limit.acquire(signal, "a");
+    const second = await limit.acquire(signal, "a");
+    const { granted } = inOrder(
+      limit.acquire(signal, "a"),
+      limit.acquire(signal, "a"),
+      limit.acquire(signal, "b"),
+      limit.acquire(signal, "b"),
+    );
+    first.release();
+    await settle();
+    second.release();
+    await settle();
+    expect(granted).toEqual([2, 0]);
+  });
+
+  test("the line has room for another owner at the cost of the one who fills it", async () => {
+    const limit = createConcurrencyLimit(1, 3);
+    await limit.acquire(signal, "a");
+    const waits = [0, 1, 2].map(() => limit.acquire(signal, "a").catch((error) => error.code));
+    void limit.acquire(signal, "b");
+    expect(await waits[2]).toBe("overloaded");
+    expect(limit.waiting).toBe(3);
+  });
+
+  test("an owner who fills the line is refused itself", async () => {
+    const limit = createConcurrencyLimit(1, 2);
+    await limit.acquire(signal, "b");
+    void limit.acquire(signal, "a");
+    void limit.acquire(signal, "a");
+    expect(await limit.acquire(signal, "a").catch((error) => error.code)).toBe("overloaded");
+  });
+});
+
 describe("slots of an upstream", () => {
   test("are given at once while there are any", async () => {
     const limit = createConcurrencyLimit(2, 10);

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,4 +112,45 @@ test("waits for others that write to the same file", async () => {
   for (const version of await Promise.all(writing)) expect(version).toBeString();
   for (const store of stores) await store.close?.();
   await rm(folder, { recursive: true });
+});
+
+describe("a value that is broken", () => {
+  const broken: Record<string, (kv: DenoKv) => Promise<unknown>> = {
+    "lacks its first chunk": (kv) => kv.atomic().delete(["p", "k", 0]).commit(),
+    "lacks a chunk in the middle": (kv) => kv.atomic().delete(["p", "k", 1]).commit(),
+    "lacks its last chunk": (kv) => kv.atomic().delete(["p", "k", 3]).commit(),
+    "has a chunk too many": (kv) =>
+      kv.atomic().set(["p", "k", 4], new Uint8Array(5), { expireIn: ttlMs }).commit(),
+    "has a chunk of another write": (kv) =>
+      kv
+        .atomic()
+        .set(["p", "k", 2], new Uint8Array(60 * 1024), { expireIn: ttlMs })
+        .commit(),
+    "has a chunk that is no bytes": (kv) =>
+      kv.atomic().set(["p", "k", 1], "text", { expireIn: ttlMs }).commit(),
+    "has a foreign key beside it": (kv) =>
+      kv.atomic().set(["p", "k", "x"], "text", { expireIn: ttlMs }).commit(),
+    "has a foreign key below it": (kv) =>
+      kv.atomic().set(["p", "k", 7, "x"], "text", { expireIn: ttlMs }).commit(),
+  };
+
+  test.each(Object.entries(broken))(
+    "as it %s, is replaced by the next write, and can be deleted",
+    async (_, harm) => {
+      for (const way of ["by version", "unconditionally", "deleted"] as const) {
+        const { store, kv, keys } = await openMemory();
+        await store.set("k", long, { ttlMs });
+        await harm(kv);
+        const found = await store.get("k");
+        expect(found?.value).toBe("");
+        if (way === "deleted") await store.delete("k");
+        else {
+          const ifVersion = way === "by version" ? { ifVersion: found?.version ?? null } : {};
+          expect(await store.set("k", "ours", { ttlMs, ...ifVersion })).toBeString();
+          expect((await store.get("k"))?.value).toBe("ours");
+        }
+        expect(await keys()).toEqual(way === "deleted" ? [] : [["p", "k", 0]]);
+      }
+    },
+  );
 });

@@ -1,6 +1,7 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { memoryStore } from "../../core/stores/memory.ts";
+import { systemClock } from "../../core/util/time.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 
 test("drops the least recently used of more than maxEntries", () => {
@@ -57,7 +58,7 @@ describe("maxBytes", () => {
 
 test("sets no timer, which would keep a process alive", () => {
   const timers = spyOn(globalThis, "setTimeout");
-  const store = memoryStore({ maxEntries: 2, clock: { now: Date.now } });
+  const store = memoryStore({ maxEntries: 2, clock: systemClock });
   for (const key of ["a", "b", "c"]) store.set(key, "1", { ttlMs: 1000 });
   store.get("c");
   store.delete("c");
@@ -75,7 +76,7 @@ test("drops the least recently used whatever was written, read, refused, deleted
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), steps, (maxEntries, taken) => {
       let nowMs = Date.UTC(2026, 0, 1);
-      const store = memoryStore({ maxEntries, clock: { now: () => nowMs } });
+      const store = memoryStore({ maxEntries, clock: { monotonic: () => nowMs } });
       /** The most recently used last. */
       let held: { readonly key: string; readonly value: string; readonly endsAtMs: number }[] = [];
       for (const [number, { action, key }] of taken.entries()) {

@@ -65,6 +65,7 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
     "站点正在限流，请一分钟后重试。",
   ],
   overloaded: again,
+  too_many_bodies: again,
   upstream_unreachable: again,
   upstream_unavailable: [
     "The site is down or in maintenance. Try again later, or choose another model.",

@@ -8,7 +8,7 @@ export interface Notice {
   readonly isWarning?: boolean;
 }
 
-type Read = (value: string) => Notice | undefined;
+type Read = (value: string, headers: Headers) => Notice | undefined;
 
 const count =
   (words: Words): Read =>
@@ -40,13 +40,14 @@ const readers: Readonly<Record<string, Read>> = {
     values: { from: value },
     isWarning: true,
   }),
-  "x-session-saved": (value) =>
+  "x-session-saved": (value, headers) =>
     value === "false"
       ? {
           words: [
-            "This turn could not be kept: the next answer may not know of it.",
-            "本轮对话未能保存，后续回答可能不知道它。",
+            "This turn was not kept, so the next answer may not know of it. {reason}",
+            "本轮对话未保存，后续回答可能不知道它。{reason}",
           ],
+          values: { reason: headers.get("x-session-reason") ?? "" },
           isWarning: true,
         }
       : undefined,
@@ -65,6 +66,6 @@ const readers: Readonly<Record<string, Read>> = {
 export const noticesOf = (headers: Headers): Notice[] =>
   Object.entries(readers).flatMap(([name, read]) => {
     const value = headers.get(name);
-    const notice = value === null ? undefined : read(value);
+    const notice = value === null ? undefined : read(value, headers);
     return notice ? [notice] : [];
   });

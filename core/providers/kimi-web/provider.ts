@@ -23,6 +23,8 @@ export interface KimiWebOptions extends Partial<SiteSettings> {
   readonly clock?: Clock;
   /** Shares the nonce with other instances. */
   readonly store?: SessionStore | undefined;
+  /** Gets every nonce and cookie that is used, so that no log line and no error shows one. */
+  readonly onSecret?: (secret: string) => void;
   /** How many milliseconds the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
   readonly holdOffMs?: number;
 }
@@ -55,7 +57,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
   const site: SiteSettings = { ...defaultSite(), ...options };
   const { pageUrl, ajaxUrl, maxChars, labels, overflow, longInput } = site;
   const { chunkChars, chunkDelayMs, maxConcurrency } = site;
-  const { name = "kimi-web", clock = systemClock, store, holdOffMs = 30_000 } = options;
+  const { name = "kimi-web", clock = systemClock, store, onSecret, holdOffMs = 30_000 } = options;
   const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
 
@@ -72,6 +74,7 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     cookie: ownCookie,
     store,
     holdOffMs,
+    onSecret,
   });
   const sendMessage = createMessageSender({
     fetch,

@@ -22,12 +22,12 @@ const aboutKeys: ReadonlySet<ErrorCode> = new Set([
   "upstream_rate_limited",
 ]);
 
-export function createKeyRing(count: number, clock: Pick<Clock, "now">): KeyRing {
+export function createKeyRing(count: number, clock: Pick<Clock, "monotonic">): KeyRing {
   const restsUntilMs = new Array<number>(count).fill(Number.NEGATIVE_INFINITY);
   const places = restsUntilMs.map((_, place) => place);
   return {
     order() {
-      const nowMs = clock.now();
+      const nowMs = clock.monotonic();
       const rested = places.filter((place) => (restsUntilMs[place] as number) <= nowMs);
       if (rested.length > 0) return rested;
       return places.toSorted((a, b) => (restsUntilMs[a] as number) - (restsUntilMs[b] as number)).slice(0, 1);
@@ -35,7 +35,7 @@ export function createKeyRing(count: number, clock: Pick<Clock, "now">): KeyRing
     isAboutKey: ({ code }) => aboutKeys.has(code),
     rest(place, { code, retryAfterMs }) {
       const usualMs = code === "upstream_rate_limited" ? limitedMs : refusedMs;
-      restsUntilMs[place] = clock.now() + Math.min(retryAfterMs ?? usualMs, longestRestMs);
+      restsUntilMs[place] = clock.monotonic() + Math.min(retryAfterMs ?? usualMs, longestRestMs);
     },
   };
 }

@@ -27,12 +27,12 @@ export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
 
   const refresh = async (context: ListingContext): Promise<readonly Model[]> => {
     known = await load(context);
-    nextLoadMs = clock.now() + keptMs;
+    nextLoadMs = clock.monotonic() + keptMs;
     return known;
   };
 
   return ({ signal, log }: ListingContext): readonly Model[] | Promise<readonly Model[]> => {
-    if (clock.now() < nextLoadMs) return known ?? Promise.reject(failure);
+    if (clock.monotonic() < nextLoadMs) return known ?? Promise.reject(failure);
     loading ??= sharedTask((shared) => refresh({ signal: shared, log }), {
       clock,
       limitMs,
@@ -44,7 +44,7 @@ export function listedModels({ upstream, load, clock }: ListedModelsOptions) {
     return loading.join(signal).catch((error: unknown) => {
       signal.throwIfAborted();
       failure = error;
-      nextLoadMs = clock.now() + holdOffMs;
+      nextLoadMs = clock.monotonic() + holdOffMs;
       if (known === undefined) throw error;
       return known;
     });

@@ -75,7 +75,7 @@ const parseJson = (text: string): unknown => {
  */
 export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const { name, apiKey, models = "*", clock = systemClock, streamUsage = true } = options;
-  const { maxEventChars = 16 * 1024 * 1024 } = options;
+  const { maxEventChars = maxAnswerChars } = options;
   const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
   const completionsUrl = endpoint(options.baseUrl, "/completions");
@@ -199,6 +199,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     send,
     clock,
     maxEventChars,
+    maxAnswerChars,
     reasoningTags: options.reasoningTags?.length ? options.reasoningTags : undefined,
     failure: (body) => upstreamError({ body }, { upstream: name, secrets }),
     readFailure,
@@ -236,7 +237,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
         log,
       });
       const context = { droppedMessages: request.messages.length - messages.length };
-      const reply = readReply(response, upstream, signal);
+      const reply = readReply(response, upstream, { choices: request.choices, signal });
       // Upstreams take four of them.
       const events = request.stop.length > sentStops(native) ? cutAtStops(reply, request.stop) : reply;
       if (request.stream) return { events, context, calls };
@@ -251,5 +252,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   };
 }
 
+/** Of what an upstream sends for one answer, events' syntax included. */
+const maxAnswerChars = 16 * 1024 * 1024;
 const sentStops = ({ stop }: JsonObject): number =>
   Array.isArray(stop) ? stop.length : stop == null ? 0 : 1;

@@ -1,5 +1,5 @@
 /** One request at an OpenAI-compatible upstream, from its first byte to the end of its connection. */
-import type { ApiError } from "../../errors.ts";
+import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch, UpstreamEvent } from "../../types.ts";
 import { BodyReader, failConnection, isClosedConnection } from "../shared/upstream-http.ts";
 import { ReplyReader } from "./reply.ts";
@@ -13,6 +13,8 @@ export interface UpstreamEndpoint {
   readonly clock: Clock;
   /** The most characters that one event, or a reply that is not a stream, may have. */
   readonly maxEventChars: number;
+  /** The most characters that a whole answer may have, whatever they are. */
+  readonly maxAnswerChars: number;
   /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
   readonly failure: (body: unknown) => ApiError;
   /** The tags around the thoughts at the beginning of a text, without brackets. */
@@ -23,6 +25,8 @@ export interface UpstreamEndpoint {
 
 /** How long a connection may take to end after the last event; it is closed then, and not used again. */
 const lingerMs = 1000;
+/** How long the upstream may take for what comes after the last finish, such as token counts. */
+const afterFinishMs = 3000;
 /** A kept connection that turns out to be closed does so at once; after this long, the upstream had begun to work. */
 const staleConnectionMs = 1000;
 
@@ -35,14 +39,14 @@ export function createSender({ name, url, headers, send, clock }: UpstreamEndpoi
     signal.throwIfAborted();
     // No answer can make the gateway call another host.
     const init: RequestInit = { method: "POST", headers, body, redirect: "manual", signal };
-    const startedMs = clock.now();
+    const startedMs = clock.monotonic();
     for (let calls = 1; ; calls++) {
       try {
         const response = await send(url, init);
         hasAnswered = true;
         return { response, calls };
       } catch (error) {
-        const isStale = hasAnswered && clock.now() - startedMs < staleConnectionMs;
+        const isStale = hasAnswered && clock.monotonic() - startedMs < staleConnectionMs;
         if (calls > 1 || !isStale || !isClosedConnection(error) || signal.aborted) {
           failConnection(name, error, signal);
         }
@@ -65,37 +69,68 @@ function linger(body: BodyReader, clock: Clock): void {
 /** Whether an event says something of the reply: until then a failure can still have its true status, or be mended. */
 const isTelling = ({ parts }: UpstreamEvent): boolean => parts.length > 0;
 
-/** The events of a response as they arrive. Returning the iterator early ends the call. */
+/** Resolves as `task` does, or to undefined after `ms`. */
+function atMost<Result>(task: Promise<Result>, ms: number, clock: Clock): Promise<Result | undefined> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.schedule(() => resolve(undefined), ms);
+    task.then(resolve, reject).finally(cancel);
+  });
+}
+
+const countFinishes = (events: readonly UpstreamEvent[]): number => {
+  let finishes = 0;
+  for (const { parts } of events) for (const { type } of parts) if (type === "finish") finishes++;
+  return finishes;
+};
+
+/**
+ * The events of a response with `choices` replies, as they arrive. Once all replies have finished, the answer is complete
+ * within seconds, whatever the connection does. Returning the iterator early ends the call.
+ */
 export async function* readReply(
   response: Response,
   endpoint: UpstreamEndpoint,
-  signal: AbortSignal,
+  { choices, signal }: { readonly choices: number; readonly signal: AbortSignal },
 ): AsyncGenerator<readonly UpstreamEvent[], undefined> {
-  const { name, clock, maxEventChars, readFailure } = endpoint;
+  const { name, clock, maxEventChars, maxAnswerChars, readFailure } = endpoint;
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
   const body = new BodyReader(response, isStream ? 0 : maxEventChars);
   const events: UpstreamEvent[] = [];
   const reply = new ReplyReader(events, endpoint);
   let hasBegun = false;
+  let chars = 0;
+  let finishes = 0;
+  let completeByMs = Number.POSITIVE_INFINITY;
   try {
     if (!response.ok) throw await readFailure(response, body, signal);
     for (let isOver = false; !isOver; ) {
       let text: string | undefined;
       try {
-        text = await body.next();
+        text =
+          completeByMs === Number.POSITIVE_INFINITY
+            ? await body.next()
+            : await atMost(body.next(), completeByMs - clock.monotonic(), clock);
       } catch (error) {
         // What was complete before the connection broke is an answer.
         if (!reply.complete) failConnection(name, error, signal);
       }
       signal.throwIfAborted();
       let failure: unknown;
+      chars += text?.length ?? 0;
       try {
+        if (chars > maxAnswerChars) {
+          const message = `${name} sent an answer of more than ${maxAnswerChars} characters.`;
+          throw new ApiError("upstream_invalid_response", message);
+        }
         if (text === undefined) reply.end();
         else reply.feed(text);
       } catch (error) {
         failure = error;
       }
       isOver = text === undefined || reply.done || failure !== undefined;
+      finishes += countFinishes(events);
+      if (finishes >= choices && reply.complete && completeByMs === Number.POSITIVE_INFINITY)
+        completeByMs = clock.monotonic() + afterFinishMs;
       hasBegun ||= events.some(isTelling);
       if (hasBegun && events.length > 0) yield events.splice(0);
       if (failure !== undefined) throw failure;

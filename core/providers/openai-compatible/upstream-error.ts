@@ -104,8 +104,10 @@ export function upstreamError(
     const message = `${upstream} refused the gateway's own key (${answered}).`;
     return new ApiError(errorCode, isSafe && text !== "" ? `${message} It says: ${text}` : message);
   }
+  // An API that names its failure in its own form lives; what failed is this request.
+  const isAboutRequest = readable !== undefined && status === 500;
   const retryAfterMs = headerRetryMs ?? fields.retryAfterMs;
-  if (!isSafe) return new ApiError(errorCode, `${upstream} ${answered}.`, { retryAfterMs });
+  if (!isSafe) return new ApiError(errorCode, `${upstream} ${answered}.`, { retryAfterMs, isAboutRequest });
   const more = readMore(fields.more);
   return new ApiError(errorCode, text || `${upstream} ${answered}.`, {
     retryAfterMs,
@@ -113,6 +115,7 @@ export function upstreamError(
       headers: { "x-should-retry": shouldRetry },
     }),
     param,
+    isAboutRequest,
     upstream: {
       status: status ?? errorTable[errorCode].status,
       // Clients look for OpenAI's word for a context that is too long, so that they can shorten it.

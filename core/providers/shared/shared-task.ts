@@ -39,7 +39,7 @@ export function sharedTask<Result>(
   work: (signal: AbortSignal) => Promise<Result>,
   { clock, limitMs, timeoutMessage, onOver }: SharedTaskOptions,
 ): SharedTask<Result> {
-  const deadlineMs = clock.now() + limitMs;
+  const deadlineMs = clock.monotonic() + limitMs;
   const waiters = new Set<Waiter<Result>>();
   let starter: Waiter<Result> | undefined;
   let orphanedAtMs = Number.POSITIVE_INFINITY;
@@ -77,7 +77,7 @@ export function sharedTask<Result>(
       let cancelTimer = () => {};
       // Everyone who waits has a timer of their own: Workers end a request that waits for another request alone.
       const watch = () => {
-        const nowMs = clock.now();
+        const nowMs = clock.monotonic();
         if (nowMs >= deadlineMs) {
           end(({ reject }) => reject(new ApiError("upstream_timeout", timeoutMessage)));
           return;
@@ -98,7 +98,7 @@ export function sharedTask<Result>(
         cancelTimer();
         signal.removeEventListener("abort", onAbort);
         if (waiter !== undefined) waiters.delete(waiter);
-        if (waiter === starter) orphanedAtMs = clock.now();
+        if (waiter === starter) orphanedAtMs = clock.monotonic();
         if (waiters.size === 0) end(() => {});
       }
     },

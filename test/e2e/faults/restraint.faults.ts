@@ -31,7 +31,10 @@ const statusOf = async (content: string, fields?: { model?: string; stream?: boo
 };
 const messages = async () => (await site.log()).ajax.length;
 const upstream = async () => (await (await fetch(`${gateway.url}/health`)).json()).upstreams[0];
-const circuit = async () => (await upstream()).circuits["kimi-k2-instruct-0905"];
+const circuit = async () => {
+  const { circuits } = await upstream();
+  return Object.keys(circuits).find((state) => state !== "closed" && circuits[state] > 0) ?? "closed";
+};
 
 describe("the circuit breaker", () => {
   test("leaves the site alone after a challenge, says why, and asks it for other models", async () => {

@@ -1,5 +1,5 @@
 /** The nonce and the cookies that a message needs: fetched once for all, kept for hours, renewed when refused. */
-import { ApiError } from "../../../errors.ts";
+import { ApiError, toApiError } from "../../../errors.ts";
 import type { Clock, Fetch, Logger, SessionStore } from "../../../types.ts";
 import { sleep } from "../../../util/time.ts";
 import { type SharedTask, sharedTask } from "../../shared/shared-task.ts";
@@ -38,7 +38,7 @@ export interface CredentialSource {
   /** Whether `used` proved good within the last minute, so that a refusal without a reason must have another one. */
   isProven(used: Credentials): boolean;
   /** Fetches ahead of the first message. Never throws. */
-  warmUp(): Promise<void>;
+  warmUp(context?: { readonly log: Logger }): Promise<void>;
 }
 
 export interface CredentialSourceOptions {
@@ -52,6 +52,8 @@ export interface CredentialSourceOptions {
   readonly store?: SessionStore | undefined;
   /** How long the page is left alone after a renewal that did not help; 0 for not at all. */
   readonly holdOffMs: number;
+  /** Gets every nonce and cookie that is used, so that no log line and no error shows one. */
+  readonly onSecret?: ((secret: string) => void) | undefined;
 }
 
 /** WordPress's nonces live for 12 to 24 hours. */
@@ -76,7 +78,7 @@ interface Flight extends SharedTask<Credentials> {
 
 /** Credentials for one site. */
 export function credentialSource(options: CredentialSourceOptions): CredentialSource {
-  const { fetch, clock, pageUrl, headers, holdOffMs } = options;
+  const { fetch, clock, pageUrl, headers, holdOffMs, onSecret = () => {} } = options;
   const ownCookies = parseCookies(options.cookie);
   const store = options.store && credentialStore(options.store, pageUrl, clock);
   const page = { fetch, pageUrl, headers, cookies: ownCookies, nowMs: () => clock.now() };
@@ -91,16 +93,38 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   /** What the site accepted last, or its page had again when it was suspected. */
   let proven: { readonly credentials: Credentials; readonly atMs: number } | undefined;
   let heldOffUntilMs = 0;
+  /** Since when the page can't be had, by both clocks. */
+  let failing: { readonly atMs: number; readonly monotonicMs: number } | undefined;
 
   const ageMs = ({ fetchedAtMs }: Credentials) => clock.now() - fetchedAtMs;
 
   const adopt = ({ nonce, cookie, fetchedAtMs }: StoredCredentials): Credentials => {
-    current = { nonce, cookie: cookieHeader({ ...ownCookies, ...parseCookies(cookie) }), fetchedAtMs };
+    const cookies = { ...ownCookies, ...parseCookies(cookie) };
+    for (const secret of [nonce, ...Object.values(cookies)]) onSecret(secret ?? "");
+    current = { nonce, cookie: cookieHeader(cookies), fetchedAtMs };
     return current;
   };
 
+  /** What the page says in place of a nonce holds nothing of a client's. */
+  function reportFailure(error: unknown, log: Logger | undefined): void {
+    const { code, message } = toApiError(error);
+    failing ??= { atMs: clock.now(), monotonicMs: clock.monotonic() };
+    log?.warn("page.failed", {
+      code,
+      reason: message,
+      since: new Date(failing.atMs).toISOString(),
+      next: "npm run doctor",
+    });
+  }
+
   async function fetchFromPage(refusal: Refusal | undefined, signal: AbortSignal, log: Logger | undefined) {
-    const { nonce, cookies } = await fetchChatPage(page, signal);
+    const { nonce, cookies } = await fetchChatPage(page, signal).catch((error) => {
+      if (!signal.aborted) reportFailure(error, log);
+      throw error;
+    });
+    if (failing !== undefined)
+      log?.warn("page.recovered", { failedMs: clock.monotonic() - failing.monotonicMs });
+    failing = undefined;
     const cookie = refusal === "cookies" ? "" : cookieHeader(cookies);
     const fetched = { nonce, cookie, fetchedAtMs: clock.now() };
     // Only other instances need what is stored, so the request at hand does not wait for it.
@@ -123,12 +147,12 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     log: Logger | undefined,
   ): Flight {
     const work = async (signal: AbortSignal) => {
-      const untilMs = clock.now() + claimMs;
+      const untilMs = clock.monotonic() + claimMs;
       while (store) {
         const stored = await readStored(refused, log);
         if (stored !== undefined && !(refused && isSame(stored, refused))) return stored;
         signal.throwIfAborted();
-        if (clock.now() >= untilMs || (await store.claim(claimMs, log))) break;
+        if (clock.monotonic() >= untilMs || (await store.claim(claimMs, log))) break;
         await sleep(lookMs, { clock });
       }
       const fetched = await fetchFromPage(refusal, signal, log).catch((error) => {
@@ -150,7 +174,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
 
   const holdOff = () => {
     // A later refusal does not make it longer, or steady traffic would make it endless.
-    if (clock.now() >= heldOffUntilMs) heldOffUntilMs = clock.now() + holdOffMs;
+    if (clock.monotonic() >= heldOffUntilMs) heldOffUntilMs = clock.monotonic() + holdOffMs;
   };
 
   /** What can be used without waiting: not what is being renewed, unless that is only suspected. */
@@ -164,7 +188,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   }
 
   const prove = (credentials: Credentials) => {
-    proven = { credentials, atMs: clock.now() };
+    proven = { credentials, atMs: clock.monotonic() };
   };
 
   return {
@@ -177,7 +201,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
       // A fetch that was not begun for a refusal may bring what the store has, which may be the refused nonce itself.
       if (flight !== undefined && flight.refusal === undefined) await flight.join(signal);
       if (current !== undefined && helps(current)) return current;
-      if (clock.now() < heldOffUntilMs) return undefined;
+      if (clock.monotonic() < heldOffUntilMs) return undefined;
       try {
         const renewed = await (flight ?? start(refusal, used, log)).join(signal);
         if (helps(renewed)) return renewed;
@@ -202,10 +226,10 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     wasAccepted: (used) => acceptedLast !== undefined && isSame(acceptedLast, used),
 
     isProven: (used) =>
-      proven !== undefined && isSame(proven.credentials, used) && clock.now() - proven.atMs <= provenMs,
+      proven !== undefined && isSame(proven.credentials, used) && clock.monotonic() - proven.atMs <= provenMs,
 
-    async warmUp() {
-      await get({ signal: new AbortController().signal }).catch(() => {});
+    async warmUp(context) {
+      await get({ signal: new AbortController().signal, ...context }).catch(() => {});
     },
   };
 }

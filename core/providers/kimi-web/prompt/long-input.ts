@@ -48,7 +48,7 @@ export async function condenseLongInput(
   const long = longTexts(messages, options);
   if (long.length === 0) return { messages };
   const { deadlineMs = Number.POSITIVE_INFINITY } = context;
-  const deadline = createDeadline(Math.min((deadlineMs - clock.now()) / 2, longestMs), {
+  const deadline = createDeadline(Math.min((deadlineMs - clock.monotonic()) / 2, longestMs), {
     clock,
     parent: context.signal,
     reason: () => new ApiError("upstream_timeout", "To condense the text took too long."),

@@ -2,8 +2,10 @@
  * The provider of the chat site, for suites that run against a site over HTTP: the stand-in, or with KIMI_SITE_URL a
  * real WordPress. What reached the site is read from the site's own log.
  */
+
 import { afterAll, beforeEach, expect } from "bun:test";
 import { ApiError } from "../../../../core/errors.ts";
+import { silentLogger } from "../../../../core/operations/log.ts";
 import { type KimiWebOptions, kimiWeb } from "../../../../core/providers/kimi-web/provider.ts";
 import type {
   ChatMessage,
@@ -125,7 +127,7 @@ export async function chatWithSite() {
       models: async () => provider.models(providerContext()),
       logged: () => log.join("\n"),
       ask,
-      warmUp: async () => provider.warmUp?.(),
+      warmUp: async () => provider.warmUp?.({ log: silentLogger }),
       async failure(messages, asking) {
         const error = await ask(messages, asking).then(
           ({ text }) => new Error(`it answered: ${text}`),

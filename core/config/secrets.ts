@@ -1,0 +1,77 @@
+/** Every secret that the settings hold. */
+import { errorTable } from "../errors.ts";
+import { createSecrets, type Secrets } from "../util/secrets.ts";
+import type { Config, Environment } from "./config.ts";
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+};
+
+/** Credentials within an URL: user and password, and the values of its query, as written and decoded. */
+const inUrl = (url: string | undefined): string[] => {
+  if (url === undefined || !URL.canParse(url)) return [];
+  const { username, password, search } = new URL(url);
+  const values = search
+    .slice(1)
+    .split("&")
+    .map((pair) => pair.slice(pair.indexOf("=") + 1));
+  return [username, password, ...values].flatMap((text) => [text, decoded(text)]);
+};
+
+/** A header's value, and what stands in it behind a scheme or a cookie's name. */
+const inHeader = (value: string): string[] => [
+  value,
+  ...value.split(/[\s;,]+/).flatMap((part) => [part, part.slice(part.indexOf("=") + 1)]),
+];
+
+/** What of the environment is a secret though no setting names it. */
+const secretVariables = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+
+/** Header values that say nothing secret. */
+const plainValue = /^(https?|bearer|basic|true|false|gzip|application\/json)$/i;
+
+const secretsOf = (config: Config, environment: Environment): string[] => {
+  const { apiKeys, site, upstreams, sessions } = config;
+  const headers = [site?.headers, ...upstreams.map((upstream) => upstream.headers)];
+  const urls = [
+    sessions.redisUrl,
+    sessions.redisRest?.url,
+    sessions.denoKvPath,
+    site?.pageUrl,
+    site?.ajaxUrl,
+    ...upstreams.map(({ baseUrl }) => baseUrl),
+    ...secretVariables.map((name) => environment[name]),
+  ];
+  return [
+    ...upstreams.flatMap(({ apiKey }) => apiKey ?? []),
+    ...headers.flatMap((each) => Object.values(each ?? {}).flatMap(inHeader)),
+    ...urls.flatMap(inUrl),
+    sessions.redisRest?.token ?? "",
+    environment.DENO_KV_ACCESS_TOKEN ?? "",
+    ...apiKeys.map(({ key }) => key),
+  ].filter((secret) => !plainValue.test(secret));
+};
+
+/** Names that are shown on purpose, and the words of our own errors. */
+const wordsOf = ({ apiKeys, app, site, upstreams, sessions, modelAliases }: Config): string[] => [
+  app.name,
+  ...apiKeys.map(({ name }) => name),
+  ...(site?.models ?? []).flatMap(({ id, siteName, aliases = [] }) => [id, siteName, ...aliases]),
+  ...upstreams.flatMap(({ name, models }) => [name, ...models]),
+  ...Object.keys(modelAliases),
+  ...[site?.pageUrl, site?.ajaxUrl, ...upstreams.map(({ baseUrl }) => baseUrl), sessions.redisUrl].flatMap(
+    (url) =>
+      url !== undefined && URL.canParse(url)
+        ? [new URL(url).origin + new URL(url).host + new URL(url).pathname]
+        : [],
+  ),
+  ...Object.entries(errorTable).flatMap(([code, { type, when, operator }]) => [code, type, when, operator]),
+];
+
+/** What hides every secret of the settings, and of the environment around them. */
+export const configuredSecrets = (config: Config, environment: Environment = {}): Secrets =>
+  createSecrets({ secrets: secretsOf(config, environment), words: wordsOf(config) });
