@@ -171,7 +171,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   // What stands around it: routes, keys, cross-origin rules, limits, and the facts of each request.
   const { app, access, apiKeys, corsOrigins } = config;
   const metrics = createMetrics();
-  const recentRequests = createRecentRequests();
+  const recentRequests = createRecentRequests(clock);
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
   const crossOrigin = cors({
@@ -206,7 +206,6 @@ export function createHandler(options: HandlerOptions = {}): Handler {
           sessionHeaders,
           metrics,
           recentRequests,
-          startedAtMs: clock.now(),
           hosted,
           log,
         }),
@@ -221,7 +220,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     clock,
     onRequest(facts, error) {
       metrics.observe(facts);
-      recentRequests.add({ atMs: clock.now(), facts });
+      recentRequests.add(facts);
       report(log, facts);
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });

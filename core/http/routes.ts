@@ -31,8 +31,6 @@ export interface RoutesOptions {
   readonly access: Access;
   readonly metrics: Metrics;
   readonly recentRequests: RecentRequests;
-  /** Milliseconds since the epoch. */
-  readonly startedAtMs: number;
   /** Whether it is one of many short-lived instances. */
   readonly hosted: boolean;
   readonly log: Logger;
@@ -234,7 +232,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         requireOwner();
         return routed.json({
           object: "list",
-          started_at: Math.floor(options.startedAtMs / 1000),
+          started_at: Math.floor(options.recentRequests.startedAtMs / 1000),
           is_one_of_many: options.hosted,
           data: options.recentRequests.list().map(encodeRequest),
         });

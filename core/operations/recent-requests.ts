@@ -1,5 +1,5 @@
 /** The facts of the newest requests, for a look at what a server does now. */
-import type { RequestFacts } from "../types.ts";
+import type { Clock, RequestFacts } from "../types.ts";
 
 export interface RecentRequest {
   /** When its answer was over. */
@@ -8,7 +8,10 @@ export interface RecentRequest {
 }
 
 export interface RecentRequests {
-  add(request: RecentRequest): void;
+  /** When this was made, which is when the process began to serve. */
+  readonly startedAtMs: number;
+  /** A request whose answer is over now. */
+  add(facts: RequestFacts): void;
   /** The newest first. */
   list(): readonly RecentRequest[];
 }
@@ -29,12 +32,13 @@ const uninteresting: ReadonlySet<string> = new Set([
   "/requests",
 ]);
 
-export function createRecentRequests(): RecentRequests {
+export function createRecentRequests(clock: Pick<Clock, "now">): RecentRequests {
   const recent: RecentRequest[] = [];
   return {
-    add(request) {
-      if (uninteresting.has(request.facts.route)) return;
-      recent.push(request);
+    startedAtMs: clock.now(),
+    add(facts) {
+      if (uninteresting.has(facts.route)) return;
+      recent.push({ atMs: clock.now(), facts });
       if (recent.length > most) recent.shift();
     },
     list: () => recent.toReversed(),

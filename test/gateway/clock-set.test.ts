@@ -56,6 +56,7 @@ const wallClockUsers = [
   "core/conversations/conversations.ts",
   "core/conversations/record-store.ts",
   "core/operations/log.ts",
+  "core/operations/recent-requests.ts",
   "core/providers/kimi-web/ajax.ts",
   "core/providers/kimi-web/nonce/credential-store.ts",
   "core/providers/kimi-web/nonce/credentials.ts",
