@@ -8,7 +8,6 @@ const shell = createShell();
 const chat = createChat();
 const connect = createConnect(chat.settings);
 const main = byId("main");
-main.before(shell.header);
 main.append(chat.element, connect);
 
 const show = () => {

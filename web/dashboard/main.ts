@@ -266,7 +266,6 @@ function draw(samples: readonly Sample[], health: Health, recent: Recent): HTMLE
 const shell = createShell();
 shell.show("dashboard");
 const main = byId("main");
-main.before(shell.header);
 
 const content = h("div");
 const note = h("p", { className: "note bad" });

@@ -35,7 +35,6 @@ declare const OPERATIONS: Readonly<Record<string, Operation>>;
 const shell = createShell();
 shell.show("docs");
 const main = byId("main");
-main.before(shell.header);
 
 const key = h("input", {
   id: "key",

@@ -1,5 +1,5 @@
 /** What all pages have around them: the name, the way to the others, language and theme. */
-import { h } from "./dom.ts";
+import { byId, h } from "./dom.ts";
 import {
   type Language,
   labelled,
@@ -63,8 +63,11 @@ function languageButton(): HTMLButtonElement {
   return button;
 }
 
-/** Which of the places is shown; the chat and the instructions are one page, so theirs changes. */
-export function createShell(): { readonly header: HTMLElement; show(place: Place): void } {
+/** Takes the place of the plain name that is there before any script has run. */
+export function createShell(): {
+  /** Which of the places is shown; the chat and the instructions are one page, so theirs changes. */
+  show(place: Place): void;
+} {
   try {
     setTheme(localStorage.getItem("theme") ?? "");
   } catch {}
@@ -88,8 +91,8 @@ export function createShell(): { readonly header: HTMLElement; show(place: Place
       document.title = document.title.replace("kimi-ai-2api", app.name);
     })
     .catch(() => {});
+  byId("top").replaceWith(header);
   return {
-    header,
     show(shown) {
       for (const { place, link } of links) {
         if (place === shown) link.setAttribute("aria-current", "page");
