@@ -41,6 +41,8 @@ export interface Logger {
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields): void;
   error(event: string, fields?: LogFields): void;
+  /** Whether lines of a level are written at all; absent means yes. Spares the work for lines that are not. */
+  writes?(level: "debug" | "info" | "warn" | "error"): boolean;
 }
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "function";

@@ -57,14 +57,16 @@ export function createLogger({
   write = console.log,
   clock = systemClock,
 }: LoggerOptions = {}): Logger {
-  const at = (name: "debug" | "info" | "warn" | "error") =>
-    logLevels.indexOf(name) < logLevels.indexOf(level)
+  type Level = "debug" | "info" | "warn" | "error";
+  const writes = (name: Level) => logLevels.indexOf(name) >= logLevels.indexOf(level);
+  const at = (name: Level) =>
+    !writes(name)
       ? () => {}
       : (event: string, fields: LogFields = {}) => {
           const time = new Date(clock.now()).toISOString();
           write(JSON.stringify({ time, level: name, event, ...fields }));
         };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), writes };
 }
 
 /** Identifiers and times: they may have a few characters in common with a secret by chance. */
@@ -91,12 +93,12 @@ export function withoutSecrets(log: Logger, secrets: Secrets): Logger {
         return [name, ownFields.has(name) ? secrets.hideWhole(value) : secrets.hide(value)];
       }),
     );
-  return {
-    debug: (event, fields = {}) => log.debug(event, cleaned(fields)),
-    info: (event, fields = {}) => log.info(event, cleaned(fields)),
-    warn: (event, fields = {}) => log.warn(event, cleaned(fields)),
-    error: (event, fields = {}) => log.error(event, cleaned(fields)),
-  };
+  const at =
+    (level: "debug" | "info" | "warn" | "error") =>
+    (event: string, fields: LogFields = {}): void => {
+      if (log.writes?.(level) !== false) log[level](event, cleaned(fields));
+    };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
