@@ -18,6 +18,7 @@ export { anthropicMessages } from "./core/dialects/anthropic-messages.ts";
 export { ollama } from "./core/dialects/ollama.ts";
 export { openAiChat } from "./core/dialects/openai-chat.ts";
 export { openAiCompletions } from "./core/dialects/openai-completions.ts";
+export { openAiResponses } from "./core/dialects/openai-responses.ts";
 export { ApiError, type ApiErrorOptions, type ErrorCode } from "./core/errors.ts";
 export { createHandler, type Handler, type HandlerOptions } from "./core/gateway.ts";
 export type { FetchContext } from "./core/http/keep-work-alive.ts";

@@ -59,6 +59,8 @@ export interface RunOptions {
   readonly load: Load;
   /** Default `/v1/chat/completions`; what other dialects are sent fits both. */
   readonly path?: string;
+  /** Default: that of Chat Completions. */
+  readonly body?: string;
   readonly stream: boolean;
   readonly timeReads?: boolean;
   readonly rotate?: NonNullable<Job["rotate"]>;

@@ -9,9 +9,9 @@ import { pinning, stopAll } from "./processes.ts";
 import { machine, type Report, type Row, table } from "./report.ts";
 import { coldStart, singleFileStart } from "./scenarios/cold-start.ts";
 import { conversation, growth } from "./scenarios/conversation.ts";
+import { messagesStreams, responsesStreams } from "./scenarios/dialect-streams.ts";
 import { chunkGaps, firstChunk, openLoop } from "./scenarios/latency.ts";
 import { silentStreams, tenThousandStreams, thousandStreams } from "./scenarios/many-streams.ts";
-import { messagesStreams } from "./scenarios/messages.ts";
 import { redisTurn } from "./scenarios/redis.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 import { throughput } from "./scenarios/throughput.ts";
@@ -25,6 +25,7 @@ const scenarios: readonly Scenario[] = [
   throughput({ name: "site-streams", lane: "site", stream: true, connections: 16, least: 0.6 }),
   throughput({ name: "openai-streams", lane: "openai", stream: true, connections: 16, least: 0.6 }),
   messagesStreams,
+  responsesStreams,
   ...lanes.map(firstChunk),
   ...lanes.map(openLoop),
   chunkGaps,

@@ -101,6 +101,20 @@ const rows = {
     when: "no provider has the model, or its upstream has it no more",
     operator: "Set KNOWN_MODELS or an upstream's models, or make the name an alias in MODEL_ALIASES.",
   },
+  response_not_found: {
+    status: 404,
+    type: invalid,
+    when: "a stored response, or an item of one, was asked for by an id that this API key has nothing under: it is unknown, has expired, was deleted, or was not kept",
+    operator:
+      "If responses expire too early, raise RESPONSES_TTL; if they are too long to be kept, RESPONSES_MAX_BYTES.",
+  },
+  previous_response_not_found: {
+    status: 400,
+    type: invalid,
+    when: "`previous_response_id` names no stored response of this API key",
+    operator:
+      "If responses expire too early, raise RESPONSES_TTL; if they are too long to be kept, RESPONSES_MAX_BYTES.",
+  },
   not_found: {
     status: 404,
     type: invalid,
@@ -131,6 +145,12 @@ const rows = {
     type: invalid,
     when: "the body has more than MAX_BODY_BYTES bytes",
     operator: "Raise MAX_BODY_BYTES.",
+  },
+  websocket_unsupported: {
+    status: 426,
+    type: invalid,
+    when: "a WebSocket was asked for, which the Responses API has at OpenAI; clients go on over HTTP",
+    operator: clientOnly,
   },
   too_many_bodies: {
     status: 503,

@@ -3,10 +3,13 @@ import { createBodyReader, createExchange } from "./chat/exchange.ts";
 import { type Config, firstModel, parseConfig } from "./config/config.ts";
 import { configuredSecrets } from "./config/secrets.ts";
 import { createConversations } from "./conversations/conversations.ts";
+import { createResponses } from "./conversations/responses.ts";
+import { sharedResponseTtlMs } from "./conversations/settings.ts";
 import { anthropicMessages } from "./dialects/anthropic-messages.ts";
 import { ollama } from "./dialects/ollama.ts";
 import { openAiChat } from "./dialects/openai-chat.ts";
 import { openAiCompletions } from "./dialects/openai-completions.ts";
+import { openAiResponses } from "./dialects/openai-responses.ts";
 import { type ErrorCode, errorTable, toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
 import { createBodyBudget } from "./http/body-budget.ts";
@@ -52,7 +55,10 @@ export interface HandlerOptions {
    * first is asked.
    */
   readonly providers?: readonly Provider[];
-  /** What clients may speak; by default `[openAiChat, openAiCompletions, anthropicMessages, ollama]`. */
+  /**
+   * What clients may speak; by default
+   * `[openAiChat, openAiResponses, openAiCompletions, anthropicMessages, ollama]`.
+   */
   readonly dialects?: readonly Dialect[];
   /**
    * The pages for people, such as `pages`: chat, instructions, API reference, dashboard. By default none, and
@@ -141,6 +147,13 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
   const upstreams = createUpstreams({ circuitBreaker, clock, log });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
+  const responses = createResponses<UpstreamAnswer>({
+    store,
+    clock,
+    log,
+    ttlMs: config.responses.ttlMs ?? (store.shared ? sharedResponseTtlMs : ttlMs),
+    maxBytes: config.responses.maxBytes,
+  });
   const bounds = {
     maxBodyBytes,
     bodyDecoders: options.bodyDecoders ?? standardDecoders,
@@ -158,6 +171,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     models,
     upstreams,
     conversations,
+    responses,
     sessionHeaders,
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
@@ -188,6 +202,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       if (route.listError) throw route.listError;
       return { id, ...route };
     },
+    responses,
   };
   const handle = createRouter({
     routes: [
@@ -252,7 +267,14 @@ function report(log: Logger, facts: RequestFacts): void {
   else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", { ...facts });
   else log.info("request.finished", { ...facts });
 }
-const allDialects: readonly Dialect[] = [openAiChat, openAiCompletions, anthropicMessages, ollama];
+
+const allDialects: readonly Dialect[] = [
+  openAiChat,
+  openAiResponses,
+  openAiCompletions,
+  anthropicMessages,
+  ollama,
+];
 
 /** Room for a few photos in base64 where a provider takes them; text alone is never so long. */
 const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>

@@ -34,6 +34,7 @@ describe("the package exports", () => {
       "openAiChat",
       "openAiCompatible",
       "openAiCompletions",
+      "openAiResponses",
       "pages",
       "parseConfig",
       "redisRestStore",

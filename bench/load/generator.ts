@@ -27,8 +27,8 @@ function requests({ url, headers, body, rotate }: Job): (number: number) => Uint
   return () => bytes;
 }
 
-/** The ends of streams: of Chat Completions, and of Messages. */
-const streamEnds = ["data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n'];
+/** The ends of streams: of Chat Completions, of Messages, and of Responses. */
+const streamEnds = ["data: [DONE]\n\n", 'data: {"type":"message_stop"}\n\n', '"metadata":{}}}\n\n'];
 
 const hasEnded = (stream: string): boolean => streamEnds.some((end) => stream.endsWith(end));
 
@@ -37,7 +37,12 @@ function textOf(body: string, stream: boolean): string {
   if (!stream) return JSON.parse(body).choices[0].message.content;
   if (!hasEnded(body)) throw new Error("the stream has no end");
   const events = [...body.matchAll(/^data: (\{.*)$/gm)].map(([, json = ""]) => JSON.parse(json));
-  return events.map(({ choices, delta }) => choices?.[0]?.delta.content ?? delta?.text ?? "").join("");
+  return events
+    .map(
+      ({ choices, delta }) =>
+        choices?.[0]?.delta.content ?? (typeof delta === "string" ? delta : (delta?.text ?? "")),
+    )
+    .join("");
 }
 
 async function run(job: Job): Promise<LoadResult> {

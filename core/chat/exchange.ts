@@ -1,5 +1,6 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
+import type { Responses } from "../conversations/responses.ts";
 import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
 import type { BodyBudget, BodyRoom } from "../http/body-budget.ts";
@@ -33,6 +34,7 @@ export interface ExchangeOptions {
   readonly models: ModelDirectory;
   readonly upstreams: Upstreams;
   readonly conversations: Conversations<UpstreamAnswer>;
+  readonly responses: Responses<UpstreamAnswer>;
   /** The headers that name a conversation. */
   readonly sessionHeaders: readonly string[];
   /** Whether conversations are kept in one of many short-lived instances; a header says so. */
@@ -117,6 +119,15 @@ const textLength = (texts: readonly { readonly text: string }[]): number => {
   return length;
 };
 
+/** The value of the first call. */
+const once = <Value>(make: () => Value): (() => Value) => {
+  let made: { readonly value: Value } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+};
+
 type ChatEnd = Awaited<ChatResponse["finished"]>;
 
 /** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
@@ -170,13 +181,12 @@ class Exchange {
       const { call, body } = await this.#read(parse);
       const model = call.model ?? this.#options.defaultModel ?? (await this.#firstModel());
       const found = await this.#findRoute(model);
-      const turn = await this.#openTurn(call, body);
-      const encoder = call.encoder({
-        id: crypto.randomUUID().replaceAll("-", ""),
-        model,
-        createdAtMs: this.#options.clock.now(),
-        requestId: this.#routed.requestId,
-      });
+      const id = crypto.randomUUID().replaceAll("-", "");
+      const turn = await this.#openTurn(call, body, id);
+      const { requestId } = this.#routed;
+      const { clock } = this.#options;
+      const now = () => clock.now();
+      const encoder = call.encoder({ id, model, createdAtMs: now(), now, requestId });
       const asking = this.#ask(found, call, turn);
       if (call.prompt.stream) {
         const { streamCommitMs = defaultCommitMs } = found.route.provider;
@@ -216,7 +226,13 @@ class Exchange {
     return found;
   }
 
-  #openTurn(call: DialectCall, body: string): Promise<Turn<UpstreamAnswer>> {
+  #openTurn(call: DialectCall, body: string, id: string): Promise<Turn<UpstreamAnswer>> {
+    const { memory } = call;
+    if (memory.kind === "response") {
+      const { responses } = this.#options;
+      if (responses.isKept(memory)) this.#facts.session = "response";
+      return this.#timeStore(responses.open(memory, this.#routed.caller, id));
+    }
     const { headers } = this.#routed.request;
     const named = this.#sessionKey(call);
     if (named !== undefined && !this.#options.remembersGuessable) this.#notKept = guessable(named);
@@ -234,7 +250,7 @@ class Exchange {
   }
 
   #sessionKey({ memory }: DialectCall): SessionKey | undefined {
-    if (memory.kind === "none") return undefined;
+    if (memory.kind !== "session") return undefined;
     const { request, caller } = this.#routed;
     return sessionKey({
       headers: request.headers,
@@ -316,10 +332,10 @@ class Exchange {
       this.#lifetime.heard();
       for (const event of events) addEvent(this.#collected, event);
     }
-    const isKept = await this.#keep(turn);
+    const encode = once(() => encoder.whole(this.#collected, this.#usage(turn)));
+    const isKept = await this.#keep(turn, encode);
     if (isKept) this.#summarizeAfterwards(turn, answer);
-    const body = encoder.whole(this.#collected, this.#usage(turn));
-    const response = this.#routed.respond(200, body, {
+    const response = this.#routed.respond(200, encode(), {
       ...this.#headers(answer),
       ...(!isKept && { "x-session-saved": "false" }),
     });
@@ -351,7 +367,7 @@ class Exchange {
     const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
       clock,
       keepAliveMs: stream.keepAliveMs,
-      keepAlive: () => encoder.keepAlive(),
+      keepAlive: (silentMs) => encoder.keepAlive(silentMs),
       onEnd: () => end(),
       onError: (thrown) => {
         const error = thrown instanceof AskError ? thrown.cause : thrown;
@@ -400,10 +416,11 @@ class Exchange {
       if (text !== "") yield text;
       this.#taken();
     }
-    const isKept = await this.#keep(turn);
+    const usage = once(() => this.#usage(turn));
+    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, usage()));
     if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
-    return held + note + encoder.close(this.#collected, this.#usage(turn));
+    return held + note + encoder.close(this.#collected, usage());
   }
 
   /** The client has taken what there was: only now can the upstream be to blame for a silence. */
@@ -412,11 +429,11 @@ class Exchange {
     this.#lifetime.heard();
   }
 
-  /** Keeps the finished turn; false if that failed. */
-  #keep(turn: Turn<UpstreamAnswer>): Promise<boolean> {
+  /** Keeps the finished turn; false if that failed. `encode` writes the answer as the client gets it. */
+  #keep(turn: Turn<UpstreamAnswer>, encode: () => string): Promise<boolean> {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
-    return this.#timeStore(turn.finish(this.#collected));
+    return this.#timeStore(turn.finish(this.#collected, encode));
   }
 
   /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */

@@ -12,7 +12,8 @@ export interface StreamOptions {
   readonly clock: Clock;
   /** Silence, in milliseconds, after which `keepAlive` is sent. */
   readonly keepAliveMs: number;
-  readonly keepAlive: () => string;
+  /** Gets how long there has been no text, in milliseconds. */
+  readonly keepAlive: (silentMs: number) => string;
   /** Called once when all texts have been handed over. */
   readonly onEnd: () => void;
   /** Called once when `texts` fails; returns the last text to send. */
@@ -42,6 +43,7 @@ export function createStream(
   { clock, keepAliveMs, keepAlive, onEnd, onError, onCancel }: StreamOptions,
 ): ReadableStream<Uint8Array> {
   let lastBytesMs = clock.monotonic();
+  let lastTextMs = lastBytesMs;
   let isWaiting = false;
   let isOver = false;
   let cancelTimer = () => {};
@@ -58,7 +60,7 @@ export function createStream(
           // One that the client has not read yet is enough.
           if (silentMs >= keepAliveMs && isWaiting && (controller.desiredSize ?? 0) >= 0) {
             lastBytesMs = clock.monotonic();
-            enqueue(controller, keepAlive());
+            enqueue(controller, keepAlive(lastBytesMs - lastTextMs));
           }
           cancelTimer = clock.schedule(beat, silentMs < keepAliveMs ? keepAliveMs - silentMs : keepAliveMs);
         };
@@ -78,7 +80,7 @@ export function createStream(
         }
         isWaiting = false;
         if (isOver) return;
-        lastBytesMs = clock.monotonic();
+        lastBytesMs = lastTextMs = clock.monotonic();
         enqueue(controller, text);
         if (isLast) {
           stop();

@@ -7,7 +7,9 @@ import { type ChatSettings, chatEntries, readChat } from "../chat/settings.ts";
 import {
   type ConversationSettings,
   conversationEntries,
+  type ResponseSettings,
   readConversations,
+  readResponses,
 } from "../conversations/settings.ts";
 import { type HttpSettings, httpEntries, readHttp } from "../http/settings.ts";
 import { type LogLevel, logLevels } from "../operations/log.ts";
@@ -32,6 +34,7 @@ export interface Config extends HttpSettings, ChatSettings, RoutingSettings {
   /** OpenAI-compatible upstreams, in the order in which models are looked for, after the site. */
   readonly upstreams: readonly UpstreamSettings[];
   readonly sessions: ConversationSettings & StoreSettings;
+  readonly responses: ResponseSettings;
   readonly logLevel: LogLevel;
   /** What is allowed and probably not meant, each in a sentence; `createHandler` logs them. */
   readonly warnings: readonly string[];
@@ -234,6 +237,7 @@ export function parseConfig(environment: Environment = {}, options: ConfigOption
     site,
     upstreams,
     sessions: { ...readConversations(values), ...store },
+    responses: readResponses(values),
     logLevel: values.LOG_LEVEL,
     warnings,
   };

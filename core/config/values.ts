@@ -12,19 +12,23 @@ export const oneOf = <const Choices extends readonly string[]>(choices: Choices,
     fallback,
   );
 
-export const number = (fallback: number, min: number, max: number, unit: string) => {
+const numberText = (min: number, max: number, unit: string) => {
   const allowed = `must be a number from ${min} to ${max} (${unit})`;
-  return v.optional(
-    v.pipe(
-      v.string(),
-      v.regex(/^\d+(\.\d+)?$/, allowed),
-      v.transform(Number),
-      v.minValue(min, allowed),
-      v.maxValue(max, allowed),
-    ),
-    String(fallback),
+  return v.pipe(
+    v.string(),
+    v.regex(/^\d+(\.\d+)?$/, allowed),
+    v.transform(Number),
+    v.minValue(min, allowed),
+    v.maxValue(max, allowed),
   );
 };
+
+export const number = (fallback: number, min: number, max: number, unit: string) =>
+  v.optional(numberText(min, max, unit), String(fallback));
+
+/** Undefined where it is not set. */
+export const optionalNumber = (min: number, max: number, unit: string) =>
+  v.optional(numberText(min, max, unit));
 
 export const integer = (fallback: number, min: number, max: number, unit: string) =>
   v.pipe(

@@ -62,10 +62,10 @@ export interface Turn<Begun extends BegunAnswer> {
    */
   answer(ask: (signal: AbortSignal) => Promise<Begun>, signal: AbortSignal): Promise<TurnAnswer<Begun>>;
   /**
-   * Keeps the whole answer as it was delivered; to be called before its last bytes go out. Resolves to false if the
-   * turn could not be kept. Never rejects.
+   * Keeps the whole answer as it was delivered; to be called before its last bytes go out. `encode` writes it as the
+   * client gets it. Resolves to false if the turn could not be kept. Never rejects.
    */
-  finish(answer: Answer): Promise<boolean>;
+  finish(answer: Answer, encode: () => string): Promise<boolean>;
   /**
    * Keeps a summary of the older messages, for turns to come; to be called after `finish`. Absent where no turns are
    * kept. Never rejects.
@@ -130,7 +130,7 @@ const placeOf = async (key: SessionKey): Promise<Place> => ({
 });
 
 /** A turn of which nothing is known and nothing is kept. */
-class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
+export class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
 
@@ -148,7 +148,7 @@ class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
     return { source: "provider", begun, first, rest, close };
   }
 
-  finish(): Promise<boolean> {
+  finish(_answer: Answer, _encode: () => string): Promise<boolean> {
     return Promise.resolve(true);
   }
 }

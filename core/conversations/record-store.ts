@@ -40,6 +40,12 @@ const maxShortLength = 4096;
 /** How many characters of long records are kept parsed, so that a turn parses only what another instance has written. */
 const maxParsedLength = 1024 * 1024;
 
+/** A store's failure as a client sees it. */
+export const storeUnavailable = (cause: unknown): ApiError => {
+  const message = "The store of the conversations can't be reached. Please try again.";
+  return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
+};
+
 export function createRecordStore(store: SessionStore, clock: Clock, log: Logger): RecordStore {
   const parsed = createFairCache<{ readonly version: string; readonly record: ConversationRecord }>({
     maxEntries: Number.POSITIVE_INFINITY,
@@ -57,11 +63,6 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
     else parsed.delete(storeKey);
   };
 
-  const unavailable = (cause: unknown): ApiError => {
-    const message = "The store of the conversations can't be reached. Please try again.";
-    return new ApiError("session_store_unavailable", message, { retryAfterMs: storeRetryAfterMs, cause });
-  };
-
   const decode = (place: Place, { value, version }: StoredValue): ConversationRecord | undefined => {
     const known = parsed.get(place.storeKey);
     if (known?.version === version) return known.record;
@@ -77,7 +78,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
       try {
         stored = await store.get(place.storeKey);
       } catch (cause) {
-        throw unavailable(cause);
+        throw storeUnavailable(cause);
       }
       if (stored === undefined) return { record: undefined, version: null, generation: undefined };
       const { version } = stored;
@@ -110,7 +111,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
       try {
         await store.set(storeKey, encodeRecord(mark).text, { ttlMs: deletionTtlMs, owner });
       } catch (cause) {
-        throw unavailable(cause);
+        throw storeUnavailable(cause);
       }
     },
   };

@@ -102,7 +102,7 @@ export const storeKey = async ({ namespace, apiKey, value }: SessionKey): Promis
   `chat:${await sha256Hex(JSON.stringify([namespace, apiKey, value]))}`;
 
 /** What stands for an API key in a store: enough to tell owners apart, and no piece of the key. "" where there is none. */
-export const ownerOf = async ({ apiKey }: SessionKey): Promise<string> =>
+export const ownerOf = async ({ apiKey }: Pick<SessionKey, "apiKey">): Promise<string> =>
   apiKey === "" ? "" : (await sha256Hex(`owner:${apiKey}`)).slice(0, 16);
 
 /**

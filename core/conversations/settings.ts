@@ -1,5 +1,5 @@
 /** The settings of what is remembered of a conversation. */
-import { custom, integer, number, onOff, type Values } from "../config/values.ts";
+import { custom, integer, number, onOff, optionalNumber, type Values } from "../config/values.ts";
 
 export interface ConversationSettings {
   /** How long a conversation is remembered after its last finished turn. */
@@ -11,6 +11,17 @@ export interface ConversationSettings {
   /** The request headers that name a conversation, the one that counts most first. */
   readonly headers: readonly string[];
 }
+
+/** What is kept of answers that clients go on from by their ids. */
+export interface ResponseSettings {
+  /** How long one is kept; undefined where it depends on the store. */
+  readonly ttlMs: number | undefined;
+  /** The most that one may have with all that came before it, in bytes of UTF-8. */
+  readonly maxBytes: number;
+}
+
+/** For a store that outlives the process: as long as OpenAI keeps them. */
+export const sharedResponseTtlMs = 30 * 24 * 3_600_000;
 
 export const defaultSessionHeaders = "X-Session-Id";
 
@@ -32,7 +43,14 @@ export const conversationEntries = {
   SESSION_HEADERS: custom(defaultSessionHeaders, readSessionHeaders),
   SESSION_MAX_BYTES: integer(256 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
   OPEN_SESSIONS: onOff("off"),
+  RESPONSES_TTL: optionalNumber(1, 31_536_000, "seconds"),
+  RESPONSES_MAX_BYTES: integer(1024 * 1024, 1024, 16 * 1024 * 1024, "bytes"),
 };
+
+export const readResponses = (values: Values<typeof conversationEntries>): ResponseSettings => ({
+  ttlMs: values.RESPONSES_TTL === undefined ? undefined : values.RESPONSES_TTL * 1000,
+  maxBytes: values.RESPONSES_MAX_BYTES,
+});
 
 export const readConversations = (values: Values<typeof conversationEntries>): ConversationSettings => ({
   ttlMs: values.SESSION_CACHE_TTL * 1000,

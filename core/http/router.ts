@@ -190,7 +190,7 @@ export function createRouter(
     const speaker = found.find(fits) ?? routes.find((route) => isNear(route) && fits(route));
     if (speaker !== undefined) visit.speak(speaker);
     visit.key = authorize(visit.request.headers).name;
-    const allowed = new Set<string>(found.map((route) => route.method));
+    const allowed = new Set<string>(found.filter(fits).map((route) => route.method));
     if (allowed.has("GET")) allowed.add("HEAD");
     if (allowed.size > 0) {
       const allow = [...allowed].join(", ");

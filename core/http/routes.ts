@@ -242,8 +242,11 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       method: "GET",
       path: "/models",
       handle: async (routed) => {
-        const { signal } = routed.request;
-        return routed.json({ object: "list", data: (await models.list({ signal, log })).map(encodeModel) });
+        const { signal, url } = routed.request;
+        const data = (await models.list({ signal, log })).map(encodeModel);
+        // Codex wants a list of its own beside, which may be empty.
+        const isCodex = new URL(url, "http://localhost").searchParams.has("client_version");
+        return routed.json({ object: "list", data, ...(isCodex && { models: [] }) });
       },
     },
     {

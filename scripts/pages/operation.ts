@@ -9,6 +9,8 @@ export interface Example {
   readonly headers?: Readonly<Record<string, string>>;
   /** Absent for requests without a body. */
   readonly body?: JsonObject;
+  /** The id of the operation whose first example makes what the path names. */
+  readonly needs?: string;
   /** Values for the path's parameters. */
   readonly path?: Readonly<Record<string, string>>;
 }
@@ -46,6 +48,7 @@ export interface Operation {
 
 export const groups = {
   chat: ["OpenAI's Chat Completions", "OpenAI 的 Chat Completions"],
+  responses: ["OpenAI's Responses", "OpenAI 的 Responses"],
   messages: ["Anthropic's Messages", "Anthropic 的 Messages"],
   completions: ["OpenAI's Completions", "OpenAI 的 Completions"],
   ollama: ["Ollama", "Ollama"],
@@ -111,6 +114,13 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     content: { type: "array", items: object({ type: text }) },
     stop_reason: nullable(text),
     usage: object({ input_tokens: number, output_tokens: number }),
+  }),
+  Response: object({
+    id: text,
+    object: { const: "response" },
+    status: text,
+    model: text,
+    output: { type: "array", items: object({ type: text }) },
   }),
   OllamaChat: object({
     model: text,

@@ -5,6 +5,7 @@
 import { requestSchema } from "../../core/dialects/openai-chat.ts";
 import { dialectOperations } from "./dialect-operations.ts";
 import { chatErrors, exampleModel, type Operation, object, type Parameter, ref, text } from "./operation.ts";
+import { responsesOperations } from "./responses-operations.ts";
 
 const model = exampleModel;
 const hello = [{ role: "user", content: "Hello!" }];
@@ -95,6 +96,7 @@ export const operations: readonly Operation[] = [
       },
     ],
   },
+  ...responsesOperations,
   ...dialectOperations,
   {
     method: "GET",

@@ -372,7 +372,7 @@ export function dialectContract(name: string, subject: DialectUnderTest): void {
       const good = request({ text: "Hi", stream: false }) as Json;
       const secret = "secret words";
       const bodies: unknown[] = ["", "{", "[]", "null", "7", '"text"', "[".repeat(200), { model: 1 }];
-      for (const field of ["messages", "prompt", "model", "stream"].filter((each) => each in good)) {
+      for (const field of ["messages", "prompt", "input", "model", "stream"].filter((each) => each in good)) {
         for (const value of [7, { deep: secret }, [secret], [[secret]], [null], [{ role: secret }]]) {
           bodies.push({ ...good, [field]: value });
         }

@@ -2,6 +2,7 @@
 import { expect } from "bun:test";
 import { dialectContract, type Said } from "../contracts/dialect.ts";
 import type { Json } from "../fakes/openai-upstream.ts";
+import { accumulate, eventErrors, readEvents, responseErrors } from "../support/responses.ts";
 import { sseData } from "../support/test-handler.ts";
 
 const model = "test-model";
@@ -107,6 +108,63 @@ dialectContract("Completions", {
   readError: openAiError,
   readStreamError: lastSseError,
   ends: { stop: "stop", length: "length", calls: "stop", refusal: "content_filter" },
+  keepAlive: ": keep-alive\n\n",
+});
+
+const responseSaid = ({ output, usage, status, incomplete_details }: Json): Said => {
+  const parts = output.flatMap((item: Json) => item.content ?? []);
+  return {
+    text: parts.map((part: Json) => part.text ?? part.refusal).join(""),
+    reasoning: output.flatMap(({ summary = [] }: Json) => summary.map(({ text }: Json) => text)).join(""),
+    calls: output.flatMap((item: Json) =>
+      item.type === "function_call" ? [{ name: item.name, input: JSON.parse(item.arguments) }] : [],
+    ),
+    ended: incomplete_details?.reason ?? status,
+    promptTokens: usage.input_tokens,
+    completionTokens: usage.output_tokens,
+  };
+};
+
+dialectContract("Responses", {
+  path: "/v1/responses",
+  request: ({ text, stream, tools, image }) => ({
+    model,
+    stream,
+    input: image
+      ? [
+          {
+            role: "user",
+            content: [
+              { type: "input_text", text },
+              { type: "input_image", image_url: `data:image/png;base64,${image}` },
+            ],
+          },
+        ]
+      : text,
+    ...(tools && { tools: tools.map((name) => ({ type: "function", name, parameters })) }),
+  }),
+  read(body) {
+    expect(responseErrors(body)).toEqual([]);
+    return responseSaid(body);
+  },
+  readStream(text) {
+    const events = readEvents(text);
+    expect(eventErrors(events)).toEqual([]);
+    return responseSaid(accumulate(events));
+  },
+  readError: openAiError,
+  readStreamError(text) {
+    const [error, failed] = readEvents(text).slice(-2) as [Json, Json];
+    expect({ type: error.type, status: failed.response.status }).toEqual({ type: "error", status: "failed" });
+    expect(failed.response.error.message).toBe(error.message);
+    return error.message;
+  },
+  ends: {
+    stop: "completed",
+    length: "max_output_tokens",
+    calls: "completed",
+    refusal: "content_filter",
+  },
   keepAlive: ": keep-alive\n\n",
 });
 

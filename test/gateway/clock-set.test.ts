@@ -55,6 +55,7 @@ const wallClockUsers = [
   "core/chat/exchange.ts",
   "core/conversations/conversations.ts",
   "core/conversations/record-store.ts",
+  "core/conversations/responses.ts",
   "core/operations/log.ts",
   "core/operations/recent-requests.ts",
   "core/providers/kimi-web/ajax.ts",

@@ -89,10 +89,15 @@ describe.each(operations)("$method $path", (operation) => {
   const { method, path, examples, success, request } = operation;
   const at = document.paths[documentedPath(path)][method.toLowerCase()];
 
-  test.each(examples)("answers the example %#", async ({ headers = {}, body, path: values = {} }) => {
+  test.each(examples)("answers the example %#", async ({ headers = {}, body, path: given = {}, needs }) => {
     const ids = ["kimi-k2-instruct-0905"];
     const provider = scriptedProvider({ models: ids.map((id) => ({ id, createdAt: 1_700_000_000 })) });
     const { send } = testHandler({}, { providers: [provider] });
+    const maker = operations.find(({ id }) => id === needs);
+    const made =
+      maker &&
+      (await send(maker.path, { method: maker.method, body: JSON.stringify(maker.examples[0]?.body) }));
+    const values = made ? await made.json() : given;
     const target = documentedPath(path).replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? "");
     const response = await send(`/v1${target}`, {
       method,

@@ -86,6 +86,9 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
   invalid_json: bug,
   invalid_request: bug,
   not_found: bug,
+  response_not_found: bug,
+  previous_response_not_found: bug,
+  websocket_unsupported: bug,
   method_not_allowed: bug,
   internal_error: bug,
 };

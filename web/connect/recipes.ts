@@ -176,6 +176,33 @@ claude`,
     ],
   },
   {
+    id: "codex",
+    name: "Codex",
+    kind: "agent",
+    route: "/responses",
+    notes: [
+      [
+        "Its first request has 27,000 characters: choose a model of an upstream that takes them. The chat site can't.",
+        "它的第一个请求就有 27,000 个字符：请选择能接收的上游模型，聊天站点不行。",
+      ],
+    ],
+    snippets: ({ address, key, model }) => [
+      {
+        where: ["In ~/.codex/config.toml", "在 ~/.codex/config.toml 中"],
+        language: "toml",
+        code: `model = ${text(model)}
+model_provider = "gateway"
+
+[model_providers.gateway]
+name = "gateway"
+base_url = ${text(`${address}/v1`)}
+env_key = "GATEWAY_KEY"
+wire_api = "responses"`,
+      },
+      { where: terminal, language: "sh", code: `export GATEWAY_KEY=${shell(key)}\ncodex` },
+    ],
+  },
+  {
     id: "open-webui",
     name: "Open WebUI",
     kind: "chat",

@@ -1,0 +1,81 @@
+/**
+ * How a response is written down: a head, then an item a line, first those of the turns before it, then those of its
+ * input, then those of its output. A later response begins with the same lines, which are taken over as they are.
+ *
+ *     {"v":1,"depth":2,"input":1,"output":1,"response":{…},…}
+ *     {"type":"message","role":"user",…}
+ *     {"type":"message","role":"assistant",…}
+ */
+import type { JsonObject } from "../types.ts";
+import { isRecord, tryParseJson } from "../util/json.ts";
+
+export type Items = readonly JsonObject[];
+
+interface Head {
+  readonly v: 1;
+  readonly expiresAtMs: number;
+  /** How many responses the chain has, this one among them. */
+  readonly depth: number;
+  /** How many of the last items are this response's own. */
+  readonly input: number;
+  readonly output: number;
+  /** The bytes of all lines but the head, in UTF-8. */
+  readonly bytes: number;
+  /** As the client got it, without its output. */
+  readonly response: JsonObject;
+}
+
+export interface ResponseRecord {
+  readonly head: Head;
+  /** The lines of the items. */
+  readonly lines: string;
+}
+
+/** What a response comes after. */
+export type Before = Pick<Head, "depth" | "bytes"> & Pick<ResponseRecord, "lines">;
+
+export const nothingBefore: Before = { depth: 0, bytes: 0, lines: "" };
+
+const encoder = new TextEncoder();
+const byteLength = (text: string): number => encoder.encode(text).length;
+
+/** A response that follows `before`, as text, and the text's length in bytes of UTF-8. */
+export function encodeResponse(
+  before: Before,
+  input: Items,
+  { output, ...response }: JsonObject & { readonly output: Items },
+  expiresAtMs: number,
+): { readonly text: string; readonly bytes: number } {
+  const newLines = [...input, ...output].map((item) => `\n${JSON.stringify(item)}`).join("");
+  const bytes = before.bytes + byteLength(newLines);
+  const head: Head = {
+    v: 1,
+    expiresAtMs,
+    depth: before.depth + 1,
+    input: input.length,
+    output: output.length,
+    bytes,
+    response,
+  };
+  const headText = JSON.stringify(head);
+  return { text: headText + before.lines + newLines, bytes: byteLength(headText) + bytes };
+}
+
+const isHead = (value: unknown): value is Head => {
+  if (!isRecord(value) || value.v !== 1 || !isRecord(value.response)) return false;
+  const { expiresAtMs, depth, input, output, bytes } = value;
+  return [expiresAtMs, depth, input, output, bytes].every(Number.isFinite);
+};
+
+/** Undefined for what can't be read: foreign, damaged or of a newer version. */
+export function decodeResponse(text: string): ResponseRecord | undefined {
+  const end = text.indexOf("\n");
+  const head = tryParseJson(end < 0 ? text : text.slice(0, end));
+  return isHead(head) ? { head, lines: end < 0 ? "" : text.slice(end) } : undefined;
+}
+
+/** The items of a record's lines; undefined for what can't be read. */
+export function decodeItems({ lines }: Pick<ResponseRecord, "lines">): Items | undefined {
+  const items = tryParseJson(`[${lines.slice(1).replaceAll("\n", ",")}]`);
+  return Array.isArray(items) && items.every(isRecord) ? items : undefined;
+}

@@ -1,0 +1,212 @@
+/** A request of Responses as a body of Chat Completions, which every provider reads. */
+import * as v from "valibot";
+import { ApiError } from "../../errors.ts";
+import type { ChatMessage, ChatPrompt, JsonObject } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
+import { type ChatBody, readPrompt } from "../shared/chat-completions-prompt.ts";
+import { checkBody, range, wholeRange } from "../shared/check-body.ts";
+import { readItems, toolsIn } from "./items.ts";
+import { readToolChoice, readTools, type Tools } from "./tools.ts";
+
+const textSchema = v.string();
+const objectSchema = v.looseObject({});
+const itemsSchema = v.array(objectSchema);
+// Not a union: its error would name no item.
+const textOrItems = v.nullish(v.lazy((value) => (Array.isArray(value) ? itemsSchema : textSchema)));
+
+/** Fields that nobody here knows are let through and ignored, as clients send new ones every month. */
+export const requestSchema = v.looseObject({
+  model: v.nullish(v.string()),
+  input: textOrItems,
+  instructions: textOrItems,
+  previous_response_id: v.nullish(v.string()),
+  store: v.nullish(v.boolean()),
+  stream: v.nullish(v.boolean()),
+  background: v.nullish(v.boolean()),
+  tools: v.nullish(itemsSchema),
+  tool_choice: v.nullish(v.lazy((choice) => (isRecord(choice) ? objectSchema : textSchema))),
+  parallel_tool_calls: v.nullish(v.boolean()),
+  max_tool_calls: wholeRange(1, Number.MAX_SAFE_INTEGER),
+  text: v.nullish(v.looseObject({ format: v.nullish(objectSchema), verbosity: v.nullish(v.string()) })),
+  reasoning: v.nullish(v.looseObject({ effort: v.nullish(v.string()), summary: v.nullish(v.string()) })),
+  include: v.nullish(v.array(v.unknown())),
+  max_output_tokens: wholeRange(1, Number.MAX_SAFE_INTEGER),
+  temperature: range(0, 2),
+  top_p: range(0, 1),
+  presence_penalty: range(-2, 2),
+  frequency_penalty: range(-2, 2),
+  top_logprobs: wholeRange(0, 20),
+  metadata: v.nullish(objectSchema),
+});
+
+type RequestBody = v.InferOutput<typeof requestSchema>;
+
+export interface ResponsesRequest {
+  readonly model?: string;
+  readonly prompt: ChatPrompt;
+  readonly tools: Tools;
+  readonly previous?: string;
+  readonly store: boolean;
+  /** All input items, each with an id. */
+  readonly input: readonly JsonObject[];
+  /** Whether reasoning goes out a second time, in the form in which clients without a store send it back. */
+  readonly wantsEncryptedReasoning: boolean;
+  /** What the response object repeats of the request. */
+  readonly echo: JsonObject;
+  /** Items, those of earlier responses first, as what the model reads. */
+  toMessages(items: readonly JsonObject[]): readonly ChatMessage[];
+}
+
+const unsupported = (param: string, instead: string): ApiError =>
+  new ApiError("unsupported_parameter", `${param} is not supported: ${instead}`, { param });
+
+/** What can't be ignored, as the answer would be one to another question. */
+function refuseUnsupported(request: RequestBody): void {
+  if (request.conversation != null)
+    throw unsupported("conversation", "continue with previous_response_id, or send the whole history.");
+  if (request.background === true) throw unsupported("background", "leave it out and wait for the answer.");
+  if (request.prompt != null)
+    throw unsupported("prompt", "send the prompt's text as instructions and input.");
+}
+
+const idPrefixes: ReadonlyMap<string, string> = new Map([
+  ["message", "msg"],
+  ["reasoning", "rs"],
+  ["function_call", "fc"],
+  ["custom_tool_call", "ctc"],
+]);
+
+/** A message's content as a list of parts. */
+const partsOf = ({ role, content: text }: JsonObject): unknown =>
+  typeof text === "string" ? [{ type: role === "assistant" ? "output_text" : "input_text", text }] : text;
+
+/** Each item has a type and an id, and each message a list of parts, as clients that list a response's input expect. */
+function withIds(input: RequestBody["input"]): readonly JsonObject[] {
+  if (input == null) return [];
+  const items: readonly JsonObject[] = typeof input === "string" ? [{ role: "user", content: input }] : input;
+  const base = crypto.randomUUID().replaceAll("-", "");
+  return items.map((item, index) => {
+    const isReference = item.type == null && item.role == null && typeof item.id === "string";
+    const type = typeof item.type === "string" ? item.type : isReference ? "item_reference" : "message";
+    const id =
+      typeof item.id === "string" && item.id !== ""
+        ? item.id
+        : `${idPrefixes.get(type) ?? "item"}_${base}${index.toString(16)}`;
+    return { ...item, type, id, ...(type === "message" && { content: partsOf(item) }) };
+  });
+}
+
+const instructionsOf = ({ instructions }: RequestBody, tools: Tools): string => {
+  if (instructions == null || typeof instructions === "string") return instructions ?? "";
+  const texts = readItems(instructions, tools, "").map(({ content }) => content);
+  return texts.filter((each) => typeof each === "string" && each !== "").join("\n\n");
+};
+
+const readFormat = (text: RequestBody["text"]): Partial<ChatBody> => {
+  const { type, name, description, schema, strict }: JsonObject = text?.format ?? {};
+  if (type === "json_object") return { response_format: { type } };
+  if (type !== "json_schema") return {};
+  if (!isRecord(schema)) return { response_format: { type: "json_object" } };
+  const described = {
+    name: typeof name === "string" ? name : "answer",
+    schema,
+    ...(typeof strict === "boolean" && { strict }),
+    ...(typeof description === "string" && { description }),
+  };
+  return { response_format: { type, json_schema: described } };
+};
+
+/** The fields that mean the same in Chat Completions, most of them under the same names. */
+function readSampling(request: RequestBody): Partial<ChatBody> {
+  const { max_output_tokens, reasoning, text } = request;
+  const { temperature, top_p, presence_penalty, frequency_penalty } = request;
+  const fields = {
+    max_completion_tokens: max_output_tokens,
+    reasoning_effort: reasoning?.effort,
+    verbosity: text?.verbosity,
+    temperature,
+    top_p,
+    presence_penalty,
+    frequency_penalty,
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null));
+}
+
+/** The kinds of tools that an answer repeats: of the others nothing was made. */
+const isEchoed = ({ type }: JsonObject): boolean =>
+  type === "function" || type === "custom" || type === "namespace";
+
+const echoTool = (tool: JsonObject): JsonObject =>
+  tool.type === "function"
+    ? {
+        ...tool,
+        description: tool.description ?? null,
+        parameters: tool.parameters ?? null,
+        strict: tool.strict ?? null,
+      }
+    : tool;
+
+function readEcho(request: RequestBody): JsonObject {
+  const { text, reasoning, tools } = request;
+  return {
+    background: false,
+    instructions: request.instructions ?? null,
+    max_output_tokens: request.max_output_tokens ?? null,
+    max_tool_calls: request.max_tool_calls ?? null,
+    parallel_tool_calls: request.parallel_tool_calls ?? true,
+    previous_response_id: request.previous_response_id ?? null,
+    prompt_cache_key: request.prompt_cache_key ?? null,
+    reasoning: { effort: reasoning?.effort ?? null, summary: reasoning?.summary ?? null },
+    safety_identifier: request.safety_identifier ?? null,
+    service_tier: "default",
+    store: request.store ?? true,
+    temperature: request.temperature ?? 1,
+    text: {
+      format: text?.format ?? { type: "text" },
+      ...(text?.verbosity != null && { verbosity: text.verbosity }),
+    },
+    tool_choice: request.tool_choice ?? "auto",
+    tools: (tools ?? []).filter(isEchoed).map(echoTool),
+    top_logprobs: request.top_logprobs ?? 0,
+    top_p: request.top_p ?? 1,
+    presence_penalty: request.presence_penalty ?? 0,
+    frequency_penalty: request.frequency_penalty ?? 0,
+    truncation: "disabled",
+    user: request.user ?? null,
+    metadata: request.metadata ?? {},
+  };
+}
+
+/** Reads a body of `/responses` or `/responses/input_tokens`. Throws ApiError. */
+export function readRequest(body: unknown): ResponsesRequest {
+  const request = checkBody(requestSchema, body);
+  refuseUnsupported(request);
+  const { model, stream, previous_response_id: previous, store } = request;
+  if (request.input == null && !previous) {
+    throw new ApiError("invalid_request", "input is required.", { param: "input" });
+  }
+  const input = withIds(request.input);
+  const tools = readTools([...(request.tools ?? []), ...toolsIn(input)]);
+  const instructions = instructionsOf(request, tools);
+  const choice = readToolChoice(tools, request.tool_choice);
+  const chat: ChatBody = {
+    messages: readItems(input, tools, instructions),
+    stream: stream === true,
+    ...readSampling(request),
+    ...readFormat(request.text),
+    ...choice,
+    ...(choice.tools && request.parallel_tool_calls === false && { parallel_tool_calls: false }),
+  };
+  return {
+    ...(model && { model }),
+    prompt: readPrompt(chat, { usage: true }),
+    tools,
+    ...(previous && { previous }),
+    store: store !== false,
+    input,
+    wantsEncryptedReasoning: request.include?.includes("reasoning.encrypted_content") === true,
+    echo: readEcho(request),
+    toMessages: (items) =>
+      readPrompt({ messages: readItems(items, tools, instructions) }, { usage: true }).messages,
+  };
+}
