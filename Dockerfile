@@ -5,6 +5,7 @@ RUN bun install --frozen-lockfile --production
 COPY handler.ts ./
 COPY core ./core
 COPY adapters ./adapters
+COPY web/pages.generated.ts ./web/pages.generated.ts
 COPY scripts ./scripts
 RUN bun scripts/build.ts server
 

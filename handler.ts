@@ -23,6 +23,7 @@ export { openAiResponses } from "./core/dialects/openai-responses.ts";
 export { ApiError, type ApiErrorOptions, type ErrorCode } from "./core/errors.ts";
 export { createHandler, type Handler, type HandlerOptions } from "./core/gateway.ts";
 export type { FetchContext } from "./core/http/keep-work-alive.ts";
+export type { Page, Pages } from "./core/http/pages.ts";
 export type { Access, NamedKey } from "./core/http/settings.ts";
 export { createLogger, type LoggerOptions, type LogLevel } from "./core/operations/log.ts";
 export { type KimiWebOptions, kimiWeb } from "./core/providers/kimi-web/provider.ts";
@@ -53,6 +54,7 @@ export {
   sqliteStore,
 } from "./core/stores/sqlite.ts";
 export type * from "./core/types.ts";
+export { pages } from "./web/pages.generated.ts";
 
 /** For `bun handler.ts`, `deno serve -A handler.ts` and Workers, all of which can be reached from outside. */
 export default {

@@ -15,6 +15,7 @@ import { openStore, type StoreDrivers } from "../core/stores/open-store.ts";
 import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
 import { systemClock } from "../core/util/time.ts";
+import { pages } from "../web/pages.generated.ts";
 import { findBodyDecoders, findFetch } from "./runtime.ts";
 
 /** What a platform gives a handler that takes its settings from the environment. */
@@ -53,7 +54,17 @@ export async function configureHandler(
   });
   return {
     config,
-    handler: createHandler({ ...options, config, store, hosted, fetch, log, secrets, ...findBodyDecoders() }),
+    handler: createHandler({
+      ...options,
+      config,
+      pages,
+      store,
+      hosted,
+      fetch,
+      log,
+      secrets,
+      ...findBodyDecoders(),
+    }),
   };
 }
 

@@ -90,7 +90,7 @@ const rows = {
   sessions_need_a_key: {
     status: 403,
     type: "permission_error",
-    when: "a remembered conversation was asked for, on a server that others can reach and that has no API keys",
+    when: "a remembered conversation, or the list of requests, was asked for, on a server that others can reach and that has no API keys",
     operator: "Set API_MASTER_KEY or API_KEYS.",
   },
   model_not_found: {

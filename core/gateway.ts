@@ -16,11 +16,13 @@ import { createBodyBudget } from "./http/body-budget.ts";
 import { cors } from "./http/cors.ts";
 import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
+import { type Pages, withPages } from "./http/pages.ts";
 import { createRateLimit } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
 import { createLogger, withoutSecrets } from "./operations/log.ts";
 import { createMetrics } from "./operations/metrics.ts";
+import { createRecentRequests } from "./operations/recent-requests.ts";
 import { kimiWeb } from "./providers/kimi-web/provider.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
@@ -58,6 +60,11 @@ export interface HandlerOptions {
    * `[openAiChat, openAiResponses, openAiCompletions, anthropicMessages, ollama]`.
    */
   readonly dialects?: readonly Dialect[];
+  /**
+   * The pages for people, such as `pages`: chat, instructions, API reference, dashboard. By default none, and
+   * `config.pages` may turn them off.
+   */
+  readonly pages?: Pages;
   /** Where conversations are kept; by default in memory, within the bounds of `config.sessions`. */
   readonly store?: SessionStore;
   /**
@@ -178,6 +185,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   // What stands around it: routes, keys, cross-origin rules, limits, and the facts of each request.
   const { app, access, apiKeys, corsOrigins } = config;
   const metrics = createMetrics();
+  const recentRequests = createRecentRequests(clock);
   const onRequest = harmless(options.onRequest, log);
   const onError = harmless(options.onError, log);
   const crossOrigin = cors({
@@ -201,18 +209,23 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       ...dialects.flatMap(({ encodeError, headers, ...dialect }) =>
         dialect.routes(deps).map((route) => ({ ...route, encodeError, ...(headers && { headers }) })),
       ),
-      ...gatewayRoutes({
-        app,
-        access,
-        models,
-        upstreams,
-        providerCount: providers.length,
-        storeHealth: watched,
-        conversations,
-        sessionHeaders,
-        metrics,
-        log,
-      }),
+      ...withPages(
+        gatewayRoutes({
+          app,
+          access,
+          models,
+          upstreams,
+          providerCount: providers.length,
+          storeHealth: watched,
+          conversations,
+          sessionHeaders,
+          metrics,
+          recentRequests,
+          hosted,
+          log,
+        }),
+        config.pages ? (options.pages ?? []) : [],
+      ),
     ],
     encodeError: openAiChat.encodeError,
     hide: secrets.hide,
@@ -222,6 +235,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     clock,
     onRequest(facts, error) {
       metrics.observe(facts);
+      recentRequests.add(facts);
       report(log, facts);
       if (error !== undefined && toApiError(error).code === "internal_error") {
         log.error("request.crashed", { requestId: facts.requestId, error: describe(error) });

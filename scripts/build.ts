@@ -4,15 +4,16 @@
  *     bun scripts/build.ts [library] [single-file] [server] [program]
  *
  * dist/lib is the package for npm (Node runs no TypeScript there), dist/handler.js the gateway in one module without
- * imports, dist/server what the Docker image runs, dist/kimi-ai-2api the gateway in one program, Bun included. Without
+ * imports, dist/handler-with-pages.js the same with the pages for people, dist/server what the Docker image runs, dist/kimi-ai-2api the gateway in one program, Bun included. Without
  * arguments all four are made.
  */
 import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 const root = join(import.meta.dir, "..");
 const dist = join(root, "dist");
 const singleFile = join(dist, "handler.js");
+const singleFileWithPages = join(dist, "handler-with-pages.js");
 const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "kimi-ai-2api");
 
 /**
@@ -22,6 +23,26 @@ const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "
  * docs/deploy/single-file.md tells what the rest is.
  */
 const budget = { minifiedBytes: 325 * 1024, gzippedBytes: 116 * 1024 };
+
+/** One module without imports; returns its sizes. */
+async function buildModule(path: string, plugins: Bun.BunPlugin[]) {
+  const name = relative(root, path);
+  // For browsers, as other targets keep imports of modules that Workers don't have.
+  const { outputs } = await Bun.build({
+    entrypoints: [join(root, "handler.ts")],
+    target: "browser",
+    minify: true,
+    plugins,
+  });
+  const code = (await outputs[0]?.text()) ?? "";
+  const imports = new Bun.Transpiler({ loader: "js" }).scanImports(code).map(({ path }) => path);
+  if (imports.length > 0) throw new Error(`${name} imports ${imports.join(", ")}`);
+  await Bun.write(path, code);
+  const minifiedBytes = Buffer.byteLength(code);
+  const gzippedBytes = Bun.gzipSync(code, { level: 9 }).length;
+  console.log(`${name.padEnd(26)}${kilobytes(minifiedBytes)} minified, ${kilobytes(gzippedBytes)} gzipped`);
+  return { minifiedBytes, gzippedBytes };
+}
 
 const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KB`;
 
@@ -33,16 +54,20 @@ async function buildLibrary() {
   console.log(`dist/lib            ${kilobytes(bytes)}`);
 }
 
-async function buildSingleFile() {
-  // For browsers, as other targets keep imports of modules that Workers don't have.
-  await Bun.build({ entrypoints: [join(root, "handler.ts")], target: "browser", minify: true, outdir: dist });
-  const code = await Bun.file(singleFile).text();
-  const imports = new Bun.Transpiler({ loader: "js" }).scanImports(code).map(({ path }) => path);
-  if (imports.length > 0) throw new Error(`dist/handler.js imports ${imports.join(", ")}`);
+/** Has a build take a small page without a script for the pages for people. */
+const smallPages: Bun.BunPlugin = {
+  name: "small pages",
+  setup(build) {
+    build.onLoad({ filter: /pages\.generated\.ts$/ }, async () => {
+      const { smallPagesModule } = await import("./build-pages.ts");
+      return { contents: await smallPagesModule(), loader: "ts" };
+    });
+  },
+};
 
-  const minifiedBytes = Buffer.byteLength(code);
-  const gzippedBytes = Bun.gzipSync(code, { level: 9 }).length;
-  console.log(`dist/handler.js     ${kilobytes(minifiedBytes)} minified, ${kilobytes(gzippedBytes)} gzipped`);
+async function buildSingleFile() {
+  const { minifiedBytes, gzippedBytes } = await buildModule(singleFile, [smallPages]);
+  await buildModule(singleFileWithPages, []);
   if (minifiedBytes > budget.minifiedBytes || gzippedBytes > budget.gzippedBytes) {
     const { minifiedBytes: minified, gzippedBytes: gzipped } = budget;
     console.error(

@@ -13,6 +13,7 @@ import {
   siteFaults,
   upstreamFaults,
 } from "../test/e2e/faults/fault-table.ts";
+import { type Recipe, recipes } from "../web/connect/recipes.ts";
 
 export interface DocumentedSetting {
   readonly group: string;
@@ -101,7 +102,36 @@ const faultTable = (what: string, faults: readonly FaultRow[]): string =>
     ]),
   );
 
+/** What docs/clients/ shows of one: the same as the Connect tab, for a server on this machine. */
+const clientSnippets = (recipe: Recipe, language: 0 | 1): string => {
+  const snippets = recipe.snippets({
+    address: "http://127.0.0.1:8088",
+    key: "YOUR_API_KEY",
+    model: "kimi-k2-instruct-0905",
+    hasKey: false,
+  });
+  const colon = [":", "："][language];
+  return `\n${snippets
+    .map(
+      ({ where, language: name, code: text }) =>
+        `${where[language]}${colon}\n\n\`\`\`${name}\n${text}\n\`\`\`\n`,
+    )
+    .join("\n")}`;
+};
+
+const clientsInChinese = (): string =>
+  `\n${recipes
+    .map((recipe) => {
+      const notes = (recipe.notes ?? []).map((note) => `\n${note[1]}\n`).join("");
+      return `## ${recipe.name}\n${notes}${clientSnippets(recipe, 1)}`;
+    })
+    .join("\n")}`;
+
 const blocks: Readonly<Record<string, () => string>> = {
+  ...Object.fromEntries(
+    recipes.map((recipe) => [`client-${recipe.id}`, () => clientSnippets(recipe, 0)] as const),
+  ),
+  "clients-zh": clientsInChinese,
   "error-guide": errorGuideTable,
   night: nightTable,
   "call-faults": () => faultTable("the site answers a message with", callFaults),

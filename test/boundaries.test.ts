@@ -88,7 +88,25 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
     ],
   },
   { of: "core/gateway.ts", may: ["core/"] },
-  { of: "handler.ts", may: ["core/", "adapters/runtime.ts", "adapters/self-configuring.ts"] },
+  {
+    of: "handler.ts",
+    may: ["core/", "adapters/runtime.ts", "adapters/self-configuring.ts", "web/pages.generated.ts"],
+  },
+  // What runs in a browser knows of the gateway nothing but types and the names of errors.
+  { of: "web/pages.generated.ts", may: ["core/http/pages.ts"] },
+  // What its texts for people import.
+  { of: "web/connect/recipes.ts", may: ["web/shared/", "openai", "ai", "@ai-sdk/openai-compatible"] },
+  {
+    of: "web/",
+    may: [
+      "core/errors.ts",
+      "eventsource-parser",
+      "streaming-markdown",
+      "sugar-high/core",
+      "sugar-high/lang/",
+    ],
+  },
+  { of: "adapters/self-configuring.ts", may: ["core/", "adapters/runtime.ts", "web/pages.generated.ts"] },
   { of: "adapters/runtime.ts", may: ["core/types.ts", "core/config/"] },
   { of: "adapters/doctor/", may: ["core/", "adapters/", "node:"] },
   {
@@ -118,7 +136,7 @@ const fits = (path: string, place: string): boolean => {
   return /[:/]$/.test(place) ? path.startsWith(place) : path === place;
 };
 
-const files = ["handler.ts", ...sourcesIn("core"), ...sourcesIn("adapters")];
+const files = ["handler.ts", ...sourcesIn("core"), ...sourcesIn("adapters"), ...sourcesIn("web")];
 
 test.each(files)("%s imports only what its place allows", (file) => {
   const rule = rules.find(({ of }) => fits(file, of));
@@ -128,7 +146,7 @@ test.each(files)("%s imports only what its place allows", (file) => {
   expect(importsOf(file).filter((path) => !isAllowed(path))).toEqual([]);
 });
 
-test.each(files.filter((file) => !file.startsWith("adapters/")))("%s names no platform", (file) => {
+test.each(files.filter((file) => !/^(adapters|web)\//.test(file)))("%s names no platform", (file) => {
   const code = new Bun.Transpiler({ loader: "ts" }).transformSync(readFileSync(join(root, file), "utf8"));
   expect(code.match(/\b(Bun|Deno|process)\.[a-z]|\bnode:/g)).toBeNull();
 });

@@ -30,7 +30,7 @@ const messageSchema = v.looseObject({
   tool_calls: v.nullish(v.array(v.looseObject({}))),
 });
 
-const requestSchema = v.looseObject({
+export const requestSchema = v.looseObject({
   model: v.nullish(v.string()),
   messages: v.pipe(v.array(messageSchema), v.minLength(1, "must hold at least one message")),
   stream: v.nullish(v.boolean()),
@@ -264,7 +264,7 @@ const encodeModel = ({ id, model }: OfferedModel): JsonObject => ({
 /** What is said of a model whose room is not known: VS Code would take 33,000 for it. */
 const defaultContextTokens = 131_072;
 
-const showSchema = v.looseObject({ model: v.nullish(v.string()), name: v.nullish(v.string()) });
+export const showSchema = v.looseObject({ model: v.nullish(v.string()), name: v.nullish(v.string()) });
 
 /**
  * Ollama's `POST /api/chat` with `GET /api/version`, `GET /api/tags` and `POST /api/show`, by which VS Code's Copilot and

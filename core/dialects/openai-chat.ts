@@ -43,7 +43,7 @@ const maxMessages = 2048;
 const isNotTooMany = (messages: unknown) => !Array.isArray(messages) || messages.length <= maxMessages;
 
 /** What the gateway itself reads. All else, ranges and words among it, is the provider's to judge. */
-const requestSchema = v.looseObject({
+export const requestSchema = v.looseObject({
   messages: v.pipe(
     v.unknown(),
     // Before the messages themselves are looked at.

@@ -28,7 +28,7 @@ const textsSchema = v.pipe(
 );
 const stopsSchema = v.pipe(v.array(textSchema), v.maxLength(4, "must hold at most four texts"));
 
-const requestSchema = v.looseObject({
+export const requestSchema = v.looseObject({
   model: v.nullish(v.string()),
   prompt: v.lazy((prompt) => (Array.isArray(prompt) ? textsSchema : textSchema)),
   suffix: v.nullish(v.string()),

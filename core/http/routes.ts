@@ -3,6 +3,7 @@ import type { Conversations, RememberedConversation } from "../conversations/con
 import { decodeSessionUser, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError } from "../errors.ts";
 import type { Gauge, Metrics } from "../operations/metrics.ts";
+import type { RecentRequest, RecentRequests } from "../operations/recent-requests.ts";
 import type { CircuitState } from "../routing/circuit-breaker.ts";
 import { type ListedModel, type ModelDirectory, modelNotFound } from "../routing/model-directory.ts";
 import type { ProviderState, UpstreamAnswer, Upstreams } from "../routing/upstreams.ts";
@@ -29,6 +30,9 @@ export interface RoutesOptions {
   readonly sessionHeaders: readonly string[];
   readonly access: Access;
   readonly metrics: Metrics;
+  readonly recentRequests: RecentRequests;
+  /** Whether it is one of many short-lived instances. */
+  readonly hosted: boolean;
   readonly log: Logger;
 }
 
@@ -103,6 +107,9 @@ const gauges = (upstreams: Upstreams): Gauge[] =>
     ];
   });
 
+/** Its facts, by the log's names. */
+const encodeRequest = ({ atMs, facts }: RecentRequest) => ({ at: new Date(atMs).toISOString(), ...facts });
+
 const decodePath = (text = ""): string => {
   try {
     return decodeURIComponent(text);
@@ -169,7 +176,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
     if (options.access !== "open") return;
     throw new ApiError(
       "sessions_need_a_key",
-      "On a server without API keys conversations can't be looked at. Set API_MASTER_KEY or API_KEYS.",
+      "On a server without API keys conversations and requests can't be looked at. Set API_MASTER_KEY or API_KEYS.",
     );
   };
 
@@ -217,6 +224,19 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
         routed.respond(200, metrics.render(gauges(upstreams)), {
           "content-type": "text/plain; version=0.0.4; charset=utf-8",
         }),
+    },
+    {
+      method: "GET",
+      path: "/requests",
+      handle: (routed) => {
+        requireOwner();
+        return routed.json({
+          object: "list",
+          started_at: Math.floor(options.recentRequests.startedAtMs / 1000),
+          is_one_of_many: options.hosted,
+          data: options.recentRequests.list().map(encodeRequest),
+        });
+      },
     },
     {
       method: "GET",

@@ -1,6 +1,15 @@
 /** The settings of what stands between a client and the chat: keys, cross-origin rules, limits, the welcome page. */
 import * as v from "valibot";
-import { custom, integer, isQuoted, keptQuotes, stringRecord, text, type Values } from "../config/values.ts";
+import {
+  custom,
+  integer,
+  isQuoted,
+  keptQuotes,
+  onOff,
+  stringRecord,
+  text,
+  type Values,
+} from "../config/values.ts";
 import { version } from "../config/version.ts";
 
 export interface NamedKey {
@@ -26,6 +35,8 @@ export interface HttpSettings {
   readonly maxBodyBytes: number | undefined;
   /** The most that the bodies of all requests under way may have together. */
   readonly maxBodiesBytes: number;
+  /** Whether the pages for people are served. */
+  readonly pages: boolean;
   /** Requests a minute and API key; 0 for no limit. */
   readonly requestsPerMinute: number;
 }
@@ -74,6 +85,7 @@ export const httpEntries = {
   CORS_ORIGIN: custom("", readOrigins),
   MAX_BODY_BYTES: v.optional(integer(0, 1024, 1024 ** 3, "bytes")),
   MAX_BODIES_BYTES: integer(256 * 1024 * 1024, 1024, 1024 ** 4, "bytes"),
+  PAGES: onOff("on"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
 };
 
@@ -100,6 +112,7 @@ export function readHttp(
     corsOrigins: values.CORS_ORIGIN,
     maxBodyBytes: values.MAX_BODY_BYTES,
     maxBodiesBytes: values.MAX_BODIES_BYTES,
+    pages: values.PAGES,
     requestsPerMinute: values.RATE_LIMIT_RPM,
   };
 }

@@ -57,6 +57,7 @@ const wallClockUsers = [
   "core/conversations/record-store.ts",
   "core/conversations/responses.ts",
   "core/operations/log.ts",
+  "core/operations/recent-requests.ts",
   "core/providers/kimi-web/ajax.ts",
   "core/providers/kimi-web/nonce/credential-store.ts",
   "core/providers/kimi-web/nonce/credentials.ts",

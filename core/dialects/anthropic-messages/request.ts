@@ -18,7 +18,7 @@ const blocksSchema = v.array(v.looseObject({}));
 const contentSchema = v.nullish(v.lazy((content) => (Array.isArray(content) ? blocksSchema : textSchema)));
 
 /** Fields that nobody here knows are let through and ignored, as clients send new ones every month. */
-const requestSchema = v.looseObject({
+export const requestSchema = v.looseObject({
   model: v.nullish(v.string()),
   messages: v.pipe(
     v.array(v.looseObject({ role: v.picklist(["user", "assistant", "system"]), content: contentSchema })),

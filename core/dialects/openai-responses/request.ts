@@ -15,7 +15,7 @@ const itemsSchema = v.array(objectSchema);
 const textOrItems = v.nullish(v.lazy((value) => (Array.isArray(value) ? itemsSchema : textSchema)));
 
 /** Fields that nobody here knows are let through and ignored, as clients send new ones every month. */
-const requestSchema = v.looseObject({
+export const requestSchema = v.looseObject({
   model: v.nullish(v.string()),
   input: textOrItems,
   instructions: textOrItems,

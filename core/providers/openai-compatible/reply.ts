@@ -150,6 +150,7 @@ export class ReplyReader {
   /** The body, or its beginning until it is clear that it is a stream. */
   #head = "";
   #sawEvent = false;
+  #chunks = 0;
   #done = false;
   #isConcluded = false;
   /** An event with a finish, and what came after it: it is the end only if its choice says no more. */
@@ -169,6 +170,16 @@ export class ReplyReader {
   /** Whether the upstream has marked its stream's end; the connection may still be open. */
   get done(): boolean {
     return this.#done;
+  }
+
+  /** How many replies have begun. */
+  get choices(): number {
+    return this.#choices.length;
+  }
+
+  /** How many chunks have been read. */
+  get chunks(): number {
+    return this.#chunks;
   }
 
   /** Whether everything that began has ended, so that a connection lost now has cost nothing. */
@@ -259,6 +270,7 @@ export class ReplyReader {
     const alike = type === undefined && this.#waiting.length === 0 ? this.#pattern?.read(data) : undefined;
     if (alike !== undefined) {
       this.#misses = 0;
+      this.#chunks++;
       this.#events.push(alike);
       return;
     }
@@ -288,6 +300,7 @@ export class ReplyReader {
   /** One event of a stream, or a reply in one piece: they differ in `delta` and `message` only. Returns its meaning. */
   #readBody(body: Fields, isWhole: boolean): readonly StreamPart[] {
     if (isFailure(body)) throw this.#options.failure(body);
+    this.#chunks++;
     const parts: StreamPart[] = [];
     const { choices, usage } = body;
     let event = body;

@@ -1,6 +1,6 @@
 /** Which tool call a piece belongs to: vendors number and name them each in their own way. */
 import type { JsonObject, StreamPart } from "../../types.ts";
-import { isRecord, tryParseJson } from "../../util/json.ts";
+import { isRecord } from "../../util/json.ts";
 
 interface KnownCall {
   /** The upstream's own id and index, which some give to every call and some to none. */
@@ -12,7 +12,7 @@ interface KnownCall {
   readonly index: number;
   readonly functionIndex: number | undefined;
   name: string;
-  arguments: string;
+  readonly arguments: JsonProgress;
 }
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
@@ -22,11 +22,48 @@ const argumentsOf = ({ arguments: value }: JsonObject): string =>
 
 const newId = (): string => `call_${crypto.randomUUID().replaceAll("-", "")}`;
 
-const isComplete = (json: string): boolean => json.trimEnd().endsWith("}") && isRecord(tryParseJson(json));
+/**
+ * How far a JSON object has come, read piece by piece: to parse all of it anew with each piece would take time that grows
+ * with the square of its length.
+ */
+class JsonProgress {
+  #depth = 0;
+  #isInString = false;
+  #isEscaped = false;
+  #hasBegun = false;
+
+  read(piece: string): void {
+    for (let at = 0; at < piece.length; at++) this.#readCharacter(piece.charCodeAt(at));
+  }
+
+  get isEmpty(): boolean {
+    return !this.#hasBegun;
+  }
+
+  /** Whether every brace that was opened has been closed. */
+  get isComplete(): boolean {
+    return this.#hasBegun && this.#depth === 0 && !this.#isInString;
+  }
+
+  #readCharacter(code: number): void {
+    if (code > 0x20) this.#hasBegun = true;
+    if (this.#isInString) {
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (code === 0x5c) this.#isEscaped = true;
+      else if (code === 0x22) this.#isInString = false;
+    } else if (code === 0x22) this.#isInString = true;
+    else if (code === 0x7b || code === 0x5b) this.#depth++;
+    else if (code === 0x7d || code === 0x5d) this.#depth--;
+  }
+}
 
 /** The tool calls of one reply. */
 export class ToolCalls {
   readonly #calls: KnownCall[] = [];
+  /** The last call with each of the upstream's indexes and ids, and the ids that are taken: no call is searched for. */
+  readonly #byIndex = new Map<number, KnownCall>();
+  readonly #byId = new Map<string, KnownCall>();
+  readonly #ids = new Set<string>();
   #functions = 0;
 
   get length(): number {
@@ -74,8 +111,8 @@ export class ToolCalls {
       }
       if (known !== undefined) {
         known.name ||= name;
-        known.arguments += delta;
-      } else (this.#calls.at(-1) as KnownCall).arguments = delta;
+        known.arguments.read(delta);
+      } else this.#calls.at(-1)?.arguments.read(delta);
     }
     return mendCall(call, { index, id, isFirst: known === undefined, isWhole, isFunction, delta });
   }
@@ -89,21 +126,21 @@ export class ToolCalls {
     const isSameId = id !== "" && id === known.upstreamId;
     const isOtherId = id !== "" && known.upstreamId !== "" && !isSameId;
     const isOtherName = known.name !== "" && name !== known.name;
-    if (known.arguments === "") return isOtherId || (isOtherName && !isSameId) ? undefined : known;
-    if (!isComplete(known.arguments)) return isOtherId && isOtherName ? undefined : known;
+    if (known.arguments.isEmpty) return isOtherId || (isOtherName && !isSameId) ? undefined : known;
+    if (!known.arguments.isComplete) return isOtherId && isOtherName ? undefined : known;
     return isSameId && delta === "" ? known : undefined;
   }
 
   /** The last call with this index; where there is none, the last one with this id, or of all. */
   #candidate(index: unknown, id: string, name: string): KnownCall | undefined {
-    if (typeof index === "number") return this.#calls.findLast((known) => known.upstreamIndex === index);
-    const sameId = id === "" ? undefined : this.#calls.findLast((known) => known.upstreamId === id);
+    if (typeof index === "number") return this.#byIndex.get(index);
+    const sameId = this.#byId.get(id);
     return sameId ?? (id === "" || name === "" ? this.#calls.at(-1) : undefined);
   }
 
   #begin(call: JsonObject, name: string, isFunction: boolean): KnownCall {
     const upstreamId = textOf(call.id);
-    const isFree = upstreamId !== "" && this.#calls.every((known) => known.id !== upstreamId);
+    const isFree = upstreamId !== "" && !this.#ids.has(upstreamId);
     const begun: KnownCall = {
       upstreamId,
       upstreamIndex: typeof call.index === "number" ? call.index : undefined,
@@ -111,9 +148,12 @@ export class ToolCalls {
       index: this.#calls.length,
       functionIndex: isFunction ? this.#functions++ : undefined,
       name,
-      arguments: "",
+      arguments: new JsonProgress(),
     };
     this.#calls.push(begun);
+    this.#ids.add(begun.id);
+    if (begun.upstreamIndex !== undefined) this.#byIndex.set(begun.upstreamIndex, begun);
+    if (upstreamId !== "") this.#byId.set(upstreamId, begun);
     return begun;
   }
 }

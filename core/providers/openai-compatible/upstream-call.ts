@@ -77,12 +77,6 @@ function atMost<Result>(task: Promise<Result>, ms: number, clock: Clock): Promis
   });
 }
 
-const countFinishes = (events: readonly UpstreamEvent[]): number => {
-  let finishes = 0;
-  for (const { parts } of events) for (const { type } of parts) if (type === "finish") finishes++;
-  return finishes;
-};
-
 /**
  * The events of a response with `choices` replies, as they arrive. Once all replies have finished, the answer is complete
  * within seconds, whatever the connection does. Returning the iterator early ends the call.
@@ -99,7 +93,7 @@ export async function* readReply(
   const reply = new ReplyReader(events, endpoint);
   let hasBegun = false;
   let chars = 0;
-  let finishes = 0;
+  let chunks = 0;
   let completeByMs = Number.POSITIVE_INFINITY;
   try {
     if (!response.ok) throw await readFailure(response, body, signal);
@@ -128,9 +122,11 @@ export async function* readReply(
         failure = error;
       }
       isOver = text === undefined || reply.done || failure !== undefined;
-      finishes += countFinishes(events);
-      if (finishes >= choices && reply.complete && completeByMs === Number.POSITIVE_INFINITY)
-        completeByMs = clock.monotonic() + afterFinishMs;
+      // A chunk after a finish may be the last of many that each have one; a comment is nothing.
+      if (reply.complete && reply.choices >= choices) {
+        if (reply.chunks > chunks) completeByMs = clock.monotonic() + afterFinishMs;
+        chunks = reply.chunks;
+      } else completeByMs = Number.POSITIVE_INFINITY;
       hasBegun ||= events.some(isTelling);
       if (hasBegun && events.length > 0) yield events.splice(0);
       if (failure !== undefined) throw failure;

@@ -1,12 +1,9 @@
-/** Every fault of an upstream as a client of Anthropic's Messages sees it, whole and streamed, before and after commit. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+/** Every fault of an upstream as a client of Anthropic's Messages sees it. */
+import { expect } from "bun:test";
 import { errorTable } from "../../../core/errors.ts";
-import { cut, type OpenAiUpstream, type Step, startOpenAiUpstream } from "../../fakes/openai-upstream.ts";
-import { type Server, startServer } from "../../support/start-server.ts";
-import { type ReadAnswer, readAnswer } from "./expect-fault.ts";
-import { type UpstreamFault, upstreamFaults } from "./fault-table.ts";
-
-const slowMs = 300;
+import { everyUpstreamFault } from "./every-upstream-fault.ts";
+import type { ReadAnswer } from "./expect-fault.ts";
+import type { UpstreamFault } from "./fault-table.ts";
 
 const types: Readonly<Record<number, string>> = {
   402: "billing_error",
@@ -51,50 +48,9 @@ function expectBrokenStream({ status, headers, text }: ReadAnswer, fault: Upstre
   expectError(JSON.parse(events.at(-1)?.[2] ?? ""), fault, headers.get("request-id"));
 }
 
-describe.each([
-  ["before", { STREAM_COMMIT_MS: "20000" }],
-  ["after", { STREAM_COMMIT_MS: "50", STREAM_KEEPALIVE_MS: "100" }],
-] as const)("by Messages, %s commit, an upstream answers with", (when, env) => {
-  let upstream: OpenAiUpstream;
-  let gateway: Server;
-  beforeAll(async () => {
-    upstream = await startOpenAiUpstream();
-    gateway = await startServer({
-      env: {
-        KIMI_WEB: "off",
-        OPENAI_BASE_URL: upstream.baseUrl,
-        OPENAI_API_KEY: "sk-upstream",
-        OPENAI_MODELS: "echo",
-        CIRCUIT_BREAKER: "off",
-        ...env,
-      },
-    });
-  });
-  afterAll(async () => {
-    await gateway.stop();
-    upstream.close();
-  });
-
-  test.each(upstreamFaults.map((fault) => [fault.what, fault] as const))("%s", async (_, fault) => {
-    const isLate = when === "after";
-    const steps: Step[] = [fault.body];
-    if (fault.isCut) steps.push(() => Bun.sleep(20), cut);
-    const script = {
-      delayMs: isLate ? slowMs : 0,
-      status: fault.status,
-      headers: fault.headers ?? {},
-      steps,
-    };
-    upstream.script(script, script);
-    const [whole, streamed] = await Promise.all(
-      [false, true].map(async (stream) => {
-        const messages = [{ role: "user", content: "Hello" }];
-        const body = JSON.stringify({ max_tokens: 100, messages, stream });
-        return readAnswer(await fetch(`${gateway.url}/v1/messages`, { method: "POST", body }));
-      }),
-    );
-    expectRefusal(whole as ReadAnswer, fault);
-    if (isLate) expectBrokenStream(streamed as ReadAnswer, fault);
-    else expectRefusal(streamed as ReadAnswer, fault);
-  });
+everyUpstreamFault("Messages", {
+  path: "/v1/messages",
+  body: { max_tokens: 100, messages: [{ role: "user", content: "Hello" }] },
+  expectRefusal,
+  expectBrokenStream,
 });

@@ -36,4 +36,17 @@ for (const [name, command] of Object.entries(servers)) {
     store,
     skips: { ...alwaysExposed, ...endsAtOnce },
   });
+
+  test(`dist/handler-with-pages.js in ${name} sends a page compressed once, or not at all`, async () => {
+    const module = (await built("single-file")).replace("handler.js", "handler-with-pages.js");
+    const server = await startServer({ command: [...command, module], env: { ...storeEnv } });
+    const get = (encoding: string) =>
+      fetch(`${server.url}/ui`, { headers: { "accept-encoding": encoding }, decompress: false });
+    const zipped = await get("gzip");
+    expect(zipped.headers.get("content-encoding")).toBe("gzip");
+    const text = new TextDecoder().decode(Bun.gunzipSync(await zipped.arrayBuffer()));
+    expect(text).toStartWith("<!doctype html>");
+    expect(await (await get("identity")).text()).toBe(text);
+    await server.stop();
+  });
 }

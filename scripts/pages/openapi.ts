@@ -1,0 +1,150 @@
+/** The API as an OpenAPI 3.1 document: https://spec.openapis.org/oas/v3.1.0 */
+import { type JsonSchema as Converted, toJsonSchema } from "@valibot/to-json-schema";
+import type * as v from "valibot";
+import { version } from "../../core/config/version.ts";
+import { type ErrorCode, errorTable } from "../../core/errors.ts";
+import type { JsonObject } from "../../core/types.ts";
+import { errorSchemas, groups, type Operation, ref, schemas } from "./operation.ts";
+import { operations } from "./operations.ts";
+
+/** One value of each kind that JSON has: what a lazy schema makes of them is all that it can be. */
+const samples: readonly unknown[] = ["", [], {}, 0, true];
+
+/** A valibot schema as JSON Schema. A schema that depends on its input becomes a choice of what it may be. */
+export function jsonSchemaOf(schema: v.GenericSchema): JsonObject {
+  const converted: JsonObject = toJsonSchema(schema, {
+    target: "draft-2020-12",
+    typeMode: "output",
+    errorMode: "throw",
+    overrideSchema({ valibotSchema }) {
+      if (valibotSchema.type !== "lazy") return undefined;
+      const { getter } = valibotSchema as v.LazySchema<v.GenericSchema>;
+      const possible = samples.map((sample) => JSON.stringify(jsonSchemaOf(getter(sample))));
+      return { anyOf: [...new Set(possible)].map((each) => JSON.parse(each) as Converted) };
+    },
+  }) as JsonObject;
+  // Lazy schemas leave definitions behind, to which nothing refers.
+  const { $schema: _, $defs: __, ...rest } = converted;
+  return rest;
+}
+
+/** `/models/:id+` → `/models/{id}`, as OpenAPI writes it. */
+export const documentedPath = (path: string): string => path.replace(/:(\w+)\+?/g, "{$1}");
+
+const keyErrors: readonly ErrorCode[] = [
+  "missing_api_key",
+  "invalid_api_key",
+  "forbidden_origin",
+  "api_key_not_configured",
+];
+
+/** The codes of an operation's failures, by status. */
+export function errorsByStatus({ errors, isPublic }: Operation): Map<number, ErrorCode[]> {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of [...(isPublic ? [] : keyErrors), ...errors]) {
+    const { status } = errorTable[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return new Map([...byStatus].sort(([one], [other]) => one - other));
+}
+
+const withMeanings = (schema: JsonObject, fields: Operation["fields"] = {}): JsonObject => ({
+  ...schema,
+  properties: Object.fromEntries(
+    Object.entries(schema.properties as Record<string, JsonObject>).map(([name, field]) => [
+      name,
+      { ...field, ...(fields[name] && { description: fields[name][0] }) },
+    ]),
+  ),
+});
+
+function operationObject(operation: Operation): JsonObject {
+  const { id, group, summary, description, parameters = [], request, fields, success, examples } = operation;
+  const bodies = examples.flatMap(({ name, body }) =>
+    body === undefined ? [] : [[name[0], { value: body }] as const],
+  );
+  return {
+    operationId: id,
+    tags: [groups[group][0]],
+    summary: summary[0],
+    description: description[0],
+    ...(operation.isPublic && { security: [] }),
+    ...(parameters.length > 0 && {
+      parameters: parameters.map(({ name, in: place, what }) => ({
+        name,
+        in: place,
+        required: place === "path",
+        description: what[0],
+        schema: { type: "string" },
+      })),
+    }),
+    ...(request && {
+      requestBody: {
+        required: true,
+        content: {
+          "application/json": {
+            schema: withMeanings(jsonSchemaOf(request), fields),
+            examples: Object.fromEntries(bodies),
+          },
+        },
+      },
+    }),
+    responses: {
+      [success.status]: {
+        description: "Success",
+        ...(success.headers && {
+          headers: Object.fromEntries(
+            Object.entries(success.headers).map(([name, what]) => [
+              name,
+              { description: what[0], schema: { type: "string" } },
+            ]),
+          ),
+        }),
+        ...(success.content && {
+          content: Object.fromEntries(
+            Object.entries(success.content).map(([type, schema]) => [type, { schema }]),
+          ),
+        }),
+      },
+      ...Object.fromEntries(
+        [...errorsByStatus(operation)].map(([status, codes]) => [
+          status,
+          {
+            description: codes.map((code) => `\`${code}\`: ${errorTable[code].when}`).join("\n\n"),
+            content: { "application/json": { schema: ref(errorSchemas[group] ?? "Error") } },
+          },
+        ]),
+      ),
+    },
+  };
+}
+
+export function openApiDocument(): JsonObject {
+  const paths: Record<string, Record<string, JsonObject>> = {};
+  for (const operation of operations) {
+    const path = documentedPath(operation.path);
+    paths[path] = { ...paths[path], [operation.method.toLowerCase()]: operationObject(operation) };
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "kimi-ai-2api",
+      version,
+      summary: "The chat on kimi-ai.chat, and OpenAI-compatible upstreams, for every AI client",
+      description: "Every route is served with and without `/v1`.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    // Where the document itself is: with and without `/v1`, whatever the host and the path that it is mounted at.
+    servers: [{ url: "." }],
+    security: [{ bearer: [] }, { header: [] }],
+    tags: Object.values(groups).map(([name]) => ({ name })),
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer" },
+        header: { type: "apiKey", in: "header", name: "x-api-key" },
+      },
+      schemas,
+    },
+  };
+}

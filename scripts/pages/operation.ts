@@ -1,0 +1,195 @@
+/** The shape of the API reference's rows, and of the answers that they name. */
+import type * as v from "valibot";
+import type { ErrorCode } from "../../core/errors.ts";
+import type { JsonObject, JsonSchema } from "../../core/types.ts";
+import type { Words } from "../../web/shared/language.ts";
+
+export interface Example {
+  readonly name: Words;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Absent for requests without a body. */
+  readonly body?: JsonObject;
+  /** The id of the operation whose first example makes what the path names. */
+  readonly needs?: string;
+  /** Values for the path's parameters. */
+  readonly path?: Readonly<Record<string, string>>;
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: "header" | "path";
+  readonly what: Words;
+}
+
+export interface Operation {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** As the router has it, without `/v1`. */
+  readonly path: string;
+  readonly id: string;
+  readonly group: keyof typeof groups;
+  readonly summary: Words;
+  readonly description: Words;
+  readonly isPublic?: boolean;
+  readonly parameters?: readonly Parameter[];
+  readonly request?: v.GenericSchema;
+  /** What the body's fields mean; those without a word are described by their type alone. */
+  readonly fields?: Readonly<Record<string, Words>>;
+  readonly success: {
+    readonly status: 200 | 204;
+    /** By content type. */
+    readonly content?: Readonly<Record<string, JsonSchema>>;
+    readonly headers?: Readonly<Record<string, Words>>;
+  };
+  /** Beyond those of keys and routes, which all have. */
+  readonly errors: readonly ErrorCode[];
+  /** Each is sent in a test. */
+  readonly examples: readonly Example[];
+}
+
+export const groups = {
+  chat: ["OpenAI's Chat Completions", "OpenAI 的 Chat Completions"],
+  responses: ["OpenAI's Responses", "OpenAI 的 Responses"],
+  messages: ["Anthropic's Messages", "Anthropic 的 Messages"],
+  completions: ["OpenAI's Completions", "OpenAI 的 Completions"],
+  ollama: ["Ollama", "Ollama"],
+  models: ["Models", "模型"],
+  conversations: ["Conversations", "会话"],
+  operators: ["Operators", "运维"],
+} satisfies Record<string, Words>;
+
+export const object = (
+  properties: Record<string, JsonSchema>,
+  required = Object.keys(properties),
+): JsonSchema => ({
+  type: "object",
+  properties,
+  required,
+});
+export const text = { type: "string" };
+export const number = { type: "integer" };
+export const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+const nullable = (schema: JsonSchema) => ({ anyOf: [schema, { type: "null" }] });
+
+/** The shapes of answers. */
+export const schemas: Readonly<Record<string, JsonSchema>> = {
+  Error: object({
+    error: object({ message: text, type: text, param: nullable(text), code: nullable(text) }),
+  }),
+  AnthropicError: object({ type: { const: "error" }, error: object({ type: text, message: text }) }),
+  OllamaError: object({ error: text }),
+  Model: object({ id: text, object: { const: "model" }, created: number, owned_by: text }),
+  ModelList: object({ object: { const: "list" }, data: { type: "array", items: ref("Model") } }),
+  Usage: object({ prompt_tokens: number, completion_tokens: number, total_tokens: number }),
+  ChatCompletion: object({
+    id: text,
+    object: { const: "chat.completion" },
+    created: number,
+    model: text,
+    choices: {
+      type: "array",
+      items: object({
+        index: number,
+        message: object(
+          { role: { const: "assistant" }, content: nullable(text), reasoning_content: nullable(text) },
+          ["role", "content"],
+        ),
+        finish_reason: text,
+      }),
+    },
+    usage: ref("Usage"),
+  }),
+  TextCompletion: object({
+    id: text,
+    object: { const: "text_completion" },
+    created: number,
+    model: text,
+    choices: { type: "array", items: object({ index: number, text, finish_reason: text }) },
+    usage: ref("Usage"),
+  }),
+  Message: object({
+    id: text,
+    type: { const: "message" },
+    role: { const: "assistant" },
+    model: text,
+    content: { type: "array", items: object({ type: text }) },
+    stop_reason: nullable(text),
+    usage: object({ input_tokens: number, output_tokens: number }),
+  }),
+  Response: object({
+    id: text,
+    object: { const: "response" },
+    status: text,
+    model: text,
+    output: { type: "array", items: object({ type: text }) },
+  }),
+  OllamaChat: object({
+    model: text,
+    created_at: text,
+    message: object({ role: text, content: text }),
+    done: { type: "boolean" },
+  }),
+  Session: object({
+    object: { const: "session" },
+    messages: { type: "array", items: object({ role: text, content: nullable(text) }, ["role"]) },
+    started_at: nullable(number),
+    finished_at: nullable(number),
+    expires_at: nullable(number),
+    keeps_own_history: { type: "boolean" },
+  }),
+  Health: object({
+    status: text,
+    version: text,
+    sessions: object({ store: text, shared: { type: "boolean" } }),
+    upstreams: { type: "array", items: object({ name: text }) },
+  }),
+  RequestList: object({
+    object: { const: "list" },
+    started_at: number,
+    is_one_of_many: { type: "boolean" },
+    data: {
+      type: "array",
+      items: object({
+        at: text,
+        requestId: text,
+        method: text,
+        route: text,
+        status: number,
+        ms: { type: "number" },
+      }),
+    },
+  }),
+  Welcome: object({ name: text, version: text, description: text, links: { type: "object" } }),
+};
+
+/** What can go wrong with any chat. */
+export const chatErrors: readonly ErrorCode[] = [
+  "invalid_json",
+  "invalid_request",
+  "unsupported_content",
+  "unsupported_parameter",
+  "context_length_exceeded",
+  "model_not_found",
+  "request_timeout",
+  "idempotency_key_reused",
+  "request_too_large",
+  "rate_limit_exceeded",
+  "overloaded",
+  "upstream_rate_limited",
+  "upstream_error",
+  "upstream_invalid_response",
+  "upstream_unreachable",
+  "upstream_unavailable",
+  "upstream_message_refused",
+  "upstream_challenge",
+  "upstream_timeout",
+  "session_store_unavailable",
+  "internal_error",
+];
+
+export const exampleModel = "kimi-k2-instruct-0905";
+
+/** The schema of a failure, by group; OpenAI's for all others. */
+export const errorSchemas: Partial<Record<Operation["group"], string>> = {
+  messages: "AnthropicError",
+  ollama: "OllamaError",
+};
