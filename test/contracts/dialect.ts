@@ -226,6 +226,13 @@ export function dialectContract(name: string, subject: DialectUnderTest): void {
       }
     });
 
+    test("escapes Unicode's line separators in a stream, at which some clients end a line", async () => {
+      const { post } = setUp({ parts: [text("a\u2028b"), text("\u2029c"), finish("stop")] });
+      const stream = await (await post(request({ text: "Hi", stream: true }))).text();
+      expect(stream).not.toMatch(/[\u2028\u2029]/);
+      expect(subject.readStream(stream).text).toBe("a\u2028b\u2029c");
+    });
+
     test("estimates token counts where the provider gives none", async () => {
       for (const said of await answers({ parts: [text("Hello there"), finish("stop")] })) {
         expect(said.promptTokens).toBeGreaterThan(0);

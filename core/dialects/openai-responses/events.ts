@@ -1,5 +1,5 @@
 /** The events of a streamed response: as it is written, and once more of one that is stored. */
-import { encodeSseEvent } from "../../http/sse.ts";
+import { encodeSseEvent, withoutSeparators } from "../../http/sse.ts";
 import type { JsonObject } from "../../types.ts";
 
 type Status = "in_progress" | "completed" | "incomplete";
@@ -119,7 +119,7 @@ export class EventWriter {
   delta(index: number, item: OutputItem, delta: string): string {
     if (this.#deltas?.item !== item) this.#deltas = { item, ...deltaFrame(index, item) };
     const { start, middle, end } = this.#deltas;
-    return start + this.#sequence++ + middle + JSON.stringify(delta) + end;
+    return start + this.#sequence++ + middle + withoutSeparators(JSON.stringify(delta)) + end;
   }
 
   closed(index: number, item: OutputItem): string {

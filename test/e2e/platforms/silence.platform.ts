@@ -36,6 +36,8 @@ for (const [name, command] of Object.entries(commands)) {
         UPSTREAM_URL: site.ajaxUrl,
         API_MASTER_KEY: "sk-contract",
         DENO_KV_PATH: ":memory:",
+        // The site's own default leaves no time for a sign of life before its answer.
+        STREAM_COMMIT_MS: "5000",
       },
     });
     const ask = async (stream: boolean) => {
