@@ -1,5 +1,5 @@
 /**
- * Writes the tables of README.md and docs/ from what they describe, between `<!-- NAME -->` and `<!-- /NAME -->`:
+ * Writes the tables of README.md and docs/ from what they describe, and the repository's address from package.json, between `<!-- NAME -->` and `<!-- /NAME -->`:
  *
  *     npm run docs
  */
@@ -127,7 +127,42 @@ const clientsInChinese = (): string =>
     })
     .join("\n")}`;
 
+/** Where the project is published; set in package.json alone. */
+const { repository }: { readonly repository: string } = JSON.parse(read("package.json"));
+
+const clone = (): string => `\`\`\`sh\ngit clone ${repository} && cd ${repository.split("/").at(-1)}\n\`\`\``;
+
+const button = (platform: string, image: string, address: string): string =>
+  `\n[![${platform}](${image})](${address})\n`;
+
+const keyDescription = encodeURIComponent("The key that clients send: choose a long one");
+
+const buttons: Readonly<Record<string, () => string>> = {
+  "deploy-vercel": () =>
+    button(
+      "Deploy with Vercel",
+      "https://vercel.com/button",
+      `https://vercel.com/new/clone?repository-url=${encodeURIComponent(repository)}&env=API_MASTER_KEY&envDescription=${keyDescription}`,
+    ),
+  "deploy-netlify": () =>
+    button(
+      "Deploy to Netlify",
+      "https://www.netlify.com/img/deploy/button.svg",
+      `https://app.netlify.com/start/deploy?repository=${repository}`,
+    ),
+  "deploy-workers": () =>
+    button(
+      "Deploy to Cloudflare",
+      "https://deploy.workers.cloudflare.com/button",
+      `https://deploy.workers.cloudflare.com/?url=${repository}`,
+    ),
+  "deploy-deno": () =>
+    button("Deploy on Deno", "https://deno.com/button", `https://console.deno.com/new?clone=${repository}`),
+};
+
 const blocks: Readonly<Record<string, () => string>> = {
+  ...buttons,
+  clone,
   ...Object.fromEntries(
     recipes.map((recipe) => [`client-${recipe.id}`, () => clientSnippets(recipe, 0)] as const),
   ),
@@ -155,6 +190,7 @@ export function withTables(text: string): string {
 /** The documents that may have tables, by their path from the root. */
 export const documents = (): string[] => [
   "README.md",
+  "README.zh-CN.md",
   ...readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".md"))
     .map((path) => `docs/${path}`),
