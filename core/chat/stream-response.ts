@@ -1,4 +1,5 @@
 /** The body of a streamed answer: its texts as they come, and a sign of life in each silence. */
+import { withoutSeparators } from "../http/sse.ts";
 import type { Clock } from "../types.ts";
 
 export const streamHeaders = {
@@ -28,7 +29,7 @@ const encoder = new TextEncoder();
 const maxPieceBytes = 8 * 1024;
 
 const enqueue = (controller: ReadableStreamDefaultController<Uint8Array>, text: string): void => {
-  const bytes = encoder.encode(text);
+  const bytes = encoder.encode(withoutSeparators(text));
   for (let at = 0; at < bytes.length; at += maxPieceBytes) {
     controller.enqueue(bytes.subarray(at, at + maxPieceBytes));
   }

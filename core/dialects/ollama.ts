@@ -4,7 +4,6 @@
  */
 import * as v from "valibot";
 import type { ApiError } from "../errors.ts";
-import { withoutSeparators } from "../http/sse.ts";
 import type {
   Answer,
   AnswerEncoder,
@@ -147,7 +146,7 @@ function parse({ body }: DialectInput): DialectCall {
 const encodeCalls = (reply: Reply): JsonObject[] =>
   callsWithInput(reply).map(({ name, input }) => ({ function: { name, arguments: input } }));
 
-const line = (fields: JsonObject): string => `${withoutSeparators(JSON.stringify(fields))}\n`;
+const line = (fields: JsonObject): string => `${JSON.stringify(fields)}\n`;
 
 class OllamaEncoder implements AnswerEncoder {
   readonly streamType = "application/x-ndjson";

@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import type { ApiError } from "../errors.ts";
-import { encodeSseComment, encodeSseEvent, withoutSeparators } from "../http/sse.ts";
+import { encodeSseComment, encodeSseEvent } from "../http/sse.ts";
 import type {
   Answer,
   AnswerEncoder,
@@ -311,7 +311,7 @@ class ChatEncoder implements AnswerEncoder {
   /** An event that differs from another in its text: so do the two as the client gets them. */
   #passOnAlike(native: NativeEvent, like: JsonObject, parts: readonly StreamPart[]): string {
     const [part] = parts;
-    const json = withoutSeparators(JSON.stringify(part?.type === "text-delta" ? part.delta : ""));
+    const json = JSON.stringify(part?.type === "text-delta" ? part.delta : "");
     if (this.#alike?.like === like) return this.#alike.before + json + this.#alike.after;
     const event = this.#passOn(native, parts);
     const at = event.indexOf(`"content":${json}`) + '"content":'.length;

@@ -119,7 +119,7 @@ export class EventWriter {
   delta(index: number, item: OutputItem, delta: string): string {
     if (this.#deltas?.item !== item) this.#deltas = { item, ...deltaFrame(index, item) };
     const { start, middle, end } = this.#deltas;
-    return start + this.#sequence++ + middle + withoutSeparators(JSON.stringify(delta)) + end;
+    return start + this.#sequence++ + middle + JSON.stringify(delta) + end;
   }
 
   closed(index: number, item: OutputItem): string {
@@ -218,8 +218,6 @@ export function replay(response: JsonObject, after: number): string {
   for (const [index, item] of (output as readonly OutputItem[]).entries())
     events += writer.whole(index, item);
   events += writer.response(String(status), JSON.stringify(response));
-  return events
-    .split(/(?<=\n\n)/)
-    .slice(after + 1)
-    .join("");
+  const wanted = events.split(/(?<=\n\n)/).slice(after + 1);
+  return withoutSeparators(wanted.join(""));
 }

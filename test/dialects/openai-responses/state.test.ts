@@ -200,6 +200,14 @@ describe("what is kept", () => {
     expect(readEvents(rest)).toEqual(events.slice(6));
   });
 
+  test("is streamed anew with Unicode's line separators escaped, as at first", async () => {
+    const { create, send } = gateway();
+    const { id } = await create({ input: "a\u2028b\u2029c" });
+    const text = await (await send(`/v1/responses/${id}?stream=true`)).text();
+    expect(text).not.toMatch(/[\u2028\u2029]/);
+    expect(textOf(accumulate(readEvents(text)))).toEndWith("a\u2028b\u2029c");
+  });
+
   test("is there before the last event goes out", async () => {
     let isWritten = false;
     const memory = memoryStore({ maxEntries: 10 });
