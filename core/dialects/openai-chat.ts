@@ -274,7 +274,10 @@ class ChatEncoder implements AnswerEncoder {
   }
 
   #choice(index: number, delta: JsonObject, finishReason: string | null): string {
-    return this.#chunk(JSON.stringify([{ index, delta, logprobs: null, finish_reason: finishReason }]));
+    const reason = finishReason === null ? "null" : JSON.stringify(finishReason);
+    return this.#chunk(
+      `[{"index":${index},"delta":${JSON.stringify(delta)},"logprobs":null,"finish_reason":${reason}}]`,
+    );
   }
 
   /** openai-node's stream helper throws unless the first chunk has a role; some clients print a null content. */
