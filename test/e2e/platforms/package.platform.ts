@@ -33,7 +33,7 @@ const bin = "node_modules/kimi-ai-2api/dist/lib/adapters/cli.js";
 test("the package holds what is built, and nothing else", () => {
   const strangers = tarball?.files
     .map(({ path }) => path)
-    .filter((path) => !/^(?:dist\/lib\/.+(?:\.js|\.d\.ts)|dist\/handler\.js)$/.test(path));
+    .filter((path) => !/^(?:dist\/lib\/.+(?:\.js|\.d\.ts)|dist\/handler(?:-with-pages)?\.js)$/.test(path));
   expect(strangers?.sort()).toEqual([
     ".env.example",
     "LICENSE",
