@@ -11,6 +11,7 @@
 import { liftMessage } from "../dialects/shared/chat-completions-message.ts";
 import type { ChatMessage, FinishReason, Role, Usage } from "../types.ts";
 import { isRecord } from "../util/json.ts";
+import { roles } from "../util/roles.ts";
 
 /** The turn finished last, and the request that it answered. */
 export interface LastTurn {
@@ -75,15 +76,6 @@ interface StoredHead extends RecordHead {
 /** Raised whenever an older gateway could misread what a newer one writes. */
 const formatVersion = 1;
 const separator = ",\n";
-
-const roles: ReadonlySet<unknown> = new Set<Role>([
-  "system",
-  "developer",
-  "user",
-  "assistant",
-  "tool",
-  "function",
-]);
 
 const hasTextAlone = (native: ChatMessage["native"]): boolean => {
   for (const name in native) if (name !== "role" && name !== "content") return false;

@@ -11,6 +11,7 @@ import type {
   ToolDefinition,
 } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
+import { roles } from "../../util/roles.ts";
 import { liftMessage } from "./chat-completions-message.ts";
 
 export interface ChatPart {
@@ -50,15 +51,6 @@ function readText(part: string | ChatPart): string | undefined {
   if (typeof part.text === "string" && (part.type == null || textPartTypes.has(part.type))) return part.text;
   return part.type === "refusal" && typeof part.refusal === "string" ? part.refusal : undefined;
 }
-
-const roles: ReadonlySet<string> = new Set<Role>([
-  "system",
-  "developer",
-  "user",
-  "assistant",
-  "tool",
-  "function",
-]);
 
 /** A role that only some models know, such as `control`, is one of instructions, not of talk. */
 const readRole = (role: string): Role => (roles.has(role) ? (role as Role) : "system");

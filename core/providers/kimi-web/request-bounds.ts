@@ -5,6 +5,7 @@
 import { ApiError } from "../../errors.ts";
 import type { Attachment, ChatMessage, ChatRequest, JsonObject } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
+import { roles } from "../../util/roles.ts";
 import { attachmentType } from "./prompt/piece.ts";
 
 interface Bound {
@@ -34,7 +35,6 @@ const bounds: Readonly<Record<string, Bound>> = {
 /** Each is looked for in the whole reply. */
 const maxStops = 64;
 
-const roles: ReadonlySet<unknown> = new Set(["system", "developer", "user", "assistant", "tool", "function"]);
 const toolChoices: ReadonlySet<unknown> = new Set([
   ...[undefined, null, "auto", "none", "required", "any"],
   ...["function", "tool", "allowed_tools"],
