@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import type { Page } from "../core/http/pages.ts";
 import { securityHeaders } from "../core/http/router.ts";
+import { ownRoutes } from "../core/operations/recent-requests.ts";
 import { openApiDocument } from "./pages/openapi.ts";
 import { referenceBody, referenceExamples } from "./pages/reference.ts";
 
@@ -124,6 +125,7 @@ export async function buildPages(): Promise<BuiltPage[]> {
       description: "How the server is",
       body: `<main id="main" class="wide">${needsScript}</main>`,
       script: "web/dashboard/main.ts",
+      define: { OWN_ROUTES: JSON.stringify(ownRoutes) },
     }),
     {
       paths: ["/openapi.json"],

@@ -19,8 +19,8 @@ export interface RecentRequests {
 /** More would be a log, which is elsewhere. */
 const most = 50;
 
-/** What pages and probes ask again and again; it would push out all others. */
-const uninteresting: ReadonlySet<string> = new Set([
+/** What pages and probes ask again and again: they would push out all other requests. */
+export const ownRoutes: readonly string[] = [
   "/",
   "/ui",
   "/docs",
@@ -30,14 +30,14 @@ const uninteresting: ReadonlySet<string> = new Set([
   "/ready",
   "/metrics",
   "/requests",
-]);
+];
 
 export function createRecentRequests(clock: Pick<Clock, "now">): RecentRequests {
   const recent: RecentRequest[] = [];
   return {
     startedAtMs: clock.now(),
     add(facts) {
-      if (uninteresting.has(facts.route)) return;
+      if (ownRoutes.includes(facts.route)) return;
       recent.push({ atMs: clock.now(), facts });
       if (recent.length > most) recent.shift();
     },

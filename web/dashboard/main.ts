@@ -79,18 +79,8 @@ interface Recent {
 }
 
 const refreshMs = 5000;
-/** What pages and probes ask. */
-const ownRoutes: readonly string[] = [
-  "/",
-  "/ui",
-  "/docs",
-  "/openapi.json",
-  "/dashboard",
-  "/health",
-  "/ready",
-  "/metrics",
-  "/requests",
-];
+/** What pages and probes ask; filled in by the build. */
+declare const OWN_ROUTES: readonly string[];
 
 const seconds = (value: number | undefined): string => {
   if (value === undefined) return "–";
@@ -152,7 +142,7 @@ let before: { readonly requests: number; readonly errors: number } | undefined;
 
 function draw(samples: readonly Sample[], health: Health, recent: Recent): HTMLElement {
   const of = (name: string) => samples.filter((sample) => sample.name === name);
-  const counted = of("kimi_requests_total").filter(({ labels }) => !ownRoutes.includes(labels.route ?? ""));
+  const counted = of("kimi_requests_total").filter(({ labels }) => !OWN_ROUTES.includes(labels.route ?? ""));
   const failed = counted.filter(({ labels }) => labels.code !== "");
   const totals = { requests: sum(counted), errors: sum(failed) };
   if (before) {
