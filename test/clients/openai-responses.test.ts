@@ -5,6 +5,7 @@ import { z } from "zod";
 import { chunk, doneEvent, eventStream, type Script } from "../fakes/openai-upstream.ts";
 import { gatewayBeforeSite } from "../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
+import { failureOf } from "../support/openai-failure.ts";
 
 const apiKey = "sk-client";
 const upstream = await testUpstream();
@@ -23,15 +24,6 @@ const parameters = {
   additionalProperties: false,
 };
 const weather = { type: "function" as const, name: "weather", parameters, strict: true };
-
-const failureOf = async (promise: Promise<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> => {
-  const error = await promise.then(
-    () => new Error("it did not fail"),
-    (reason) => reason,
-  );
-  if (!(error instanceof OpenAI.APIError)) throw error;
-  return error;
-};
 
 describe("the openai package's responses", () => {
   test("are created, gone on from, retrieved, listed and deleted", async () => {

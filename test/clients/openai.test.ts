@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import OpenAI from "openai";
 import { gatewayBeforeSite } from "../support/gateway-before-site.ts";
+import { failureOf } from "../support/openai-failure.ts";
 import { until } from "../support/until.ts";
 
 const apiKey = "sk-client";
@@ -33,15 +34,6 @@ function countingClient(options: ConstructorParameters<typeof OpenAI>[0] = {}) {
   });
   return { client, requests: () => requests };
 }
-
-const failureOf = async (promise: Promise<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> => {
-  const error = await promise.then(
-    () => new Error("it did not fail"),
-    (reason) => reason,
-  );
-  if (!(error instanceof OpenAI.APIError)) throw error;
-  return error;
-};
 
 describe("the openai package", () => {
   test("gets a completion", async () => {

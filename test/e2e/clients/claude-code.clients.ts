@@ -3,49 +3,20 @@
  * shipped with this project: the suite fetches it from npm, and skips itself where it can't be had.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
 import { gatewayBeforeSite } from "../../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
+import { fetchProgram } from "./fetch-program.ts";
 
-const version = "2.1.332";
-/** 400 MB, so it is kept. */
-const cache = fileURLToPath(new URL(`../../../node_modules/.cache/claude-code-${version}`, import.meta.url));
 const platform = `${process.platform}-${process.arch}`;
-const program = join(cache, "node_modules", "@anthropic-ai", `claude-code-${platform}`, "claude");
-
-/** Why it can't be run; undefined where it can. */
-async function fetchClaudeCode(): Promise<string | undefined> {
-  if (!existsSync(program)) {
-    const names = ["claude-code", `claude-code-${platform}`].map(
-      (name) => `@anthropic-ai/${name}@${version}`,
-    );
-    const command = [
-      "npm",
-      "install",
-      "--prefix",
-      cache,
-      "--no-audit",
-      "--no-fund",
-      "--ignore-scripts",
-      ...names,
-    ];
-    try {
-      const npm = Bun.spawn(command, { stdout: "ignore", stderr: "pipe" });
-      const [said] = await Promise.all([new Response(npm.stderr).text(), npm.exited]);
-      if (!existsSync(program)) return `npm has no Claude Code for ${platform}: ${said.slice(-300)}`;
-    } catch (error) {
-      return `npm can't be run: ${error}`;
-    }
-  }
-  const tried = Bun.spawnSync([program, "--version"], { env: { HOME: cache, PATH: process.env.PATH } });
-  return tried.success ? undefined : `it does not start here: ${tried.stderr.toString().slice(0, 300)}`;
-}
-
-const reason = await fetchClaudeCode();
+const { program, reason } = await fetchProgram("Claude Code", {
+  packages: ["claude-code", `claude-code-${platform}`].map((name) => `@anthropic-ai/${name}`),
+  version: "2.1.332",
+  path: ["@anthropic-ai", `claude-code-${platform}`, "claude"],
+});
 if (reason !== undefined) console.warn(`Claude Code is skipped: ${reason}`);
 
 const apiKey = "sk-client";

@@ -4,35 +4,18 @@
  * can't be had.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
+import { fetchProgram } from "./fetch-program.ts";
 
-const version = "0.171.0";
-/** 430 MB, so it is kept. */
-const cache = fileURLToPath(new URL(`../../../node_modules/.cache/codex-${version}`, import.meta.url));
-const program = join(cache, "node_modules", ".bin", "codex");
-
-/** Why it can't be run; undefined where it can. */
-async function fetchCodex(): Promise<string | undefined> {
-  if (!existsSync(program)) {
-    const command = ["npm", "install", "--prefix", cache, "--no-audit", "--no-fund", "--ignore-scripts"];
-    try {
-      const npm = Bun.spawn([...command, `@openai/codex@${version}`], { stdout: "ignore", stderr: "pipe" });
-      const [said] = await Promise.all([new Response(npm.stderr).text(), npm.exited]);
-      if (!existsSync(program)) return `npm has no Codex: ${said.slice(-300)}`;
-    } catch (error) {
-      return `npm can't be run: ${error}`;
-    }
-  }
-  const tried = Bun.spawnSync([program, "--version"], { env: { HOME: cache, PATH: process.env.PATH } });
-  return tried.success ? undefined : `it does not start here: ${tried.stderr.toString().slice(0, 300)}`;
-}
-
-const reason = await fetchCodex();
+const { program, reason } = await fetchProgram("Codex", {
+  packages: ["@openai/codex"],
+  version: "0.171.0",
+  path: [".bin", "codex"],
+});
 if (reason !== undefined) console.warn(`Codex is skipped: ${reason}`);
 
 const apiKey = "sk-client";
