@@ -198,7 +198,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     read: createBodyReader(bounds),
     models: ({ request }) => models.list({ signal: request.signal, log }),
     async model(id, { request }) {
-      const { route } = await models.find(id, { signal: request.signal, log });
+      const route = await models.find(id, { signal: request.signal, log });
       if (route.listError) throw route.listError;
       return { id, ...route };
     },
@@ -263,9 +263,9 @@ function report(log: Logger, facts: RequestFacts): void {
   const { status, code } = facts;
   // A stream that fails has begun with 200.
   const kind = code === undefined ? status : Math.max(status, errorTable[code as ErrorCode].status);
-  if (kind >= 500) log.error("request.finished", { ...facts });
-  else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", { ...facts });
-  else log.info("request.finished", { ...facts });
+  if (kind >= 500) log.error("request.finished", facts);
+  else if (kind === 429 || code?.startsWith("upstream_")) log.warn("request.finished", facts);
+  else log.info("request.finished", facts);
 }
 
 const allDialects: readonly Dialect[] = [

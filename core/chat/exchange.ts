@@ -3,10 +3,10 @@ import type { Conversations, Turn, TurnAnswer } from "../conversations/conversat
 import type { Responses } from "../conversations/responses.ts";
 import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
-import type { BodyBudget, BodyRoom } from "../http/body-budget.ts";
-import { type JsonBody, parseBody, readBody } from "../http/read-body.ts";
-import type { FoundModel, ModelDirectory } from "../routing/model-directory.ts";
-import { AskError, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
+import type { BodyBudget } from "../http/body-budget.ts";
+import { type JsonBody, type ReadBodyOptions, readJson } from "../http/read-body.ts";
+import type { ModelDirectory, ModelRoute } from "../routing/model-directory.ts";
+import { AskError, type Question, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
 import type {
   Answer,
   AnswerEncoder,
@@ -76,8 +76,14 @@ export const createBodyReader =
   async ({ request, params, caller }: RoutedRequest): Promise<DialectInput> => {
     const lifetime = createLifetime(request, bounds);
     const room = bounds.bodies.open(caller.key);
+    const { maxBodyBytes: maxBytes, bodyDecoders: decoders } = bounds;
     try {
-      const { value } = await readJson(request, { signal: lifetime.signal, room }, bounds);
+      const { value } = await readJson(request, {
+        maxBytes,
+        decoders,
+        signal: lifetime.signal,
+        take: room.take,
+      });
       return { body: value, headers: request.headers, params };
     } finally {
       lifetime.release();
@@ -91,15 +97,6 @@ const createLifetime = (request: Request, { requestTimeoutMs, totalTimeoutMs, cl
     { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
     clock,
   );
-
-async function readJson(
-  request: Request,
-  { signal, room }: { readonly signal: AbortSignal; readonly room: BodyRoom },
-  { maxBodyBytes, bodyDecoders: decoders }: Bounds,
-): Promise<JsonBody> {
-  const bytes = await readBody(request, { maxBytes: maxBodyBytes, decoders, signal, take: room.take });
-  return parseBody(bytes, maxBodyBytes);
-}
 
 /** A request that failed before anything of its answer went out. */
 export class ChatError extends Error {
@@ -119,28 +116,19 @@ const textLength = (texts: readonly { readonly text: string }[]): number => {
   return length;
 };
 
-/** The value of the first call. */
-const once = <Value>(make: () => Value): (() => Value) => {
-  let made: { readonly value: Value } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
-};
-
 type ChatEnd = Awaited<ChatResponse["finished"]>;
 
 /** What is known once an answer has begun; in a stream whose headers went out before, a comment line says it. */
 const answerHeaders = ({ begun }: TurnAnswer<UpstreamAnswer>): Record<string, string> => {
-  if (begun === undefined) return {};
+  const headers: Record<string, string> = {};
+  if (begun === undefined) return headers;
   const { route, failed, droppedMessages, shortenedMessages, condensed } = begun;
-  return {
-    ...(droppedMessages > 0 && { "x-context-dropped-messages": String(droppedMessages) }),
-    ...(shortenedMessages > 0 && { "x-context-shortened-messages": String(shortenedMessages) }),
-    ...(condensed && { "x-context-condensed": describeCondensed(condensed) }),
-    "x-served-by": route.name,
-    ...(failed.length > 0 && { "x-fallback-from": failed.map(({ name }) => name).join(", ") }),
-  };
+  if (droppedMessages > 0) headers["x-context-dropped-messages"] = String(droppedMessages);
+  if (shortenedMessages > 0) headers["x-context-shortened-messages"] = String(shortenedMessages);
+  if (condensed) headers["x-context-condensed"] = describeCondensed(condensed);
+  headers["x-served-by"] = route.name;
+  if (failed.length > 0) headers["x-fallback-from"] = failed.map(({ name }) => name).join(", ");
+  return headers;
 };
 
 /** Such as `6163>412; calls=7`. */
@@ -177,19 +165,21 @@ class Exchange {
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
+    const { request, requestId } = this.#routed;
+    const { models, defaultModel, clock, log } = this.#options;
     try {
-      const { call, body } = await this.#read(parse);
-      const model = call.model ?? this.#options.defaultModel ?? (await this.#firstModel());
-      const found = await this.#findRoute(model);
+      const body = await readJson(request, this.#bodyOptions());
+      const call = this.#parse(body, parse);
+      const model = call.model ?? defaultModel ?? (await this.#firstModel());
+      const route = await models.find(model, { signal: this.#lifetime.signal, log });
+      this.#noteRoute(route);
       const id = crypto.randomUUID().replaceAll("-", "");
-      const turn = await this.#openTurn(call, body, id);
-      const { requestId } = this.#routed;
-      const { clock } = this.#options;
-      const now = () => clock.now();
-      const encoder = call.encoder({ id, model, createdAtMs: now(), now, requestId });
-      const asking = this.#ask(found, call, turn);
+      const turn = await this.#openTurn(call, body.text, id);
+      const head = { id, model, createdAtMs: clock.now(), now: () => clock.now(), requestId };
+      const encoder = call.encoder(head);
+      const asking = this.#ask({ route, fallbacks: models.fallbacks(model, route) }, call, turn);
       if (call.prompt.stream) {
-        const { streamCommitMs = defaultCommitMs } = found.route.provider;
+        const { streamCommitMs = defaultCommitMs } = route.provider;
         return await this.#stream(turn, encoder, asking, streamCommitMs);
       }
       return await this.#whole(turn, encoder, await asking);
@@ -198,15 +188,19 @@ class Exchange {
     }
   }
 
-  async #read(parse: Parse): Promise<{ readonly call: DialectCall; readonly body: string }> {
-    const { request, params, caller } = this.#routed;
-    const room = this.#options.bodies.open(caller.key);
-    this.#releaseBody = room.release;
-    const { value, text } = await readJson(request, { signal: this.#lifetime.signal, room }, this.#options);
+  #bodyOptions(): ReadBodyOptions {
+    const { bodies, maxBodyBytes: maxBytes, bodyDecoders: decoders } = this.#options;
+    const { take, release } = bodies.open(this.#routed.caller.key);
+    this.#releaseBody = release;
+    return { maxBytes, decoders, signal: this.#lifetime.signal, take };
+  }
+
+  #parse({ value }: JsonBody, parse: Parse): DialectCall {
+    const { request, params } = this.#routed;
     const call = parse({ body: value, headers: request.headers, params });
     this.#facts.stream = call.prompt.stream;
     this.#facts.charsIn = textLength(call.prompt.messages);
-    return { call, body: text };
+    return call;
   }
 
   /** The first model on offer, for a request that names none. */
@@ -217,13 +211,10 @@ class Exchange {
     throw new ApiError("invalid_request", "model is required.", { param: "model" });
   }
 
-  async #findRoute(model: string): Promise<FoundModel> {
-    const { models, log } = this.#options;
-    const found = await models.find(model, { signal: this.#lifetime.signal, log });
-    this.#facts.model = found.route.model.id;
-    this.#facts.provider = found.route.provider.name;
-    if (!found.route.isListed) this.#facts.unlisted = true;
-    return found;
+  #noteRoute({ provider, model, isListed }: ModelRoute): void {
+    this.#facts.provider = provider.name;
+    this.#facts.model = model.id;
+    this.#facts.unlisted = isListed ? undefined : true;
   }
 
   #openTurn(call: DialectCall, body: string, id: string): Promise<Turn<UpstreamAnswer>> {
@@ -273,15 +264,15 @@ class Exchange {
 
   /** Resolves once the answer has begun. */
   async #ask(
-    found: FoundModel,
+    routes: Pick<Question, "route" | "fallbacks">,
     call: DialectCall,
     turn: Turn<UpstreamAnswer>,
   ): Promise<TurnAnswer<UpstreamAnswer>> {
     const { upstreams, requestTimeoutMs, clock, log } = this.#options;
     const { requestId, caller } = this.#routed;
-    const question = {
+    const question: Question = {
+      ...routes,
       caller,
-      found,
       prompt: call.prompt,
       transcript: turn.transcript,
       conversation: turn.conversation,
@@ -314,9 +305,7 @@ class Exchange {
     facts.upstreamMs = source === "provider" ? begun?.upstreamMs : 0;
     if (begun === undefined) return;
     facts.firstPartMs = this.#begunMs - this.#startedMs;
-    facts.provider = begun.route.provider.name;
-    facts.model = begun.route.model.id;
-    facts.unlisted = begun.route.isListed ? undefined : true;
+    this.#noteRoute(begun.route);
     facts.droppedMessages = begun.droppedMessages;
     facts.shortenedMessages = begun.shortenedMessages;
     facts.fallbackFrom = begun.failed[0]?.name;
@@ -332,13 +321,16 @@ class Exchange {
       this.#lifetime.heard();
       for (const event of events) addEvent(this.#collected, event);
     }
-    const encode = once(() => encoder.whole(this.#collected, this.#usage(turn)));
+    let body: string | undefined;
+    const encode = () => {
+      body ??= encoder.whole(this.#collected, this.#usage(turn));
+      return body;
+    };
     const isKept = await this.#keep(turn, encode);
     if (isKept) this.#summarizeAfterwards(turn, answer);
-    const response = this.#routed.respond(200, encode(), {
-      ...this.#headers(answer),
-      ...(!isKept && { "x-session-saved": "false" }),
-    });
+    const headers = this.#headers(answer);
+    if (!isKept) headers["x-session-saved"] = "false";
+    const response = this.#routed.respond(200, encode(), headers);
     return { response, finished: Promise.resolve({ facts: this.#end() }) };
   }
 
@@ -416,11 +408,15 @@ class Exchange {
       if (text !== "") yield text;
       this.#taken();
     }
-    const usage = once(() => this.#usage(turn));
-    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, usage()));
+    let usage: Usage | undefined;
+    const countTokens = () => {
+      usage ??= this.#usage(turn);
+      return usage;
+    };
+    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, countTokens()));
     if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
-    return held + note + encoder.close(this.#collected, usage());
+    return held + note + encoder.close(this.#collected, countTokens());
   }
 
   /** The client has taken what there was: only now can the upstream be to blame for a silence. */
@@ -474,11 +470,13 @@ class Exchange {
   }
 
   #headers(answer?: TurnAnswer<UpstreamAnswer>): Record<string, string> {
-    return {
-      ...(answer && answerHeaders(answer)),
-      ...(this.#notKept && { "x-session-saved": "false", "x-session-reason": this.#notKept }),
-      ...(this.#facts.session && this.#options.isMemoryUnshared && { "x-session-shared": "false" }),
-    };
+    const headers = answer === undefined ? {} : answerHeaders(answer);
+    if (this.#notKept !== undefined) {
+      headers["x-session-saved"] = "false";
+      headers["x-session-reason"] = this.#notKept;
+    }
+    if (this.#facts.session && this.#options.isMemoryUnshared) headers["x-session-shared"] = "false";
+    return headers;
   }
 
   /** Lets go of everything; resolves to the facts, now complete. */

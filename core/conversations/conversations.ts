@@ -139,13 +139,11 @@ export class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
     this.conversation = newConversation(openedMs);
   }
 
-  async answer(
-    ask: (signal: AbortSignal) => Promise<Begun>,
-    signal: AbortSignal,
-  ): Promise<TurnAnswer<Begun>> {
-    const begun = await ask(signal);
-    const { first, rest, close } = begun;
-    return { source: "provider", begun, first, rest, close };
+  answer(ask: (signal: AbortSignal) => Promise<Begun>, signal: AbortSignal): Promise<TurnAnswer<Begun>> {
+    return ask(signal).then((begun) => {
+      const { first, rest, close } = begun;
+      return { source: "provider", begun, first, rest, close };
+    });
   }
 
   finish(_answer: Answer, _encode: () => string): Promise<boolean> {
@@ -312,23 +310,27 @@ export function createConversations<Begun extends BegunAnswer>(
     };
   };
 
+  const openKeyed = async (call: ConversationCall, key: SessionKey): Promise<Turn<Begun>> => {
+    const { messages, retryCount } = call;
+    const place = await placeOf(key);
+    const identity = await identify(call);
+    const stored = await records.read(place);
+    const isSame = (earlier: Identity) => repeats(identity, retryCount, earlier);
+    const { record } = stored;
+    const last = record?.head.last;
+    if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
+      return replayedTurn(messages, record, last);
+    const { namespace } = key;
+    const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
+    const opened = await dropStored(place, stored, plan);
+    return keyedTurn(place, identity, isSame, plan, opened);
+  };
+
   return {
-    async open(call) {
-      const { key, messages, retryCount } = call;
-      if (key === undefined) return new StatelessTurn(messages, clock.now());
-      const place = await placeOf(key);
-      const identity = await identify(call);
-      const stored = await records.read(place);
-      const isSame = (earlier: Identity) => repeats(identity, retryCount, earlier);
-      const { record } = stored;
-      const last = record?.head.last;
-      if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
-        return replayedTurn(messages, record, last);
-      const { namespace } = key;
-      const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
-      const opened = await dropStored(place, stored, plan);
-      return keyedTurn(place, identity, isSame, plan, opened);
-    },
+    open: (call) =>
+      call.key === undefined
+        ? Promise.resolve(new StatelessTurn(call.messages, clock.now()))
+        : openKeyed(call, call.key),
 
     async show(key) {
       const { record } = await records.read(await placeOf(key));

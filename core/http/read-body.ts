@@ -2,7 +2,7 @@
 import { ApiError } from "../errors.ts";
 import type { BodyDecoders } from "../types.ts";
 import { isDeeperThan } from "../util/json.ts";
-import { abortable } from "../util/time.ts";
+import { AbortableWaits } from "../util/time.ts";
 import { contentCoding, decodeBody, findDecoder, joinBytes } from "./decode-body.ts";
 
 const tooLarge = (maxBytes: number) =>
@@ -16,10 +16,11 @@ export type TakeRoom = (bytes: number) => void;
 
 /** Stops reading as soon as there is too much. The rest is left to the server, which knows what its connection needs. */
 async function readBounded(
-  body: ReadableStream<Uint8Array>,
+  body: ReadableStream<Uint8Array> | null,
   maxBytes: number,
   take: TakeRoom,
 ): Promise<Uint8Array> {
+  if (body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of body.values({ preventCancel: true })) {
@@ -31,13 +32,18 @@ async function readBounded(
   return joinBytes(chunks, length);
 }
 
-async function readBytes(request: Request, maxBytes: number, take: TakeRoom): Promise<Uint8Array> {
+/** Throws at once where the declared length is too much. */
+function readBytes(
+  request: Request,
+  maxBytes: number,
+  take: TakeRoom,
+): Promise<ArrayBuffer> | Promise<Uint8Array> {
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
-  if (declared !== null) take(Number(declared));
+  if (declared === null) return readBounded(request.body, maxBytes, take);
+  if (Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  take(Number(declared));
   // A declared length is kept by the server that parsed the request, so the runtime's own reader can be used.
-  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
-  return request.body === null ? new Uint8Array() : readBounded(request.body, maxBytes, take);
+  return request.arrayBuffer();
 }
 
 /** No request that means something comes near it. */
@@ -66,32 +72,36 @@ export interface ReadBodyOptions {
   readonly maxBytes: number;
   readonly decoders: BodyDecoders;
   readonly signal: AbortSignal;
-  readonly take?: TakeRoom;
+  readonly take: TakeRoom;
 }
 
 /**
  * Reads no more than `maxBytes`, and waits no longer than the request lives: the rest of a body may never come, and the
- * connection stay open. Throws ApiError request_too_large, too_many_bodies, request_timeout, unsupported_encoding, invalid_request or
- * client_closed_request.
+ * connection stay open. Throws ApiError request_too_large, too_many_bodies, request_timeout, unsupported_encoding,
+ * invalid_json, invalid_request or client_closed_request.
  */
-export async function readBody(request: Request, options: ReadBodyOptions): Promise<Uint8Array> {
-  const { maxBytes, decoders, signal, take = () => {} } = options;
+export async function readJson(request: Request, options: ReadBodyOptions): Promise<JsonBody> {
+  const { maxBytes, decoders, signal, take } = options;
   const coding = contentCoding(request.headers);
   const decoder = coding === undefined ? undefined : findDecoder(coding, decoders);
+  const waits = new AbortableWaits(signal);
+  let bytes: Uint8Array | ArrayBuffer | undefined;
   try {
-    const bytes = await abortable(readBytes(request, maxBytes, take), signal);
-    if (coding === undefined || decoder === undefined) return bytes;
-    const decoded = await abortable(decodeBody(bytes, { coding, decoder, maxBytes }), signal);
-    if (decoded === undefined) throw tooLarge(maxBytes);
-    take(decoded.length);
-    return decoded;
+    bytes = await waits.for<Uint8Array | ArrayBuffer>(readBytes(request, maxBytes, take));
+    if (coding !== undefined && decoder !== undefined) {
+      bytes = await waits.for(decodeBody(new Uint8Array(bytes), { coding, decoder, maxBytes }));
+      take(bytes?.byteLength ?? 0);
+    }
   } catch (error) {
     throw readingFailed(error);
+  } finally {
+    waits.end();
   }
+  if (bytes === undefined) throw tooLarge(maxBytes);
+  return parseBody(bytes, maxBytes);
 }
 
-/** Throws ApiError request_too_large, invalid_json or invalid_request. */
-export function parseBody(bytes: Uint8Array, maxBytes: number): JsonBody {
+function parseBody(bytes: Uint8Array | ArrayBuffer, maxBytes: number): JsonBody {
   if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
   if (bytes.byteLength === 0)
     throw new ApiError("invalid_json", "The request has no body: send a JSON object.");

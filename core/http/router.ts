@@ -110,13 +110,11 @@ class Visit implements RoutedRequest {
     further?: Readonly<Record<string, string>>,
   ): Response {
     this.status = status;
-    const response = new Response(body, { status, headers: this.#commonHeaders });
-    const { headers } = response;
+    const headers = new Headers(this.#commonHeaders);
     headers.set("x-request-id", this.requestId);
-    for (const given of [this.answerHeaders, further]) {
-      for (const name in given) headers.set(name, given[name] as string);
-    }
-    return response;
+    for (const name in this.answerHeaders) headers.set(name, this.answerHeaders[name] as string);
+    for (const name in further) headers.set(name, further[name] as string);
+    return new Response(body, { status, headers });
   }
 
   json(body: unknown): Response {
@@ -141,6 +139,9 @@ const systemCode = (error: unknown, depth = 0): string | undefined => {
 type Answered = Omit<ChatResponse, "finished"> & {
   readonly finished: Promise<{ readonly facts: ChatFacts; readonly error?: unknown }>;
 };
+
+/** The end of an answer that is no chat's. */
+const withoutFacts: Answered["finished"] = Promise.resolve({ facts: {} });
 
 const isChatResponse = (answer: Response | ChatResponse): answer is ChatResponse => "finished" in answer;
 
@@ -225,19 +226,6 @@ export function createRouter(
     return { response, finished: Promise.resolve({ facts, error }) };
   };
 
-  const answer = async (visit: Visit): Promise<Answered> => {
-    const { request } = visit;
-    const url = `http://localhost${normalizedPath(request.url)}`;
-    const method = request.method === "HEAD" ? "GET" : request.method;
-    try {
-      const answered: Response | ChatResponse = await router.fetch({ method, url }, visit);
-      if (isChatResponse(answered)) return answered;
-      return { response: answered, finished: Promise.resolve({ facts: {} }) };
-    } catch (thrown) {
-      return fail(visit, thrown);
-    }
-  };
-
   const headersFor = (givenOrigin: string | null): Headers =>
     new Headers({ ...securityHeaders, ...jsonHeaders, ...cors.headersFor(givenOrigin) });
   // Nearly all requests come from no page.
@@ -249,7 +237,16 @@ export function createRouter(
     const outlived = outlive(context);
     const origin = request.headers.get("origin");
     const visit = new Visit(request, origin === null ? headersWithoutOrigin : headersFor(origin), context);
-    const { response, finished } = await answer(visit);
+    const url = `http://localhost${normalizedPath(request.url)}`;
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    let answered: Answered;
+    try {
+      const answer: Response | ChatResponse = await router.fetch({ method, url }, visit);
+      answered = isChatResponse(answer) ? answer : { response: answer, finished: withoutFacts };
+    } catch (thrown) {
+      answered = fail(visit, thrown);
+    }
+    const { response, finished } = answered;
 
     void finished.then(({ facts, error }) => {
       const code = error === undefined ? undefined : toApiError(error).code;

@@ -255,7 +255,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       handle: async (routed) => {
         const id = decodePath(routed.params.id);
         const { signal } = routed.request;
-        const { route } = await models.find(id, { signal, log });
+        const route = await models.find(id, { signal, log });
         if (route.listError) throw route.listError;
         if (route.isGuess) throw modelNotFound(id);
         return routed.json(encodeModel({ id, ...route }));

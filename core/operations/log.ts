@@ -69,10 +69,8 @@ export function createLogger({
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), writes };
 }
 
-/** Identifiers and times: they may have a few characters in common with a secret by chance. */
+/** The gateway's own words and the operator's, and times: none of them holds what a client or an upstream wrote. */
 const ownFields: ReadonlySet<string> = new Set([
-  "requestId",
-  "method",
   "route",
   "code",
   "key",
@@ -84,15 +82,23 @@ const ownFields: ReadonlySet<string> = new Set([
   "next",
 ]);
 
+/** Chosen by clients, and short: by chance they may have a few characters in common with a secret. */
+const identifiers: ReadonlySet<string> = new Set(["requestId", "method"]);
+
 /** A logger that shows no secret, whoever wrote the text that holds it. */
 export function withoutSecrets(log: Logger, secrets: Secrets): Logger {
-  const cleaned = (fields: LogFields): LogFields =>
-    Object.fromEntries(
-      Object.entries(fields).map(([name, value]) => {
-        if (typeof value !== "string") return [name, value];
-        return [name, ownFields.has(name) ? secrets.hideWhole(value) : secrets.hide(value)];
-      }),
-    );
+  const shown = (name: string, text: string): string => {
+    if (ownFields.has(name)) return text;
+    return identifiers.has(name) ? secrets.hideWhole(text) : secrets.hide(text);
+  };
+  const cleaned = (fields: LogFields): LogFields => {
+    const clean: Record<string, LogFields[string]> = {};
+    for (const name in fields) {
+      const value = fields[name];
+      clean[name] = typeof value === "string" ? shown(name, value) : value;
+    }
+    return clean;
+  };
   const at =
     (level: "debug" | "info" | "warn" | "error") =>
     (event: string, fields: LogFields = {}): void => {

@@ -71,8 +71,9 @@ const createHistogram = (name: string, help: string, labelNames: readonly string
       observe(ms: number | undefined): void {
         if (ms === undefined) return;
         const seconds = ms / 1000;
-        const index = bounds.findIndex((bound) => seconds <= bound);
-        if (index >= 0) counts[index] = (counts[index] ?? 0) + 1;
+        let index = 0;
+        while (index < bounds.length && seconds > (bounds[index] as number)) index++;
+        if (index < bounds.length) counts[index] = (counts[index] ?? 0) + 1;
         sum += seconds;
         count++;
       },

@@ -154,28 +154,33 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
     (error.code === "upstream_rate_limited" && sharesRateLimit && error.retryAfterMs !== undefined) ||
     (outages.has(error.code) && !error.isAboutRequest);
 
-  const admissionOf = (caller: string, isProbe: boolean): Admission => {
-    const ended = () => {
-      if (isProbe) probers.delete(caller);
-    };
-    /** A call that began before a circuit opened does not close it. */
-    const mayClose = () => isProbe || (common.code === undefined && own.get(caller)?.code === undefined);
-    return {
-      succeeded() {
-        ended();
-        if (mayClose()) recover(caller);
-        else isProvenUp ||= own.get(caller)?.code === undefined;
-      },
-      failed(error) {
-        ended();
-        if (!(error instanceof ApiError)) return;
-        if (counts(error)) fail(caller, error, isProbe);
-        // The upstream answered, if only to refuse this client's text.
-        else if (!error.isAboutRequest && mayClose()) recover(caller);
-      },
-      abandoned: ended,
-    };
+  const ended = (caller: string, isProbe: boolean) => {
+    if (isProbe) probers.delete(caller);
   };
+
+  /** A call that began before a circuit opened does not close it. */
+  const mayClose = (caller: string, isProbe: boolean): boolean =>
+    isProbe || (common.code === undefined && own.get(caller)?.code === undefined);
+
+  const succeeded = (caller: string, isProbe: boolean) => {
+    ended(caller, isProbe);
+    if (mayClose(caller, isProbe)) recover(caller);
+    else isProvenUp ||= own.get(caller)?.code === undefined;
+  };
+
+  const failed = (caller: string, isProbe: boolean, error: unknown) => {
+    ended(caller, isProbe);
+    if (!(error instanceof ApiError)) return;
+    if (counts(error)) fail(caller, error, isProbe);
+    // The upstream answered, if only to refuse this client's text.
+    else if (!error.isAboutRequest && mayClose(caller, isProbe)) recover(caller);
+  };
+
+  const admissionOf = (caller: string, isProbe: boolean): Admission => ({
+    succeeded: () => succeeded(caller, isProbe),
+    failed: (error) => failed(caller, isProbe, error),
+    abandoned: () => ended(caller, isProbe),
+  });
 
   const refuse = (code: ErrorCode, waitMs: number): never => {
     const retryAfterMs = Math.max(waitMs, 1000);
@@ -185,12 +190,9 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
 
   return {
     admit(caller) {
-      const inTheWay = [own.get(caller), common].filter(
-        (circuit) => circuit?.code !== undefined,
-      ) as Circuit[];
-      if (inTheWay.length === 0) return admissionOf(caller, false);
+      if (mayClose(caller, false)) return admissionOf(caller, false);
       const isBusy = probers.has(caller) || probers.size >= maxProbers;
-      for (const { code, openUntilMs } of inTheWay) {
+      for (const { code, openUntilMs } of [own.get(caller) ?? closedCircuit(), common]) {
         const waitMs = openUntilMs - clock.monotonic();
         if (code !== undefined && (waitMs > 0 || isBusy)) refuse(code, waitMs);
       }

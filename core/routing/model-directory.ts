@@ -11,7 +11,7 @@ export interface ModelRoute {
   /** Whether the provider lists the model; the name of one that it doesn't is the client's. */
   readonly isListed: boolean;
   /** Why the provider's list could not be had, so that it is unknown whether it has the model. */
-  readonly listError?: ApiError;
+  readonly listError?: ApiError | undefined;
   /** Whether no list has the name, and there is just one provider that might have it all the same. */
   readonly isGuess?: boolean;
 }
@@ -28,18 +28,13 @@ export type ListingContext = Pick<ProviderContext, "signal" | "log">;
 /** Looks a fallback's model up when it is needed: the upstream that must be asked for its list may be slow, or down. */
 export type FindRoute = (context: ListingContext) => Promise<ModelRoute>;
 
-/** The route of a model name, and its fallbacks. */
-export interface FoundModel {
-  readonly route: ModelRoute;
-  /** The routes to try when that one fails early, in order. */
-  readonly fallbacks: readonly FindRoute[];
-}
-
 export interface ModelDirectory {
   /** Every model on offer: by its id, or as `provider/id` where that id leads to another provider. */
   list(context: ListingContext): Promise<readonly ListedModel[]>;
-  /** Throws ApiError model_not_found. */
-  find(modelName: string, context: ListingContext): Promise<FoundModel>;
+  /** Where a request for that model goes. Throws ApiError model_not_found. */
+  find(modelName: string, context: ListingContext): Promise<ModelRoute>;
+  /** What to try when the route that was found for the name fails early, in order. */
+  fallbacks(modelName: string, route: ModelRoute): readonly FindRoute[];
 }
 
 export interface ModelDirectoryOptions {
@@ -63,8 +58,10 @@ const routeTo = (
 ): ModelRoute => {
   // An id may hold anything.
   const name = encodeURI(`${provider.name}/${model.id}`.replace(/\p{Cs}/gu, "\ufffd"));
-  return { provider, model, name, isListed, ...(listError && { listError }) };
+  return { provider, model, name, isListed, listError };
 };
+
+const none: readonly never[] = [];
 
 /** A model that no list has. */
 const unlisted = (id: string): Model => ({ id, createdAt: 0 });
@@ -114,19 +111,24 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     return index;
   };
 
-  /** A provider whose list can't be had is not in the way of the others. */
-  const modelsOf = async (
-    provider: Provider,
-    { signal, log }: ListingContext,
-  ): Promise<readonly Model[] | ApiError> => {
-    try {
-      return await provider.models({ signal, log });
-    } catch (error) {
-      if (signal.aborted || !(error instanceof ApiError)) throw error;
-      log.warn("models.list_failed", { provider: provider.name, code: error.code });
-      return error;
-    }
+  /** What a list can't be had for is not in the way of other providers. Throws what ends the request. */
+  const listFailure = (provider: Provider, error: unknown, { signal, log }: ListingContext): ApiError => {
+    if (signal.aborted || !(error instanceof ApiError)) throw error;
+    log.warn("models.list_failed", { provider: provider.name, code: error.code });
+    return error;
   };
+
+  /** Of every provider. */
+  const allLists = (context: ListingContext): Promise<(readonly Model[] | ApiError)[]> =>
+    Promise.all(
+      providers.map(async (provider) => {
+        try {
+          return await provider.models(context);
+        } catch (error) {
+          return listFailure(provider, error, context);
+        }
+      }),
+    );
 
   /** `name/id` → the provider of that name, and the id. */
   const splitName = (modelName: string): { named?: Provider | undefined; rest: string } => {
@@ -160,10 +162,13 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     for (const provider of order) {
       const id = provider === named ? rest : modelName;
       const takesUnlisted = provider === named && provider.takesUnlistedModels === true && rest !== "";
-      const list = await modelsOf(provider, context);
-      if (list instanceof ApiError) {
+      let list: readonly Model[];
+      try {
+        list = await provider.models(context);
+      } catch (error) {
+        const listError = listFailure(provider, error, context);
         if (takesUnlisted) return routeTo(provider, unlisted(id), { isListed: false });
-        guess ??= routeTo(provider, unlisted(id), { isListed: false, listError: list });
+        guess ??= routeTo(provider, unlisted(id), { isListed: false, listError });
         continue;
       }
       const index = indexOf(list);
@@ -184,11 +189,12 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
   };
 
   const knownNames = async (context: ListingContext): Promise<string[]> => {
-    const lists = await Promise.all(providers.map((provider) => modelsOf(provider, context)));
+    const lists = await allLists(context);
     return lists.flatMap((list) => (list instanceof ApiError ? [] : list.map(({ id }) => id)));
   };
 
-  const resolve = async (modelName: string, context: ListingContext): Promise<ModelRoute> => {
+  const find = async (modelName: string, context: ListingContext): Promise<ModelRoute> => {
+    if (modelName.length > maxNameChars) throw modelNotFound(modelName);
     const alias = own(modelAliases, modelName);
     const catchAll = alias === undefined ? own(modelAliases, "*") : undefined;
     let route = await lookUp(alias ?? modelName, context);
@@ -201,7 +207,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
 
   return {
     async list(context) {
-      const lists = await Promise.all(providers.map((provider) => modelsOf(provider, context)));
+      const lists = await allLists(context);
       const listsByProvider = new Map<Provider, readonly Model[]>();
       for (const [index, list] of lists.entries())
         if (!(list instanceof ApiError)) listsByProvider.set(providers[index] as Provider, list);
@@ -225,16 +231,14 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
       return [...listed.values()];
     },
 
-    async find(modelName, context) {
-      if (modelName.length > maxNameChars) throw modelNotFound(modelName);
-      const route = await resolve(modelName, context);
-      const { provider, model } = route;
+    find,
+
+    fallbacks(modelName, { provider, model }) {
       const names =
         own(modelFallbacks, modelName) ??
         own(modelFallbacks, `${provider.name}/${model.id}`) ??
-        own(modelFallbacks, model.id) ??
-        [];
-      return { route, fallbacks: names.map((name) => (later) => resolve(name, later)) };
+        own(modelFallbacks, model.id);
+      return names?.map((name) => (context) => find(name, context)) ?? none;
     },
   };
 }

@@ -17,10 +17,10 @@ import type {
   ProviderContext,
   UpstreamEvent,
 } from "../types.ts";
-import { abortable, createDeadline, type Deadline } from "../util/time.ts";
+import { AbortableWaits, createDeadline, type Deadline } from "../util/time.ts";
 import { type Admission, type CircuitBreaker, createCircuitBreaker } from "./circuit-breaker.ts";
 import { type ConcurrencyLimit, createConcurrencyLimit, type Slot } from "./concurrency-limit.ts";
-import type { FoundModel, ModelRoute } from "./model-directory.ts";
+import type { FindRoute, ModelRoute } from "./model-directory.ts";
 
 export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
@@ -33,7 +33,9 @@ export interface UpstreamsOptions {
 /** A request, and where it may go. */
 export interface Question {
   readonly caller: Caller;
-  readonly found: FoundModel;
+  readonly route: ModelRoute;
+  /** What to try when that fails early, in order. */
+  readonly fallbacks: readonly FindRoute[];
   readonly prompt: ChatPrompt;
   /** What the model may read: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
@@ -133,33 +135,24 @@ function dropClosed(breakers: LRUCache<string, CircuitBreaker>): void {
 }
 
 /**
- * Reads an answer while the request lives, whatever the provider does, and gives the slot back when it is over. One
- * generator with one listener: a listener for each batch, or a generator around another, costs more than the events do.
+ * Reads an answer while the request lives, whatever the provider does, and gives the slot back when it is over. A
+ * generator around another one for each of these would cost more than the events do.
  */
 async function* readEvents(
   { events, isComplete }: ProviderAnswer,
-  signal: AbortSignal,
+  waits: AbortableWaits,
   slot: Slot | undefined,
 ): AsyncGenerator<readonly UpstreamEvent[], undefined> {
   const iterator = events[Symbol.asyncIterator]();
-  let rejectNext: (reason: unknown) => void = () => {};
-  const onAbort = () => rejectNext(signal.reason);
-  signal.addEventListener("abort", onAbort);
   try {
     if (isComplete) slot?.release();
     while (true) {
-      signal.throwIfAborted();
-      const { done, value } = await new Promise<IteratorResult<readonly UpstreamEvent[]>>(
-        (resolve, reject) => {
-          rejectNext = reject;
-          iterator.next().then(resolve, reject);
-        },
-      );
+      const { done, value } = await waits.for(iterator.next());
       if (done) return;
       yield value;
     }
   } finally {
-    signal.removeEventListener("abort", onAbort);
+    waits.end();
     slot?.release();
     // Not awaited: a provider that hangs must not hold up the client.
     iterator.return?.().then(undefined, () => {});
@@ -252,7 +245,8 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     const { signal } = context;
     let slot: Slot | undefined;
     try {
-      slot = await state.concurrency?.acquire(signal, caller.key);
+      slot =
+        state.concurrency?.tryAcquire(caller.key) ?? (await state.concurrency?.acquire(signal, caller.key));
       signal.throwIfAborted();
     } catch (error) {
       slot?.release();
@@ -260,17 +254,18 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
       throw error;
     }
     const startedMs = clock.monotonic();
+    const waits = new AbortableWaits(signal);
     try {
-      const answer = await abortable(
+      const answer = await waits.for(
         state.provider.answer(request, withExtraSlots(context, state.concurrency, caller)),
-        signal,
       );
-      const rest = readEvents(answer, signal, slot);
+      const rest = readEvents(answer, waits, slot);
       const { value: first = [] } = await rest.next();
       admission?.succeeded();
       state.lastSuccessMs = clock.now();
       return { answer, first, rest, upstreamMs: clock.monotonic() - startedMs };
     } catch (error) {
+      waits.end();
       slot?.release();
       if (hasLeft(error)) admission?.abandoned();
       else {
@@ -302,21 +297,22 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
       return [...known.values()];
     },
 
-    async ask({ caller, found, prompt, transcript, conversation, deadlineMs }, context) {
+    async ask(question, context) {
+      const { caller, fallbacks, prompt, transcript, conversation, deadlineMs } = question;
       const failed: ModelRoute[] = [];
       let attempts = 0;
       let upstreamMs = 0;
       let failure: unknown;
-      for (let index = 0; index <= found.fallbacks.length; index++) {
-        const isLast = index === found.fallbacks.length;
-        const shareMs = (deadlineMs - clock.monotonic()) / (found.fallbacks.length + 1 - index);
+      for (let index = 0; index <= fallbacks.length; index++) {
+        const isLast = index === fallbacks.length;
+        const shareMs = (deadlineMs - clock.monotonic()) / (fallbacks.length + 1 - index);
         const share = isLast ? undefined : createShare(context.signal, shareMs);
         const signal = share?.signal ?? context.signal;
         const shared = { ...context, signal, deadlineMs: clock.monotonic() + shareMs };
         let route: ModelRoute | undefined;
         try {
-          const find = found.fallbacks[index - 1];
-          route = find === undefined ? found.route : await find(shared);
+          const find = fallbacks[index - 1];
+          route = find === undefined ? question.route : await find(shared);
           const { provider, model } = route;
           const messages = transcript.messages(provider.maxHistoryMessages);
           const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };

@@ -1,7 +1,7 @@
 /** What is known of a request, for the log, metrics and hooks. */
 
 /** The facts of one chat, for the log, metrics and hooks. Never a key or the text of a message. */
-export interface ChatFacts {
+export type ChatFacts = {
   readonly model?: string | undefined;
   readonly provider?: string | undefined;
   /** Whether no list has the model, so that its name is the client's; absent where one has it. */
@@ -25,10 +25,10 @@ export interface ChatFacts {
   readonly replayed?: boolean | undefined;
   /** The provider and model that were asked first, where another one had to answer. */
   readonly fallbackFrom?: string | undefined;
-}
+};
 
 /** The facts of one request. */
-export interface RequestFacts extends ChatFacts {
+export type RequestFacts = ChatFacts & {
   readonly requestId: string;
   readonly method: string;
   /** The route's pattern, such as "/chat/completions"; not the path, which may hold anything. */
@@ -42,4 +42,4 @@ export interface RequestFacts extends ChatFacts {
   readonly reason?: string | undefined;
   /** Milliseconds until the answer's last byte was handed over. */
   readonly ms: number;
-}
+};

@@ -43,14 +43,44 @@ export function withTimeout<T>(
   });
 }
 
+/** Waits for one thing after another, and for none of them once a signal has aborted. One listener does for all. */
+export class AbortableWaits {
+  readonly #signal: AbortSignal;
+  #reject: (reason: unknown) => void = () => {};
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener("abort", this);
+  }
+
+  /** The signal has aborted: https://dom.spec.whatwg.org/#callbackdef-eventlistener */
+  handleEvent(): void {
+    this.#reject(this.#signal.reason);
+  }
+
+  /** Settles as `task` does. Rejects with the signal's reason as soon as that aborts; the task itself goes on. */
+  for<T>(task: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      if (this.#signal.aborted) reject(this.#signal.reason);
+      task.then(resolve, reject);
+    });
+  }
+
+  /** To be called when nothing is waited for any more. */
+  end(): void {
+    this.#signal.removeEventListener("abort", this);
+  }
+}
+
 /** Settles as `task` does. Rejects with the signal's reason as soon as that aborts; the task itself goes on. */
-export function abortable<T>(task: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-    task.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
+export async function abortable<T>(task: Promise<T>, signal: AbortSignal): Promise<T> {
+  const waits = new AbortableWaits(signal);
+  try {
+    return await waits.for(task);
+  } finally {
+    waits.end();
+  }
 }
 
 /** Resolves to whether `task` has settled within `ms`; never rejects. */

@@ -26,11 +26,11 @@ const directory = (providers: readonly Provider[], options: Partial<ModelDirecto
       (await models.list(providerContext())).map(({ id, provider }) => `${id} of ${provider.name}`),
     /** `provider/id` of who answers. */
     find: async (asked: string) => {
-      const { provider, model } = (await find(asked)).route;
+      const { provider, model } = await find(asked);
       return `${provider.name}/${model.id}`;
     },
     fallbacks: async (asked: string) => {
-      const { fallbacks } = await find(asked);
+      const fallbacks = models.fallbacks(asked, await find(asked));
       const routes = await Promise.all(fallbacks.map((lookUp) => lookUp(providerContext())));
       return routes.map(({ provider, model }) => `${provider.name}/${model.id}`);
     },

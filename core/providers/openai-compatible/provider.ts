@@ -141,12 +141,13 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     ask: (place: number) => Promise<{ readonly response: Response; readonly calls: number }>,
     { signal, log }: Pick<ProviderContext, "signal" | "log">,
   ): Promise<{ readonly response: Response; readonly calls: number }> => {
+    if (headerSets.length === 1) return ask(0);
     const order = keyRing.order();
     let calls = 0;
     for (const [index, place] of order.entries()) {
       const asked = await ask(place);
       calls += asked.calls;
-      if (asked.response.ok || headerSets.length === 1) return { response: asked.response, calls };
+      if (asked.response.ok) return { response: asked.response, calls };
       const error = await readFailure(asked.response, new BodyReader(asked.response, 0), signal);
       if (!keyRing.isAboutKey(error)) throw error;
       keyRing.rest(place, error);
