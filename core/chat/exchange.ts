@@ -416,7 +416,7 @@ class Exchange {
     const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, countTokens()));
     if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
-    return held + note + encoder.close(this.#collected, countTokens());
+    return held + note + encoder.close(this.#collected, countTokens);
   }
 
   /** The client has taken what there was: only now can the upstream be to blame for a silence. */

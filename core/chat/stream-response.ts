@@ -30,8 +30,11 @@ const maxPieceBytes = 8 * 1024;
 
 const enqueue = (controller: ReadableStreamDefaultController<Uint8Array>, text: string): void => {
   const bytes = encoder.encode(withoutSeparators(text));
-  for (let at = 0; at < bytes.length; at += maxPieceBytes) {
-    controller.enqueue(bytes.subarray(at, at + maxPieceBytes));
+  if (bytes.length <= maxPieceBytes) controller.enqueue(bytes);
+  else {
+    for (let at = 0; at < bytes.length; at += maxPieceBytes) {
+      controller.enqueue(bytes.subarray(at, at + maxPieceBytes));
+    }
   }
 };
 

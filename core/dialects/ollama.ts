@@ -200,11 +200,11 @@ class OllamaEncoder implements AnswerEncoder {
   }
 
   /** Calls are sent whole, once their arguments are. */
-  close({ replies }: Answer, usage: Usage): string {
+  close({ replies }: Answer, countTokens: () => Usage): string {
     const reply = replies[0] as Reply;
     const calls = encodeCalls(reply);
     const called = calls.length > 0 ? this.#line({ content: "", tool_calls: calls }) : "";
-    return called + line({ ...this.#message({ content: "" }), ...this.#end(reply, usage) });
+    return called + line({ ...this.#message({ content: "" }), ...this.#end(reply, countTokens()) });
   }
 
   fail(error: ApiError): string {

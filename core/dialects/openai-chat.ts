@@ -250,10 +250,10 @@ class ChatEncoder implements AnswerEncoder {
     return encodeSseComment("keep-alive");
   }
 
-  close(_answer: Answer, usage: Usage): string {
+  close(_answer: Answer, countTokens: () => Usage): string {
     // Unasked, a chunk without choices crashes some clients.
     const counts = this.#prompt.usage
-      ? this.#chunk("[]", { ...this.#usageEvent, usage: encodeUsage(usage) })
+      ? this.#chunk("[]", { ...this.#usageEvent, usage: encodeUsage(countTokens()) })
       : "";
     return counts + encodeSseEvent("[DONE]");
   }

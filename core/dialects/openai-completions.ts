@@ -168,8 +168,8 @@ class CompletionEncoder implements AnswerEncoder {
     return encodeSseComment("keep-alive");
   }
 
-  close(_answer: Answer, usage: Usage): string {
-    const counts = this.#prompt.usage ? this.#chunk([], { usage: encodeUsage(usage) }) : "";
+  close(_answer: Answer, countTokens: () => Usage): string {
+    const counts = this.#prompt.usage ? this.#chunk([], { usage: encodeUsage(countTokens()) }) : "";
     return counts + encodeSseEvent("[DONE]");
   }
 

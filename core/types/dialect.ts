@@ -54,8 +54,11 @@ export interface AnswerEncoder {
   comment(text: string): string;
   /** What goes out in a silence, which has lasted for `silentMs` milliseconds. */
   keepAlive(silentMs: number): string;
-  /** The last events of a stream that went well. Throws ApiError for an answer that the format can't say. */
-  close(answer: Answer, usage: Usage): string;
+  /**
+   * The last events of a stream that went well; `countTokens` is called where they tell of tokens. Throws ApiError for an
+   * answer that the format can't say.
+   */
+  close(answer: Answer, countTokens: () => Usage): string;
   /** The last events of a stream that failed. */
   fail(error: ApiError): string;
 }

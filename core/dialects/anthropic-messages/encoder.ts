@@ -124,14 +124,14 @@ export class MessagesEncoder implements AnswerEncoder {
     return encodeEvent("ping", {});
   }
 
-  close({ replies }: Answer, usage: Usage): string {
+  close({ replies }: Answer, countTokens: () => Usage): string {
     const reply = replies[0] as Reply;
     const delta = encodeStop(reply, callsWithInput(reply));
     let events = this.open();
     for (const step of this.#blocks.end()) events += this.#step(step);
     return (
       events +
-      encodeEvent("message_delta", { delta, usage: encodeUsage(usage) }) +
+      encodeEvent("message_delta", { delta, usage: encodeUsage(countTokens()) }) +
       encodeEvent("message_stop", {})
     );
   }

@@ -103,8 +103,8 @@ export class ResponsesEncoder implements AnswerEncoder {
     return this.open() + this.#events.write("keepalive", {});
   }
 
-  close(answer: Answer, usage: Usage): string {
-    const { status, json, events } = this.#end(answer, usage);
+  close(answer: Answer, countTokens: () => Usage): string {
+    const { status, json, events } = this.#end(answer, countTokens());
     return events + this.#events.response(status, json);
   }
 
