@@ -175,8 +175,7 @@ class Exchange {
       this.#noteRoute(route);
       const id = crypto.randomUUID().replaceAll("-", "");
       const turn = await this.#openTurn(call, body.text, id);
-      const head = { id, model, createdAtMs: clock.now(), now: () => clock.now(), requestId };
-      const encoder = call.encoder(head);
+      const encoder = call.encoder({ id, model, createdAtMs: clock.now(), clock, requestId });
       const asking = this.#ask({ route, fallbacks: models.fallbacks(model, route) }, call, turn);
       if (call.prompt.stream) {
         const { streamCommitMs = defaultCommitMs } = route.provider;

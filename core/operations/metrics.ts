@@ -33,15 +33,15 @@ const header = (name: string, help: string, type: string): string =>
 /** One series for each combination of the labels' values. */
 const createSeries = <Series>(names: readonly string[], create: (labels: Labels) => Series) => {
   const series = new Map<string, Series>();
+  const add = (key: string, values: readonly string[]): Series => {
+    const added = create(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""])));
+    series.set(key, added);
+    return added;
+  };
   return {
     of(...values: string[]): Series {
       const key = values.join("\n");
-      let found = series.get(key);
-      if (found === undefined) {
-        found = create(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ""])));
-        series.set(key, found);
-      }
-      return found;
+      return series.get(key) ?? add(key, values);
     },
     all: () => [...series.values()],
   };

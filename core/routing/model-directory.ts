@@ -95,19 +95,28 @@ export const modelNotFound = (modelName: string, known: readonly string[] = []):
   );
 };
 
+type Index = ReadonlyMap<string, ModelRoute>;
+
+/** A provider's models, and the id that was asked for there. */
+interface Listed {
+  readonly provider: Provider;
+  readonly id: string;
+  readonly index: Index;
+}
+
 export function createModelDirectory(options: ModelDirectoryOptions): ModelDirectory {
   const { providers, modelAliases = {}, modelFallbacks = {} } = options;
-  /** An index for each list: a provider that hands out the same list again is not indexed again. */
-  const indexes = new WeakMap<readonly Model[], Map<string, Model>>();
+  /** What the names in each provider's newest list lead to: the same list is not indexed again. */
+  const indexes = new Map<Provider, { readonly models: readonly Model[]; readonly index: Index }>();
 
-  const indexOf = (models: readonly Model[]): Map<string, Model> => {
-    let index = indexes.get(models);
-    if (index === undefined) {
-      index = new Map();
-      for (const model of models) for (const alias of model.aliases ?? []) index.set(alias, model);
-      for (const model of models) index.set(model.id, model);
-      indexes.set(models, index);
-    }
+  const indexOf = (provider: Provider, models: readonly Model[]): Index => {
+    const known = indexes.get(provider);
+    if (known?.models === models) return known.index;
+    const index = new Map<string, ModelRoute>();
+    const routes = models.map((model) => routeTo(provider, model, { isListed: true }));
+    for (const route of routes) for (const alias of route.model.aliases ?? []) index.set(alias, route);
+    for (const route of routes) index.set(route.model.id, route);
+    indexes.set(provider, { models, index });
     return index;
   };
 
@@ -130,12 +139,15 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
       }),
     );
 
+  // Of two with one name the first.
+  const byName = new Map(providers.toReversed().map((provider) => [provider.name, provider]));
+
   /** `name/id` → the provider of that name, and the id. */
   const splitName = (modelName: string): { named?: Provider | undefined; rest: string } => {
     const slash = modelName.indexOf("/");
     if (slash < 1) return { rest: modelName };
     const prefix = modelName.slice(0, slash);
-    return { named: providers.find(({ name }) => name === prefix), rest: modelName.slice(slash + 1) };
+    return { named: byName.get(prefix), rest: modelName.slice(slash + 1) };
   };
 
   /** Those that may have models which no list has. */
@@ -148,6 +160,18 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     return { ...routeTo(only, unlisted(id), { isListed: false }), isGuess: true };
   };
 
+  /** The model by another spelling of its id, or a variant of it. */
+  const findSimilar = (listed: readonly Listed[]): ModelRoute | undefined => {
+    for (const { provider, id, index } of listed) {
+      const spelling = otherSpellings(id).find((other) => index.has(other));
+      if (spelling !== undefined) return index.get(spelling);
+      const base = variant.exec(id)?.[1];
+      if (provider.takesUnlistedModels && base !== undefined && index.has(base))
+        return routeTo(provider, unlisted(id), { isListed: false });
+    }
+    return undefined;
+  };
+
   /**
    * The operator's name for a provider comes before whatever ids upstreams list, and an id as it is listed before other
    * spellings of it. What nobody lists is still asked of an upstream that is named, whose list can't be had, or that is
@@ -156,8 +180,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
   const lookUp = async (modelName: string, context: ListingContext): Promise<ModelRoute | undefined> => {
     const { named, rest } = splitName(modelName);
     const order = named ? [named, ...providers.filter((other) => other !== named)] : providers;
-    const listed: { readonly provider: Provider; readonly id: string; readonly index: Map<string, Model> }[] =
-      [];
+    const listed: Listed[] = [];
     let guess: ModelRoute | undefined;
     for (const provider of order) {
       const id = provider === named ? rest : modelName;
@@ -171,21 +194,13 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
         guess ??= routeTo(provider, unlisted(id), { isListed: false, listError });
         continue;
       }
-      const index = indexOf(list);
-      const model = index.get(modelName) ?? index.get(id);
-      if (model !== undefined) return routeTo(provider, model, { isListed: true });
+      const index = indexOf(provider, list);
+      const route = index.get(modelName) ?? index.get(id);
+      if (route !== undefined) return route;
       if (takesUnlisted) guess = routeTo(provider, unlisted(id), { isListed: false });
       listed.push({ provider, id, index });
     }
-    for (const { provider, id, index } of listed) {
-      const spelling = otherSpellings(id).find((other) => index.has(other));
-      const model = spelling === undefined ? undefined : index.get(spelling);
-      if (model !== undefined) return routeTo(provider, model, { isListed: true });
-      const base = variant.exec(id)?.[1];
-      if (provider.takesUnlistedModels && base !== undefined && index.has(base))
-        return routeTo(provider, unlisted(id), { isListed: false });
-    }
-    return guess ?? guessFor(modelName);
+    return findSimilar(listed) ?? guess ?? guessFor(modelName);
   };
 
   const knownNames = async (context: ListingContext): Promise<string[]> => {
@@ -213,18 +228,18 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
         if (!(list instanceof ApiError)) listsByProvider.set(providers[index] as Provider, list);
 
       const listed = new Map<string, ListedModel>();
-      const before: ReadonlyMap<string, Model>[] = [];
+      const before: Index[] = [];
       for (const [provider, models] of listsByProvider) {
         for (const model of models) {
           const { named, rest } = splitName(model.id);
           const owner = named && listsByProvider.get(named);
           const isTaken =
             before.some((index) => index.has(model.id)) ||
-            (named !== provider && owner && indexOf(owner).has(rest));
+            (named !== provider && named && owner && indexOf(named, owner).has(rest));
           const id = isTaken ? `${provider.name}/${model.id}` : model.id;
           if (!listed.has(id)) listed.set(id, { id, provider, model });
         }
-        before.push(indexOf(models));
+        before.push(indexOf(provider, models));
       }
       const failure = lists.find((list) => list instanceof ApiError);
       if (listed.size === 0 && failure !== undefined) throw failure;

@@ -2,7 +2,7 @@
 import type { ApiError } from "../errors.ts";
 import type { ChatMessage, ChatPrompt, FinishReason, UpstreamEvent, Usage } from "./chat.ts";
 import type { ChatFacts } from "./facts.ts";
-import type { JsonObject, MaybePromise } from "./platform.ts";
+import type { Clock, JsonObject, MaybePromise } from "./platform.ts";
 import type { Model, Provider } from "./provider.ts";
 
 /** A reply that is being put together from its parts. */
@@ -35,8 +35,7 @@ export interface AnswerHead {
   readonly model: string;
   /** Milliseconds since the epoch. */
   readonly createdAtMs: number;
-  /** Milliseconds since the epoch, by now. */
-  now(): number;
+  readonly clock: Pick<Clock, "now">;
   readonly requestId: string;
 }
 

@@ -29,6 +29,7 @@ const piecesOf = (text: string, length: number): string[] =>
 export function createSecrets({ secrets, words = [] }: SecretsOptions): Secrets {
   const fixed = secrets.filter((secret) => secret.length >= pieceLength);
   const added = new Set<string>();
+  const innocent = new Set(words);
   const known = new Set(words.flatMap((word) => piecesOf(word, pieceLength)));
   let all: readonly string[] = [];
   let pieces: ReadonlySet<string> = new Set();
@@ -56,7 +57,7 @@ export function createSecrets({ secrets, words = [] }: SecretsOptions): Secrets 
     },
     hideWhole,
     hide(text) {
-      if (pieces.size === 0 && all.length === 0) return text;
+      if ((pieces.size === 0 && all.length === 0) || (innocent.has(text) && !all.includes(text))) return text;
       const whole = hideWhole(text);
       let shown = "";
       let keptFrom = 0;

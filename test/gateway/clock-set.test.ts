@@ -56,6 +56,7 @@ const wallClockUsers = [
   "core/conversations/conversations.ts",
   "core/conversations/record-store.ts",
   "core/conversations/responses.ts",
+  "core/dialects/openai-responses/encoder.ts",
   "core/operations/log.ts",
   "core/operations/recent-requests.ts",
   "core/providers/kimi-web/ajax.ts",

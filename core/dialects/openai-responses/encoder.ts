@@ -155,7 +155,7 @@ export class ResponsesEncoder implements AnswerEncoder {
     for (const step of steps) events += this.#step(step, step === steps.at(-1) ? status : "completed");
     if (this.#output.length === 0) events += this.#emptyMessage();
     const response = this.#response(status, {
-      completed_at: reason === undefined ? Math.floor(this.#head.now() / 1000) : null,
+      completed_at: reason === undefined ? Math.floor(this.#head.clock.now() / 1000) : null,
       incomplete_details: reason === undefined ? null : { reason },
       output: this.#output,
       usage: encodeUsage(usage),
