@@ -9,9 +9,7 @@ import { conversation } from "../sessions/conversation.ts";
 import { built } from "./support/built.ts";
 import { durableObjects } from "./support/durable-objects.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
-import { missingTools } from "./support/tools.ts";
-
-const worker = ["node", "test/e2e/platforms/hosts/workerd.mjs"] as const;
+import { missingTools, workerd } from "./support/tools.ts";
 
 if (missingTools !== undefined) test.skip(`Durable Objects (skipped: ${missingTools})`, () => {});
 else {
@@ -49,21 +47,22 @@ else {
   });
 
   test("a Worker without the binding and without Redis runs on memory, and says so", async () => {
-    const server = await startServer({ command: [...worker, await built("single-file")] });
+    const server = await startServer({ command: [...workerd, await built("single-file")] });
     const { sessions } = await (await fetch(`${server.url}/health`)).json();
     expect(sessions).toMatchObject({ store: "memory", shared: false });
     await server.stop();
   });
 
   gatewayContract("dist/handler.js on Workers with Durable Objects", {
-    start: async (env) => startServer({ command: [...worker, await built("single-file"), "--objects"], env }),
+    start: async (env) =>
+      startServer({ command: [...workerd, await built("single-file"), "--objects"], env }),
     store: "durable-object",
     skips: { ...alwaysExposed, ...endsAtOnce },
   });
 
   const group = await acrossProcesses("three Workers on the same Durable Objects", {
     count: 3,
-    command: [...worker, await built("single-file"), "--objects", objects.folder],
+    command: [...workerd, await built("single-file"), "--objects", "--registry", objects.folder],
     env: {},
     turns: 60,
     conversations: 10,

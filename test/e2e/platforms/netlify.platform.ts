@@ -12,7 +12,7 @@ import { copyOfSources, root, run, toolPath } from "./support/built.ts";
 import { rememberTogether } from "./support/remember-together.ts";
 import { restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
-import { missingTools, tool } from "./support/tools.ts";
+import { missingTools, newestNode, tool } from "./support/tools.ts";
 
 const environment = { PATH: toolPath, NETLIFY_TELEMETRY_DISABLED: "1", CI: "1" };
 const folders: string[] = [];
@@ -62,11 +62,11 @@ if (missingTools !== undefined) {
     });
   });
 
-  const entry = ["node", "host.mjs", "function/___netlify-entry-point.mjs"] as const;
+  const entry = [newestNode, "host.mjs", "function/___netlify-entry-point.mjs"] as const;
   gatewayContract("Netlify's function", {
     start: (env) =>
       startServer({
-        command: ["node", "host.mjs", "function/___netlify-entry-point.mjs"],
+        command: entry,
         cwd: folder,
         env: { ...storeEnv, ...env },
       }),
@@ -97,7 +97,7 @@ if (missingTools !== undefined) {
   afterAll(() => sharedBlobs.stop());
   await acrossProcesses("three functions on the same Blobs", {
     count: 3,
-    command: ["node", join(folder, "host.mjs"), join(folder, "function/___netlify-entry-point.mjs")],
+    command: [newestNode, join(folder, "host.mjs"), join(folder, "function/___netlify-entry-point.mjs")],
     env: { BLOBS_URL: sharedBlobs.url },
     turns: 60,
     conversations: 10,

@@ -4,7 +4,7 @@ import { siteControl } from "../../fakes/site-control.ts";
 import { startServer } from "../../support/start-server.ts";
 import { until } from "../../support/until.ts";
 import { built } from "./support/built.ts";
-import { missingTools } from "./support/tools.ts";
+import { missingTools, workerd } from "./support/tools.ts";
 
 const name = "Workers: what a request has begun goes on for others when its client leaves";
 if (missingTools !== undefined) test.skip(`${name} (skipped: ${missingTools})`, () => {});
@@ -14,7 +14,7 @@ else
     const site = siteControl(chatSite.url);
     await site.set({ page_mode: "slow=2" });
     const server = await startServer({
-      command: ["node", "test/e2e/platforms/hosts/workerd.mjs", await built("single-file")],
+      command: [...workerd, await built("single-file")],
       env: { API_MASTER_KEY: "sk-contract", CHAT_PAGE_URL: site.pageUrl, UPSTREAM_URL: site.ajaxUrl },
     });
     const ask = (signal?: AbortSignal) =>

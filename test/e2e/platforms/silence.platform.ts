@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { startChatSite } from "../../fakes/chat-site.ts";
 import { startServer } from "../../support/start-server.ts";
-import { built, deno, root } from "./support/built.ts";
-import { missingTools } from "./support/tools.ts";
+import { built, deno } from "./support/built.ts";
+import { missingTools, workerd } from "./support/tools.ts";
 
 /** Longer than the idle time-outs that servers and their runtimes have by default. */
 const silentMs = 30_000;
@@ -18,11 +18,7 @@ const commands: Readonly<Record<string, () => Promise<Command> | Command>> = {
   Node: async () => ["node", await built("library")],
   "the compiled program": async () => [await built("program")],
   ...(missingTools === undefined && {
-    Workers: async (): Promise<Command> => [
-      "node",
-      `${root}/test/e2e/platforms/hosts/workerd.mjs`,
-      await built("single-file"),
-    ],
+    Workers: async (): Promise<Command> => [...workerd, await built("single-file")],
   }),
 };
 

@@ -4,7 +4,7 @@ import { startServer } from "../../support/start-server.ts";
 import { built, deno, run } from "./support/built.ts";
 import { type PlatformStore, restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
-import { missingTools } from "./support/tools.ts";
+import { missingTools, workerd } from "./support/tools.ts";
 
 test("dist/handler.js keeps within its budget", async () => {
   expect(await run([process.execPath, "scripts/build.ts", "single-file"])).toContain("minified");
@@ -15,7 +15,7 @@ const servers: Readonly<Record<string, readonly [string, ...string[]]>> = {
   Bun: [process.execPath, "--no-env-file"],
   Deno: [deno, "serve", "-A", ...anyPort],
   "Node and srvx": ["node", "node_modules/srvx/bin/srvx.mjs", "--prod", ...anyPort, "--entry"],
-  Workers: ["node", "test/e2e/platforms/hosts/workerd.mjs"],
+  Workers: [...workerd, "--pasted"],
 };
 
 const rest = await restStore();

@@ -10,7 +10,7 @@ import { copyOfSources, root, run, toolPath } from "./support/built.ts";
 import { rememberTogether } from "./support/remember-together.ts";
 import { restStore } from "./support/rest-store.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
-import { missingTools, tool } from "./support/tools.ts";
+import { missingTools, newestNode, tool } from "./support/tools.ts";
 
 const environment = { PATH: toolPath, VERCEL_TELEMETRY_DISABLED: "1", CI: "1" };
 const folders: string[] = [];
@@ -56,7 +56,8 @@ if (missingTools !== undefined) {
     test("is one function with streaming, cancellation and a time limit, for every path", async () => {
       const functions = [...new Bun.Glob("**/.vc-config.json").scanSync({ cwd: output, dot: true })];
       expect(functions).toEqual(["functions/api/index.func/.vc-config.json"]);
-      expect(await Bun.file(join(output, functions[0] as string)).json()).toMatchObject({
+      expect(await readJson(join(output, functions[0] as string))).toMatchObject({
+        runtime: "nodejs24.x",
         maxDuration: 300,
         supportsCancellation: true,
       });
@@ -82,7 +83,7 @@ if (missingTools !== undefined) {
   });
 
   for (const [name, runtime] of [
-    ["Node", "node"],
+    ["Node", newestNode],
     ["Bun", process.execPath],
   ] as const) {
     gatewayContract(`Vercel's ${name} runtime`, {
@@ -97,7 +98,7 @@ if (missingTools !== undefined) {
     });
   }
 
-  for (const runtime of ["node", process.execPath]) {
+  for (const runtime of [newestNode, process.execPath]) {
     test.skipIf(!hasRedis())(
       `REDIS_URL alone has conversations in Redis, in ${basename(runtime)}`,
       async () => {
@@ -113,13 +114,11 @@ if (missingTools !== undefined) {
   test("Bun is chosen as the docs say", async () => {
     const sources = await buildCopy(async (copy) => {
       const settings = await readJson(join(copy, "vercel.json"));
-      await Bun.write(join(copy, "vercel.json"), JSON.stringify({ ...settings, bunVersion: "1.x" }));
-      const { engines: _, ...manifest } = await readJson(join(copy, "package.json"));
-      await Bun.write(join(copy, "package.json"), JSON.stringify(manifest));
+      await Bun.write(join(copy, "vercel.json"), JSON.stringify({ ...settings, bunVersion: "1.4.x" }));
     });
     folders.push(sources);
     const config = join(sources, ".vercel/output/functions/api/index.func/.vc-config.json");
-    expect(await readJson(config)).toMatchObject({ runtime: "bun1.x", maxDuration: 300 });
+    expect(await readJson(config)).toMatchObject({ runtime: "bun1.4.x", maxDuration: 300 });
   }, 60_000);
 
   test("`vercel dev` serves the gateway", async () => {

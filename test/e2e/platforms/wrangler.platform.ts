@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { startServer } from "../../support/start-server.ts";
 import { copyOfSources, run, toolPath } from "./support/built.ts";
-import { missingTools, tool } from "./support/tools.ts";
+import { missingTools, tool, workerd } from "./support/tools.ts";
 
 const name = "what `wrangler deploy` would send runs in workerd";
 if (missingTools !== undefined) test.skip(`${name} (skipped: ${missingTools})`, () => {});
@@ -18,7 +18,7 @@ else
     });
     expect(said).toMatch(/env\.CONVERSATIONS \(Conversations\) +Durable Object/);
     const server = await startServer({
-      command: ["node", "test/e2e/platforms/hosts/workerd.mjs", join(sources, "out/handler.js"), "--objects"],
+      command: [...workerd, join(sources, "out/handler.js"), "--objects"],
       env: { API_MASTER_KEY: "sk-contract" },
     });
     const response = await fetch(`${server.url}/v1/models`, {

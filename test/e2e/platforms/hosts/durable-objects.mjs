@@ -4,7 +4,7 @@
  * and counts what it holds at `/entries?name=NAME`.
  */
 import { basename, dirname, join } from "node:path";
-import { Miniflare } from "miniflare";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { objectsScript, workerOptions } from "./worker-options.mjs";
 
 const [scriptPath, registry] = process.argv.slice(2);
@@ -35,29 +35,31 @@ export class Conversations extends Shipped {
   }
 }`;
 
-const miniflare = new Miniflare({
-  host: "127.0.0.1",
-  port: 0,
-  unsafeDevRegistryPath: registry,
-  workers: [
-    {
-      ...workerOptions,
-      name: "by-name",
-      modules: [{ type: "ESModule", path: "by-name.mjs", contents: byName }],
-      durableObjects,
-    },
-    {
-      ...workerOptions,
-      name: objectsScript,
-      modulesRoot: dirname(scriptPath),
-      modules: [
-        { type: "ESModule", path: join(dirname(scriptPath), "with-window.mjs"), contents: withWindow },
-        { type: "ESModule", path: scriptPath },
-      ],
-      durableObjects,
-    },
-  ],
-});
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    host: "127.0.0.1",
+    port: 0,
+    unsafeDevRegistryPath: registry,
+    workers: [
+      {
+        ...workerOptions,
+        name: "by-name",
+        modules: [{ type: "ESModule", path: "by-name.mjs", contents: byName }],
+        durableObjects,
+      },
+      {
+        ...workerOptions,
+        name: objectsScript,
+        modulesRoot: dirname(scriptPath),
+        modules: [
+          { type: "ESModule", path: join(dirname(scriptPath), "with-window.mjs"), contents: withWindow },
+          { type: "ESModule", path: scriptPath },
+        ],
+        durableObjects,
+      },
+    ],
+  }),
+);
 console.log(`workerd listens on ${(await miniflare.ready).origin}`);
 
 const end = async () => {

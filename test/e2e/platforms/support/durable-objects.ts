@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { DurableObjectNamespace } from "../../../../core/stores/durable-object.ts";
 import { startServer } from "../../../support/start-server.ts";
 import { built } from "./built.ts";
+import { newestNode } from "./tools.ts";
 
 export interface DurableObjects {
   /** A binding to them from here, over HTTP. */
@@ -19,7 +20,7 @@ export interface DurableObjects {
 export async function durableObjects(): Promise<DurableObjects> {
   const folder = await mkdtemp(join(tmpdir(), "durable-objects-"));
   const { url, stop } = await startServer({
-    command: ["node", "test/e2e/platforms/hosts/durable-objects.mjs", await built("single-file"), folder],
+    command: [newestNode, "test/e2e/platforms/hosts/durable-objects.mjs", await built("single-file"), folder],
   });
   const urlOf = (name: string, path = "/") => `${url}${path}?name=${encodeURIComponent(name)}`;
   return {
