@@ -14,6 +14,8 @@ import {
   upstreamFaults,
 } from "../test/e2e/faults/fault-table.ts";
 import { type Recipe, recipes } from "../web/connect/recipes.ts";
+import { measured } from "./scale/measured.ts";
+import { holdsRows, keptRows, measuredWhere, millionRows, timeRows, turnRows } from "./scale/tables.ts";
 
 export interface DocumentedSetting {
   readonly group: string;
@@ -173,6 +175,17 @@ const blocks: Readonly<Record<string, () => string>> = {
   "page-faults": () => faultTable("the chat page's fetch ends in", pageFaults),
   "site-faults": () => faultTable("the whole site", Object.values(siteFaults)),
   "upstream-faults": () => faultTable("the upstream answers with", upstreamFaults),
+  "scale-where": () => measuredWhere(measured()),
+  "scale-turn": () =>
+    table(["store", "asked in a turn", "bytes of the typical conversation"], turnRows(measured())),
+  "scale-time": () => table(["", "measured"], timeRows(measured())),
+  "scale-holds": () =>
+    table(
+      ["", "typical conversations", "turns a second", "streams at once", "what breaks first"],
+      holdsRows(measured()),
+    ),
+  "scale-million": () => table(["", "what is used", "what it costs"], millionRows(measured())),
+  "scale-kept": () => table(["kept in Redis", "at a time", "bytes"], keptRows(measured())),
 };
 
 /** The text of a document with its tables as they should be. */
