@@ -116,6 +116,13 @@ export function holdsRows(measured: Measured): Rows {
       "the free plan's rows; with a paid one nothing that was found",
     ],
     [
+      "Vercel, Upstash",
+      `${held(1e9, bytesIn(measured, "redis-rest"))} in a GB of the database`,
+      "by instances, which Vercel starts as they are needed",
+      "500 in an instance, by its 1,024 file descriptors; 30,000 in all",
+      "the database's plan; the cost of waiting",
+    ],
+    [
       "Deno Deploy, Deno KV",
       "as the plan's gigabytes",
       "no limit is documented",
