@@ -7,15 +7,15 @@ import type { StoreCost } from "./stores.ts";
 export interface Measured {
   readonly date: string;
   readonly machine: string;
+  /** The load average before it began: what else the machine had to do. */
+  readonly load: number;
   readonly record: RecordOverhead;
   readonly wire: WireOverhead;
   /** An answer of the Responses API with all that came before it, on average over the typical conversation. */
   readonly responseBytes: number;
   readonly stores: Readonly<Record<string, StoreCost>>;
-  /** Processor time of a turn of the typical conversation, in microseconds; Redis' own with every write on disk at once. */
-  readonly micros: Readonly<
-    Record<"whole" | "streamed", { readonly gateway: number; readonly redis: number }>
-  >;
+  /** Processor time of a turn of the typical conversation, in microseconds, by store; and that of Redis itself. */
+  readonly micros: Readonly<Record<"memory" | "sqlite" | "redis" | "redisStreamed" | "redisItself", number>>;
   /** Memory of a waiting stream, from docs/performance.md. */
   readonly streamKibibytes: number;
 }

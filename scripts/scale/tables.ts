@@ -54,12 +54,14 @@ export function timeRows({ micros, wire, record, streamKibibytes }: Measured): R
   const { readBytes, writtenBytes } = simulate([typical], { record, wire });
   const milliseconds = (value: number) => `${(value / 1000).toFixed(2)} ms`;
   return [
-    ["processor time of a turn, answered whole", milliseconds(micros.whole.gateway)],
+    ["processor time of a turn, answered whole, with memory", milliseconds(micros.memory)],
+    ["with SQLite, three processes on one file", milliseconds(micros.sqlite)],
+    ["with Redis, three processes", milliseconds(micros.redis)],
     [
       `the same as a stream of ${typical.answerBytes / chunkChars} events`,
-      milliseconds(micros.streamed.gateway),
+      milliseconds(micros.redisStreamed),
     ],
-    ["Redis' processor time of a turn", milliseconds(micros.whole.redis)],
+    ["Redis' processor time of a turn", milliseconds(micros.redisItself)],
     ["from Redis to the gateway in a turn, on average", kilobytes(readBytes / typical.turns)],
     ["from the gateway to Redis", kilobytes(writtenBytes / typical.turns)],
     [
@@ -72,32 +74,31 @@ export function timeRows({ micros, wire, record, streamKibibytes }: Measured): R
 
 export function holdsRows(measured: Measured): Rows {
   const { micros } = measured;
-  const [whole, streamed] = [turnsASecond(micros.whole.gateway), turnsASecond(micros.streamed.gateway)];
-  const redisTurns = turnsASecond(micros.whole.redis);
+  const [whole, streamed] = [turnsASecond(micros.redis), turnsASecond(micros.redisStreamed)];
+  const redisTurns = turnsASecond(micros.redisItself);
   const streams = about(gibibyte / (measured.streamKibibytes * 1024));
   const held = (bytes: number, each: number) => about(bytes / each);
   const inMemory = held(2 ** 28, 256 + 2 * recordBytes(measured.record, typical));
-  const rates = `${about(whole)}, or ${about(streamed)} streamed`;
   const objectRows = measured.stores["durable-object"]?.rowsWritten ?? Number.NaN;
   return [
     [
       "one process, `memory`",
       `${inMemory} in the 256 MiB of \`SESSION_CACHE_BYTES\`, but 1,024 until \`SESSION_CACHE_MAX\` is raised`,
-      rates,
+      about(turnsASecond(micros.memory)),
       `${streams} in a GiB`,
       "the longest unused conversations are forgotten",
     ],
     [
       "one machine, `sqlite`",
       `${held(1e9, bytesIn(measured, "sqlite"))} in a GB of disk`,
-      "the same for each process; how several wait for the file's one writer was not measured",
+      `${about(turnsASecond(micros.sqlite))} for each processor; one process writes at a time`,
       "the same for each",
       "the processor",
     ],
     [
       "N processes, one Redis",
       `${held(1e9, bytesIn(measured, "redis"))} in a GB of its memory; ${held(256e6, bytesIn(measured, "redis"))} in the compose file's 256 MB`,
-      `N times ${about(whole)}, up to ${about(redisTurns)}: N = ${Math.ceil(redisTurns / whole)}`,
+      `N times ${about(whole)}, or ${about(streamed)} streamed; up to ${about(redisTurns)}: N = ${Math.ceil(redisTurns / whole)}`,
       "N times as many",
       "Redis' memory: the longest unused go; then its one thread",
     ],
@@ -148,7 +149,7 @@ export function millionRows(measured: Measured): Rows {
   return [
     [
       "a machine of your own, Redis",
-      `${minutes(measured.micros.whole.gateway)} to ${minutes(measured.micros.streamed.gateway)} minutes of processor time; 2 million commands, ${about(traffic)} GB between them and Redis`,
+      `${minutes(measured.micros.redis)} to ${minutes(measured.micros.redisStreamed)} minutes of processor time; 2 million commands, ${about(traffic)} GB between them and Redis`,
       "the smallest machine does",
     ],
     [
@@ -173,7 +174,7 @@ export function millionRows(measured: Measured): Rows {
     ],
     [
       "Deno Deploy, Deno KV",
-      `1 million requests; 1 million reads of ${kilobytes(readBytes / typical.turns)}, 1 million writes of ${kilobytes(writtenBytes / typical.turns)}; ${minutes(measured.micros.streamed.gateway)} minutes of processor time`,
+      `1 million requests; 1 million reads of ${kilobytes(readBytes / typical.turns)}, 1 million writes of ${kilobytes(writtenBytes / typical.turns)}; ${minutes(measured.micros.redisStreamed)} minutes of processor time`,
       "its prices were not at hand",
     ],
   ];
@@ -195,4 +196,5 @@ export function keptRows(measured: Measured): Rows {
   ];
 }
 
-export const measuredWhere = ({ date, machine }: Measured): string => `\nMeasured on ${date}: ${machine}.\n`;
+export const measuredWhere = ({ date, machine, load }: Measured): string =>
+  `\nMeasured on ${date}: ${machine}; load average before it began: ${load}.\n`;

@@ -50,7 +50,9 @@ describe("the arithmetic of docs/scale.md", () => {
 
   test("turns, answers and records at once", () => {
     expect(turnsASecond(500)).toBe(2000);
+    // The examples of docs/scale.md.
     expect(answersAtOnce(50, 20)).toBe(1000);
+    expect(Math.round(keptAtOnce(100_000, 3600))).toBe(139);
     expect(keptAtOnce(100_000, secondsOfMonth / 100)).toBe(1000);
     expect(keptAtOnce(100_000, 2 * secondsOfMonth)).toBe(100_000);
     expect(gigabyteHours(3600, 10, 2)).toBe(20);
