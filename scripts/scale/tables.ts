@@ -100,7 +100,7 @@ export function holdsRows(measured: Measured): Rows {
       `${held(1e9, bytesIn(measured, "redis"))} in a GB of its memory; ${held(256e6, bytesIn(measured, "redis"))} in the compose file's 256 MB`,
       `N times ${about(whole)}, or ${about(streamed)} streamed; up to ${about(redisTurns)}: N = ${Math.ceil(redisTurns / whole)}`,
       "N times as many",
-      "Redis' memory: the longest unused go; then its one thread",
+      "Redis' memory: with the compose file's policy the longest unused go, with `noeviction` new turns are not kept; then its one thread",
     ],
     [
       "N processes, a Redis Cluster of M masters",
