@@ -3,7 +3,18 @@ import { requestSchema as messagesSchema } from "../../core/dialects/anthropic-m
 import { requestSchema as ollamaSchema, showSchema } from "../../core/dialects/ollama.ts";
 import { requestSchema as completionsSchema } from "../../core/dialects/openai-completions.ts";
 import type { Words } from "../../web/shared/language.ts";
-import { chatErrors, exampleModel as model, number, type Operation, object, ref, text } from "./operation.ts";
+import {
+  bodyErrors,
+  chatErrors,
+  done,
+  eventsOf,
+  exampleModel as model,
+  number,
+  type Operation,
+  object,
+  ref,
+  text,
+} from "./operation.ts";
 
 const messages = [{ role: "user", content: "Hello!" }];
 
@@ -45,7 +56,10 @@ export const dialectOperations: readonly Operation[] = [
     },
     success: {
       status: 200,
-      content: { "application/json": ref("Message"), "text/event-stream": text },
+      content: {
+        "application/json": ref("Message"),
+        "text/event-stream": eventsOf(ref("MessageEvent"), ref("AnthropicError")),
+      },
     },
     errors: chatErrors,
     examples: [
@@ -63,7 +77,7 @@ export const dialectOperations: readonly Operation[] = [
     request: messagesSchema,
     fields: common,
     success: { status: 200, content: { "application/json": object({ input_tokens: number }) } },
-    errors: ["invalid_json", "invalid_request", "model_not_found", "request_too_large"],
+    errors: bodyErrors,
     examples: [{ name: ["A chat", "一段对话"], body: { model, messages } }],
   },
   {
@@ -89,7 +103,10 @@ export const dialectOperations: readonly Operation[] = [
     },
     success: {
       status: 200,
-      content: { "application/json": ref("TextCompletion"), "text/event-stream": text },
+      content: {
+        "application/json": ref("TextCompletion"),
+        "text/event-stream": eventsOf(ref("TextCompletionChunk"), ref("Error"), done),
+      },
     },
     errors: chatErrors,
     examples: [
@@ -111,7 +128,10 @@ export const dialectOperations: readonly Operation[] = [
     fields: { ...common, options: ["`num_predict` and `stop`.", "`num_predict` 与 `stop`。"] },
     success: {
       status: 200,
-      content: { "application/json": ref("OllamaChat"), "application/x-ndjson": text },
+      content: {
+        "application/json": ref("OllamaChat"),
+        "application/x-ndjson": eventsOf(ref("OllamaChat"), ref("OllamaError")),
+      },
     },
     errors: chatErrors,
     examples: [
@@ -170,7 +190,7 @@ export const dialectOperations: readonly Operation[] = [
         }),
       },
     },
-    errors: ["invalid_json", "invalid_request", "model_not_found"],
+    errors: [...bodyErrors, "model_not_found"],
     examples: [{ name: ["One", "一个"], body: { model } }],
   },
 ];

@@ -31,6 +31,9 @@ export function jsonSchemaOf(schema: v.GenericSchema): JsonObject {
 /** `/models/:id+` → `/models/{id}`, as OpenAPI writes it. */
 export const documentedPath = (path: string): string => path.replace(/:(\w+)\+?/g, "{$1}");
 
+/** Content types that have one event after the other. */
+const streams: ReadonlySet<string> = new Set(["text/event-stream", "application/x-ndjson"]);
+
 const keyErrors: readonly ErrorCode[] = [
   "missing_api_key",
   "invalid_api_key",
@@ -41,12 +44,15 @@ const keyErrors: readonly ErrorCode[] = [
 /** The codes of an operation's failures, by status. */
 export function errorsByStatus({ errors, isPublic }: Operation): Map<number, ErrorCode[]> {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of [...(isPublic ? [] : keyErrors), ...errors]) {
+  for (const code of [...(isPublic ? [] : keyErrors), ...errors, "internal_error" as const]) {
     const { status } = errorTable[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return new Map([...byStatus].sort(([one], [other]) => one - other));
 }
+
+const passedOn =
+  "What an OpenAI-compatible upstream said: its refusal of the request, with its own status, code and message.";
 
 const withMeanings = (schema: JsonObject, fields: Operation["fields"] = {}): JsonObject => ({
   ...schema,
@@ -58,11 +64,33 @@ const withMeanings = (schema: JsonObject, fields: Operation["fields"] = {}): Jso
   ),
 });
 
+const successObject = ({ headers, content }: NonNullable<Operation["success"]>): JsonObject => ({
+  description: "Success",
+  ...(headers && {
+    headers: Object.fromEntries(
+      Object.entries(headers).map(([name, what]) => [
+        name,
+        { description: what[0], schema: { type: "string" } },
+      ]),
+    ),
+  }),
+  ...(content && {
+    content: Object.fromEntries(
+      Object.entries(content).map(([type, schema]) => [
+        type,
+        // OpenAPI 3.2 will say it by `itemSchema`.
+        streams.has(type) ? { schema: { type: "string" }, "x-item-schema": schema } : { schema },
+      ]),
+    ),
+  }),
+});
+
 function operationObject(operation: Operation): JsonObject {
   const { id, group, summary, description, parameters = [], request, fields, success, examples } = operation;
   const bodies = examples.flatMap(({ name, body }) =>
     body === undefined ? [] : [[name[0], { value: body }] as const],
   );
+  const failure = { "application/json": { schema: errorSchemas[group] ?? ref("Error") } };
   return {
     operationId: id,
     tags: [groups[group][0]],
@@ -90,29 +118,24 @@ function operationObject(operation: Operation): JsonObject {
       },
     }),
     responses: {
-      [success.status]: {
-        description: "Success",
-        ...(success.headers && {
-          headers: Object.fromEntries(
-            Object.entries(success.headers).map(([name, what]) => [
-              name,
-              { description: what[0], schema: { type: "string" } },
-            ]),
-          ),
-        }),
-        ...(success.content && {
-          content: Object.fromEntries(
-            Object.entries(success.content).map(([type, schema]) => [type, { schema }]),
-          ),
-        }),
-      },
+      ...(success && { [success.status]: successObject(success) }),
       ...Object.fromEntries(
         [...errorsByStatus(operation)].map(([status, codes]) => [
           status,
           {
             description: codes.map((code) => `\`${code}\`: ${errorTable[code].when}`).join("\n\n"),
-            content: { "application/json": { schema: ref(errorSchemas[group] ?? "Error") } },
+            content: failure,
           },
+        ]),
+      ),
+      ...(operation.errors.includes("upstream_rejected") && {
+        "4XX": { description: passedOn, content: failure },
+        "5XX": { description: passedOn, content: failure },
+      }),
+      ...Object.fromEntries(
+        Object.entries(operation.further ?? {}).map(([status, { what, schema }]) => [
+          status,
+          { description: what, content: { "application/json": { schema } } },
         ]),
       ),
     },

@@ -34,13 +34,16 @@ export interface Operation {
   readonly request?: v.GenericSchema;
   /** What the body's fields mean; those without a word are described by their type alone. */
   readonly fields?: Readonly<Record<string, Words>>;
-  readonly success: {
+  /** Absent where all that there is is a refusal. */
+  readonly success?: {
     readonly status: 200 | 204;
-    /** By content type. */
+    /** By content type; of a stream, the schema of each event's data. */
     readonly content?: Readonly<Record<string, JsonSchema>>;
     readonly headers?: Readonly<Record<string, Words>>;
   };
-  /** Beyond those of keys and routes, which all have. */
+  /** Answers with a status of a failure that are none, such as a "not yet", by status. */
+  readonly further?: Readonly<Record<number, { readonly what: string; readonly schema: JsonSchema }>>;
+  /** Beyond those of keys, and `internal_error`, which all have. */
   readonly errors: readonly ErrorCode[];
   /** Each is sent in a test. */
   readonly examples: readonly Example[];
@@ -79,6 +82,13 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
   OllamaError: object({ error: text }),
   Model: object({ id: text, object: { const: "model" }, created: number, owned_by: text }),
   ModelList: object({ object: { const: "list" }, data: { type: "array", items: ref("Model") } }),
+  AnthropicModel: object({ type: { const: "model" }, id: text, display_name: text, created_at: text }),
+  AnthropicModelList: object({
+    data: { type: "array", items: ref("AnthropicModel") },
+    has_more: { type: "boolean" },
+    first_id: nullable(text),
+    last_id: nullable(text),
+  }),
   Usage: object({ prompt_tokens: number, completion_tokens: number, total_tokens: number }),
   ChatCompletion: object({
     id: text,
@@ -98,6 +108,30 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     },
     usage: ref("Usage"),
   }),
+  ChatCompletionChunk: object(
+    {
+      id: text,
+      object: { const: "chat.completion.chunk" },
+      created: number,
+      model: text,
+      choices: {
+        type: "array",
+        items: object(
+          {
+            index: number,
+            delta: object(
+              { role: { const: "assistant" }, content: nullable(text), reasoning_content: nullable(text) },
+              [],
+            ),
+            finish_reason: nullable(text),
+          },
+          ["index", "delta", "finish_reason"],
+        ),
+      },
+      usage: nullable(ref("Usage")),
+    },
+    ["id", "object", "created", "model", "choices"],
+  ),
   TextCompletion: object({
     id: text,
     object: { const: "text_completion" },
@@ -106,6 +140,17 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     choices: { type: "array", items: object({ index: number, text, finish_reason: text }) },
     usage: ref("Usage"),
   }),
+  TextCompletionChunk: object(
+    {
+      id: text,
+      object: { const: "text_completion" },
+      created: number,
+      model: text,
+      choices: { type: "array", items: object({ index: number, text, finish_reason: nullable(text) }) },
+      usage: nullable(ref("Usage")),
+    },
+    ["id", "object", "created", "model", "choices"],
+  ),
   Message: object({
     id: text,
     type: { const: "message" },
@@ -115,6 +160,24 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     stop_reason: nullable(text),
     usage: object({ input_tokens: number, output_tokens: number }),
   }),
+  MessageEvent: {
+    oneOf: [
+      object({ type: { const: "message_start" }, message: ref("Message") }),
+      object({
+        type: { const: "content_block_start" },
+        index: number,
+        content_block: object({ type: text }),
+      }),
+      object({ type: { const: "content_block_delta" }, index: number, delta: object({ type: text }) }),
+      object({ type: { const: "content_block_stop" }, index: number }),
+      object({
+        type: { const: "message_delta" },
+        delta: object({ stop_reason: nullable(text) }),
+        usage: object({ output_tokens: number }),
+      }),
+      object({ type: { enum: ["message_stop", "ping"] } }),
+    ],
+  },
   Response: object({
     id: text,
     object: { const: "response" },
@@ -122,6 +185,7 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     model: text,
     output: { type: "array", items: object({ type: text }) },
   }),
+  ResponseEvent: object({ type: text, sequence_number: number }),
   OllamaChat: object({
     model: text,
     created_at: text,
@@ -161,35 +225,56 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
   Welcome: object({ name: text, version: text, description: text, links: { type: "object" } }),
 };
 
-/** What can go wrong with any chat. */
-export const chatErrors: readonly ErrorCode[] = [
+/** A stream's events may end with a failure, and OpenAI's with a word. */
+export const eventsOf = (...schemas: readonly JsonSchema[]): JsonSchema => ({ anyOf: schemas });
+export const done: JsonSchema = { const: "[DONE]" };
+
+/** What can go wrong with any body. */
+export const bodyErrors: readonly ErrorCode[] = [
   "invalid_json",
   "invalid_request",
+  "request_timeout",
+  "request_too_large",
+  "unsupported_encoding",
+  "too_many_bodies",
+];
+
+/** What can go wrong at any upstream. */
+export const upstreamErrors: readonly ErrorCode[] = [
+  "upstream_rate_limited",
+  "upstream_error",
+  "upstream_out_of_credit",
+  "upstream_auth_failed",
+  "upstream_invalid_response",
+  "upstream_unreachable",
+  "upstream_unavailable",
+  "upstream_nonce_unavailable",
+  "upstream_challenge",
+  "upstream_timeout",
+];
+
+/** What can go wrong with any chat. */
+export const chatErrors: readonly ErrorCode[] = [
+  ...bodyErrors,
   "unsupported_content",
   "unsupported_parameter",
   "context_length_exceeded",
   "model_not_found",
-  "request_timeout",
   "idempotency_key_reused",
-  "request_too_large",
   "rate_limit_exceeded",
   "overloaded",
-  "upstream_rate_limited",
-  "upstream_error",
-  "upstream_invalid_response",
-  "upstream_unreachable",
-  "upstream_unavailable",
+  ...upstreamErrors,
+  "upstream_rejected",
   "upstream_message_refused",
-  "upstream_challenge",
-  "upstream_timeout",
   "session_store_unavailable",
-  "internal_error",
 ];
 
 export const exampleModel = "kimi-k2-instruct-0905";
 
-/** The schema of a failure, by group; OpenAI's for all others. */
-export const errorSchemas: Partial<Record<Operation["group"], string>> = {
-  messages: "AnthropicError",
-  ollama: "OllamaError",
+/** The schemas of a failure, by group; OpenAI's for all others. */
+export const errorSchemas: Partial<Record<Operation["group"], JsonSchema>> = {
+  messages: ref("AnthropicError"),
+  ollama: ref("OllamaError"),
+  // Of the dialect that the request's headers speak.
+  models: { anyOf: [ref("Error"), ref("AnthropicError")] },
 };

@@ -4,7 +4,18 @@
  */
 import { requestSchema } from "../../core/dialects/openai-chat.ts";
 import { dialectOperations } from "./dialect-operations.ts";
-import { chatErrors, exampleModel, type Operation, object, type Parameter, ref, text } from "./operation.ts";
+import {
+  chatErrors,
+  done,
+  eventsOf,
+  exampleModel,
+  type Operation,
+  object,
+  type Parameter,
+  ref,
+  text,
+  upstreamErrors,
+} from "./operation.ts";
 import { responsesOperations } from "./responses-operations.ts";
 
 const model = exampleModel;
@@ -73,7 +84,7 @@ export const operations: readonly Operation[] = [
       status: 200,
       content: {
         "application/json": ref("ChatCompletion"),
-        "text/event-stream": text,
+        "text/event-stream": eventsOf(ref("ChatCompletionChunk"), ref("Error"), done),
       },
       headers: {
         "x-request-id": ["The request's id, as in the log.", "请求 ID，与日志一致。"],
@@ -105,10 +116,13 @@ export const operations: readonly Operation[] = [
     group: "models",
     summary: ["List the models", "列出模型"],
     description: [
-      "All models of all upstreams that answer; `owned_by` is the upstream.",
-      "所有可用上游的所有模型；`owned_by` 为上游名称。",
+      "All models of all upstreams that answer; `owned_by` is the upstream. With the header `anthropic-version` in Anthropic's shape.",
+      "所有可用上游的所有模型；`owned_by` 为上游名称。带 `anthropic-version` 请求头时采用 Anthropic 的格式。",
     ],
-    success: { status: 200, content: { "application/json": ref("ModelList") } },
+    success: {
+      status: 200,
+      content: { "application/json": { anyOf: [ref("ModelList"), ref("AnthropicModelList")] } },
+    },
     errors: [],
     examples: [{ name: ["All", "全部"] }],
   },
@@ -119,12 +133,15 @@ export const operations: readonly Operation[] = [
     group: "models",
     summary: ["Show one model", "查看一个模型"],
     description: [
-      "Names with a slash, such as `openai/gpt-4o`, may be written as they are.",
-      "带斜杠的名称（如 `openai/gpt-4o`）可直接书写。",
+      "Names with a slash, such as `openai/gpt-4o`, may be written as they are. With the header `anthropic-version` in Anthropic's shape.",
+      "带斜杠的名称（如 `openai/gpt-4o`）可直接书写。带 `anthropic-version` 请求头时采用 Anthropic 的格式。",
     ],
     parameters: [{ name: "id", in: "path", what: ["The model's id.", "模型 ID。"] }],
-    success: { status: 200, content: { "application/json": ref("Model") } },
-    errors: ["model_not_found"],
+    success: {
+      status: 200,
+      content: { "application/json": { anyOf: [ref("Model"), ref("AnthropicModel")] } },
+    },
+    errors: ["not_found", "model_not_found", ...upstreamErrors],
     examples: [{ name: ["One", "一个"], path: { id: model } }],
   },
   {
@@ -154,7 +171,7 @@ export const operations: readonly Operation[] = [
     ],
     parameters: sessionHeaders,
     success: { status: 204 },
-    errors: ["invalid_request", "sessions_need_a_key", "session_store_unavailable"],
+    errors: ["invalid_request", "sessions_need_a_key", "rate_limit_exceeded", "session_store_unavailable"],
     examples: [{ name: ["By its name", "按名称"], headers: { "X-Session-Id": "holiday" } }],
   },
   {
@@ -198,7 +215,8 @@ export const operations: readonly Operation[] = [
       "For load balancers: 503 while no key is set or every upstream is left alone.",
       "供负载均衡使用：未设密钥或所有上游都被熔断时为 503。",
     ],
-    success: { status: 200, content: { "application/json": object({ ready: { type: "boolean" } }) } },
+    success: { status: 200, content: { "application/json": object({ ready: { const: true } }) } },
+    further: { 503: { what: "No chat could be answered now", schema: object({ ready: { const: false } }) } },
     errors: [],
     examples: [{ name: ["Ready", "就绪"] }],
   },
@@ -235,7 +253,7 @@ export const operations: readonly Operation[] = [
     isPublic: true,
     summary: ["Show name and version", "查看名称与版本"],
     description: ["JSON for programs; a browser gets the chat page.", "程序得到 JSON；浏览器得到聊天页面。"],
-    success: { status: 200, content: { "application/json": ref("Welcome") } },
+    success: { status: 200, content: { "application/json": ref("Welcome"), "text/html": text } },
     errors: [],
     examples: [{ name: ["Welcome", "欢迎"] }],
   },

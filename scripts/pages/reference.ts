@@ -99,9 +99,11 @@ function operationHtml(operation: Operation, at: 0 | 1): string {
       ),
     );
   }
-  const types = Object.keys(success.content ?? {});
-  parts.push(`<h4>${say(words.answer)}</h4>`, `<p>${success.status} ${types.map(code).join(", ")}</p>`);
-  if (success.headers) {
+  if (success) {
+    const types = Object.keys(success.content ?? {});
+    parts.push(`<h4>${say(words.answer)}</h4>`, `<p>${success.status} ${types.map(code).join(", ")}</p>`);
+  }
+  if (success?.headers) {
     parts.push(
       table(
         [say(words.field), say(words.meaning)],

@@ -1,6 +1,7 @@
 /** The API reference's rows of OpenAI's Responses. */
 import { requestSchema } from "../../core/dialects/openai-responses/request.ts";
 import {
+  bodyErrors,
   chatErrors,
   exampleModel as model,
   number,
@@ -39,8 +40,11 @@ export const responsesOperations: readonly Operation[] = [
       stream: ["Whether the answer comes in pieces.", "是否流式返回。"],
       max_output_tokens: ["The most tokens that the answer may have.", "回答的最大词元数。"],
     },
-    success: { status: 200, content: { "application/json": ref("Response"), "text/event-stream": text } },
-    errors: [...chatErrors, "previous_response_not_found"],
+    success: {
+      status: 200,
+      content: { "application/json": ref("Response"), "text/event-stream": ref("ResponseEvent") },
+    },
+    errors: [...chatErrors, "response_not_found", "previous_response_not_found"],
     examples: [
       { name: ["An answer", "一个回答"], body: { model, input: "Hello!" } },
       { name: ["Streamed", "流式"], body: { model, input: "Hello!", stream: true } },
@@ -56,8 +60,7 @@ export const responsesOperations: readonly Operation[] = [
       "Codex asks for one first, and goes on over HTTP when it is told that there is none.",
       "Codex 会先尝试 WebSocket，得知没有后改用 HTTP。",
     ],
-    success: { status: 204 },
-    errors: ["websocket_unsupported"],
+    errors: ["method_not_allowed", "websocket_unsupported"],
     examples: [],
   },
   {
@@ -69,7 +72,7 @@ export const responsesOperations: readonly Operation[] = [
     description: ["An estimate, made without the model.", "由本服务器估算，不询问模型。"],
     request: requestSchema,
     success: { status: 200, content: { "application/json": object({ input_tokens: number }) } },
-    errors: ["invalid_json", "invalid_request", "request_too_large"],
+    errors: [...bodyErrors, "response_not_found", "previous_response_not_found", "session_store_unavailable"],
     examples: [{ name: ["A text", "一段文本"], body: { model, input: "Hello!" } }],
   },
   {
@@ -83,7 +86,10 @@ export const responsesOperations: readonly Operation[] = [
       "加 `?stream=true` 则以当时的事件返回。",
     ],
     parameters: [responseId],
-    success: { status: 200, content: { "application/json": ref("Response"), "text/event-stream": text } },
+    success: {
+      status: 200,
+      content: { "application/json": ref("Response"), "text/event-stream": ref("ResponseEvent") },
+    },
     errors: ["response_not_found", "session_store_unavailable"],
     examples: [{ name: ["One", "一个"], ...made }],
   },
@@ -136,7 +142,6 @@ export const responsesOperations: readonly Operation[] = [
       "只有后台响应可以取消，而这里没有。",
     ],
     parameters: [responseId],
-    success: { status: 204 },
     errors: ["invalid_request"],
     examples: [],
   },

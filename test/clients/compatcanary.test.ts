@@ -2,13 +2,15 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
+import { watchedDoor } from "../support/watched-door.ts";
 
 const upstream = await testUpstream();
-const { baseURL } = await gatewayBeforeUpstreams({
+const { url } = await gatewayBeforeUpstreams({
   API_MASTER_KEY: "sk-client",
   OPENAI_BASE_URL: upstream.baseUrl,
   OPENAI_MODELS: "echo",
 });
+const baseURL = `${watchedDoor(url)}/v1`;
 const program = join(import.meta.dir, "../../node_modules/.bin/compatcanary");
 
 test("compatcanary passes the gateway by its modern profile, Responses among it", async () => {

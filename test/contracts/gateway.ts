@@ -12,6 +12,7 @@ import { type OpenAiSchema, schemaErrors } from "../support/openai-schema.ts";
 import type { Server } from "../support/start-server.ts";
 import { sseData } from "../support/test-handler.ts";
 import { until } from "../support/until.ts";
+import { watchedAnswers } from "../support/watch-answers.ts";
 
 export interface GatewayUnderTest {
   /** Starts a gateway with these settings. */
@@ -454,6 +455,8 @@ export function gatewayContract(
     afterAll(async () => {
       await gateway?.stop();
       await chatSite.stop();
+      // All of them were held against the API's document.
+      expect(watchedAnswers(new URL(bench.url).origin)).toBeGreaterThan(20);
     });
 
     for (const [caseName, run] of Object.entries(cases)) {

@@ -17,6 +17,7 @@ import { schemaErrors } from "../support/openai-schema.ts";
 import { rawRequest } from "../support/raw-request.ts";
 import { type Server, startServer } from "../support/start-server.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
+import { watching } from "../support/watch-answers.ts";
 
 const key = "sk-abused";
 const chatSite = startChatSite();
@@ -59,8 +60,9 @@ const head = (headers: string, requestLine = "POST /v1/chat/completions HTTP/1.1
 /** A gateway in this process, with the providers of its settings. */
 function ownGateway(env: Record<string, string>) {
   const handler = createHandler({ config: parseConfig(env), log: silentLogger });
+  const answer = watching(handler.fetch);
   return (body: object) =>
-    handler.fetch(
+    answer(
       new Request("http://127.0.0.1/v1/chat/completions", { method: "POST", body: JSON.stringify(body) }),
     );
 }

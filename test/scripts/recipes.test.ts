@@ -7,6 +7,7 @@ import { createHandler, parseConfig } from "../../handler.ts";
 import { recipes } from "../../web/connect/recipes.ts";
 import { recordingLogger } from "../fakes/recording-logger.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
+import { watching } from "../support/watch-answers.ts";
 
 const root = join(import.meta.dir, "../..");
 const key = "sk-'quoted\"";
@@ -16,7 +17,8 @@ const handler = createHandler({
   providers: [scriptedProvider({ models: [{ id: model, createdAt: 0 }] })],
   log: recordingLogger(),
 });
-const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => handler.fetch(request) });
+const answer = watching(handler.fetch);
+const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => answer(request) });
 const address = server.url.href.replace(/\/$/, "");
 const folder = await mkdtemp(join(root, "test/recipes-"));
 

@@ -1,6 +1,7 @@
 import { afterAll } from "bun:test";
 import { startChatSite } from "../fakes/chat-site.ts";
 import { type SiteControl, siteControl } from "../fakes/site-control.ts";
+import { expectWatched } from "./expect-documented.ts";
 import { type Server, startServer } from "./start-server.ts";
 
 /** A gateway with its chat site, for the suite that starts it at its top. */
@@ -23,6 +24,7 @@ export async function gatewayBeforeSite(
   afterAll(async () => {
     await server.stop();
     await chatSite.stop();
+    expectWatched(server.url);
   });
   return { url: server.url, baseURL: `${server.url}/v1`, server, site: siteControl(chatSite.url) };
 }

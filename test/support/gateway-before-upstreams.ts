@@ -1,5 +1,6 @@
 import { afterAll } from "bun:test";
 import { type OpenAiUpstream, startOpenAiUpstream } from "../fakes/openai-upstream.ts";
+import { expectWatched } from "./expect-documented.ts";
 import { startServer } from "./start-server.ts";
 
 export interface UpstreamGateway {
@@ -24,7 +25,10 @@ export async function gatewayBeforeUpstreams(
   env: Readonly<Record<string, string>>,
 ): Promise<UpstreamGateway> {
   const server = await startServer({ env: { KIMI_WEB: "off", ...env } });
-  afterAll(() => server.stop());
+  afterAll(async () => {
+    await server.stop();
+    expectWatched(server.url);
+  });
   const { url } = server;
   return {
     url,

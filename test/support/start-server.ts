@@ -1,6 +1,7 @@
 /** A gateway as users run it: a process of its own, asked over HTTP. */
 import { afterAll } from "bun:test";
 import { fileURLToPath } from "node:url";
+import { watchGateway } from "./watch-answers.ts";
 
 export interface ServerOptions {
   /** The program and its arguments; by default the Bun adapter. */
@@ -71,6 +72,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   }
 
   let url = options.url ?? "";
+  let unwatch = () => {};
   const server: Server = {
     get url() {
       return url;
@@ -83,6 +85,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       const code = await child.exited;
       clearTimeout(timer);
       running.delete(server);
+      unwatch();
       return code;
     },
   };
@@ -91,7 +94,10 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const deadlineMs = Date.now() + startTimeoutMs;
   while (true) {
     url ||= announcement.exec(output)?.[1] ?? "";
-    if (url !== "" && (await isHealthy(url))) return server;
+    if (url !== "" && (await isHealthy(url))) {
+      unwatch = watchGateway(url);
+      return server;
+    }
     const hasEnded = child.exitCode !== null || child.signalCode !== null;
     if (hasEnded || Date.now() > deadlineMs) {
       const code = await server.stop();

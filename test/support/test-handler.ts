@@ -3,6 +3,7 @@ import type { RequestFacts } from "../../core/types.ts";
 import { createHandler, type HandlerOptions } from "../../handler.ts";
 import { recordingLogger } from "../fakes/recording-logger.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
+import { watching } from "./watch-answers.ts";
 
 /** A handler in this process, with a scripted provider unless the test brings others. */
 export function testHandler(
@@ -13,13 +14,14 @@ export function testHandler(
   const log = recordingLogger();
   const records: RequestFacts[] = [];
   const provider = scriptedProvider();
-  const handler = createHandler({
+  const own = createHandler({
     config: parseConfig(env, exposed === undefined ? {} : { exposed }),
     providers: [provider],
     log,
     onRequest: (record) => records.push(record),
     ...rest,
   });
+  const handler = { ...own, fetch: rest.dialects ? own.fetch : watching(own.fetch) };
   const send = (path: string, init: RequestInit = {}) =>
     handler.fetch(new Request(`http://127.0.0.1:8088${path}`, init));
   const chat = (body: unknown, init: RequestInit = {}) =>

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
 import { gatewayBeforeSite } from "../../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
+import { watchedDoor } from "../../support/watched-door.ts";
 import { fetchProgram } from "./fetch-program.ts";
 
 const platform = `${process.platform}-${process.arch}`;
@@ -32,13 +33,15 @@ const gateway = await gatewayBeforeUpstreams({
 
 const onSite = await gatewayBeforeSite({ API_MASTER_KEY: apiKey, MODEL_ALIASES: "*=kimi-k2-instruct" });
 
+const doors = { gateway: watchedDoor(gateway.url), onSite: watchedDoor(onSite.url) };
+
 const home = mkdtempSync(join(tmpdir(), "claude-home-"));
 afterAll(() => rmSync(home, { recursive: true }));
 const notes = join(home, "notes.txt");
 writeFileSync(notes, "The password of the garden gate is Rhubarb.\n");
 
 /** Runs one prompt to its end. */
-async function claude(prompt: string, { key = apiKey, url = gateway.url } = {}) {
+async function claude(prompt: string, { key = apiKey, url = doors.gateway } = {}) {
   const startedMs = Date.now();
   const child = Bun.spawn([program, "-p", prompt, "--output-format", "json", "--allowedTools", "Read"], {
     cwd: home,
@@ -106,7 +109,7 @@ describe.skipIf(reason !== undefined)("Claude Code", () => {
   }, 120_000);
 
   test("says at once that the site has no room for it, without a message to the site", async () => {
-    const { code, out, ms } = await claude("Hi", { url: onSite.url });
+    const { code, out, ms } = await claude("Hi", { url: doors.onSite });
     expect(code).not.toBe(0);
     expect(out).toMatch(/prompt is too long/i);
     expect(ms).toBeLessThan(30_000);

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
+import { watchedDoor } from "../../support/watched-door.ts";
 import { fetchProgram } from "./fetch-program.ts";
 
 const { program, reason } = await fetchProgram("Codex", {
@@ -42,7 +43,7 @@ model_provider = "gateway"
 
 [model_providers.gateway]
 name = "gateway"
-base_url = "${gateway.baseURL}"
+base_url = "${watchedDoor(gateway.url)}/v1"
 env_key = "GATEWAY_KEY"
 wire_api = "responses"
 `,

@@ -7,6 +7,7 @@ import { startChatSite } from "../../fakes/chat-site.ts";
 import { startOpenAiUpstream } from "../../fakes/openai-upstream.ts";
 import { recordingLogger } from "../../fakes/recording-logger.ts";
 import { type SiteControl, siteControl } from "../../fakes/site-control.ts";
+import { watching } from "../../support/watch-answers.ts";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
@@ -97,11 +98,12 @@ export async function startGateway({
     pages,
     log,
   });
+  const answer = watching(handler.fetch);
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port,
     idleTimeout: 0,
-    fetch: (request) => handler.fetch(request),
+    fetch: (request) => answer(request),
   });
   return {
     url: server.url.href.replace(/\/$/, ""),
