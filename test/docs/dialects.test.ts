@@ -1,6 +1,6 @@
 /** docs/dialects.md names routes that there are; the settings of docs/clients/ are taken by a gateway. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { parseConfig } from "../../core/config/config.ts";
@@ -40,4 +40,22 @@ const pages = readdirSync(join(docs, "clients")).flatMap((file) => {
 test.each(pages)("$file shows settings that a gateway takes: $example", ({ example }) => {
   const config = parseConfig(parseEnv(example.replaceAll("…", "0123456789")));
   expect(config.warnings).toEqual([]);
+});
+
+describe("docs/clients/", () => {
+  const names = readdirSync(join(docs, "clients")).filter((name) => name !== "README.md");
+  const list = readFileSync(join(docs, "clients/README.md"), "utf8");
+
+  test.each(names)("%s is listed and ends with whether it was tried", (name) => {
+    expect(list).toContain(`](${name})`);
+    const last =
+      readFileSync(join(docs, "clients", name), "utf8")
+        .trimEnd()
+        .split("\n")
+        .at(-1) ?? "";
+    expect(last).toMatch(/^_(Tried|Not tried)\b.*\._$/);
+    for (const [, file = ""] of last.matchAll(/`(test\/[^`]*)`/g)) {
+      expect(existsSync(join(docs, "..", file))).toBe(true);
+    }
+  });
 });

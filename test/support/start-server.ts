@@ -12,6 +12,8 @@ export interface ServerOptions {
   /** For programs that can't take any free port and tell it: where they will listen. */
   readonly url?: string;
   readonly startTimeoutMs?: number;
+  /** Whether what it answers is the gateway's API; by default it is, and is held against the API's document. */
+  readonly isGateway?: boolean;
   /** Whether the program only starts the server, as npm does, and does not pass signals on: both are sent them then. */
   readonly isLauncher?: boolean;
 }
@@ -50,7 +52,7 @@ const isHealthy = (url: string): Promise<boolean> =>
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const { command = [process.execPath, "--no-env-file", "adapters/bun.ts"], startTimeoutMs = 60_000 } =
     options;
-  const { isLauncher = false } = options;
+  const { isLauncher = false, isGateway = true } = options;
   const child = Bun.spawn([...command], {
     cwd: options.cwd ?? root,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, HOST: "127.0.0.1", PORT: "0", ...options.env },
@@ -95,7 +97,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   while (true) {
     url ||= announcement.exec(output)?.[1] ?? "";
     if (url !== "" && (await isHealthy(url))) {
-      unwatch = watchGateway(url);
+      if (isGateway) unwatch = watchGateway(url);
       return server;
     }
     const hasEnded = child.exitCode !== null || child.signalCode !== null;

@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
+import { fetchProgram } from "../../support/fetch-program.ts";
 import { gatewayBeforeSite } from "../../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
 import { watchedDoor } from "../../support/watched-door.ts";
-import { fetchProgram } from "./fetch-program.ts";
 
 const platform = `${process.platform}-${process.arch}`;
 const { program, reason } = await fetchProgram("Claude Code", {

@@ -8,9 +8,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
+import { fetchProgram } from "../../support/fetch-program.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
 import { watchedDoor } from "../../support/watched-door.ts";
-import { fetchProgram } from "./fetch-program.ts";
 
 const { program, reason } = await fetchProgram("Codex", {
   packages: ["@openai/codex"],

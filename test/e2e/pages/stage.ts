@@ -9,7 +9,7 @@ import { recordingLogger } from "../../fakes/recording-logger.ts";
 import { type SiteControl, siteControl } from "../../fakes/site-control.ts";
 import { watching } from "../../support/watch-answers.ts";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Why the pages can't be tried here; undefined where they can. */
 export const missing: string | undefined = existsSync(executablePath)
@@ -17,7 +17,7 @@ export const missing: string | undefined = existsSync(executablePath)
   : "no Chromium is installed";
 
 /** Without them it asks its maker's servers, at start and in the background. */
-const quiet = [
+export const quiet = [
   "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",

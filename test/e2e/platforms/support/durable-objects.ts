@@ -21,6 +21,7 @@ export async function durableObjects(): Promise<DurableObjects> {
   const folder = await mkdtemp(join(tmpdir(), "durable-objects-"));
   const { url, stop } = await startServer({
     command: [newestNode, "test/e2e/platforms/hosts/durable-objects.mjs", await built("single-file"), folder],
+    isGateway: false,
   });
   const urlOf = (name: string, path = "/") => `${url}${path}?name=${encodeURIComponent(name)}`;
   return {

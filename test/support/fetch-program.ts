@@ -1,4 +1,4 @@
-/** Fetches a client from npm, which this project does not ship. */
+/** Fetches a program from npm that only a test needs, and that this project does not ship. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ export async function fetchProgram(
   { packages, version, path }: { packages: readonly string[]; version: string; path: readonly string[] },
 ): Promise<FetchedProgram> {
   const folder = `${what.toLowerCase().replaceAll(" ", "-")}-${version}`;
-  const cache = fileURLToPath(new URL(`../../../node_modules/.cache/${folder}`, import.meta.url));
+  const cache = fileURLToPath(new URL(`../../node_modules/.cache/${folder}`, import.meta.url));
   const program = join(cache, "node_modules", ...path);
   const failed = (reason: string): FetchedProgram => ({ program, reason });
   if (!existsSync(program)) {
