@@ -188,6 +188,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       handle: (routed) =>
         routed.json({
           ...app,
+          access: options.access,
           links: { models: "/v1/models", chat: "/v1/chat/completions", health: "/health" },
         }),
     },

@@ -1,6 +1,7 @@
 /** The shape of the API reference's rows, and of the answers that they name. */
 import type * as v from "valibot";
 import type { ErrorCode } from "../../core/errors.ts";
+import type { Access } from "../../core/http/settings.ts";
 import type { JsonObject, JsonSchema } from "../../core/types.ts";
 import type { Words } from "../../web/shared/language.ts";
 
@@ -222,7 +223,13 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
       }),
     },
   }),
-  Welcome: object({ name: text, version: text, description: text, links: { type: "object" } }),
+  Welcome: object({
+    name: text,
+    version: text,
+    description: text,
+    access: { enum: ["keys", "open", "loopback", "unconfigured"] satisfies Access[] },
+    links: { type: "object" },
+  }),
 };
 
 /** A stream's events may end with a failure, and OpenAI's with a word. */

@@ -252,7 +252,10 @@ export const operations: readonly Operation[] = [
     group: "operators",
     isPublic: true,
     summary: ["Show name and version", "查看名称与版本"],
-    description: ["JSON for programs; a browser gets the chat page.", "程序得到 JSON；浏览器得到聊天页面。"],
+    description: [
+      "JSON for programs; a browser gets the chat page. `access` says who is let in: those with one of its `keys`, everyone (`open`), callers on its own machine (`loopback`), or nobody until a key is set (`unconfigured`).",
+      "程序得到 JSON；浏览器得到聊天页面。`access` 说明允许谁访问：持有密钥者（`keys`）、所有人（`open`）、仅本机（`loopback`），或在设置密钥之前拒绝所有人（`unconfigured`）。",
+    ],
     success: { status: 200, content: { "application/json": ref("Welcome"), "text/html": text } },
     errors: [],
     examples: [{ name: ["Welcome", "欢迎"] }],

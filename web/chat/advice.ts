@@ -26,10 +26,10 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
     "The connection broke before the answer was complete. Try again.",
     "连接在回答完成之前中断，请重试。",
   ],
-  missing_api_key: ["Enter the server's API key in the settings.", "请在设置中填写服务器的 API 密钥。"],
+  missing_api_key: ["Enter the server's API key.", "请填写服务器的 API 密钥。"],
   invalid_api_key: [
-    "This key is not one of the server's. Check it in the settings.",
-    "密钥不正确，请在设置中检查。",
+    "This key is not one of the server's. Check it for typing errors.",
+    "密钥不正确，请检查是否输错。",
   ],
   forbidden_origin: [
     "This server has no key and answers its own machine only. Open it as 127.0.0.1, or set API_MASTER_KEY on the server.",

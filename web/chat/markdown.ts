@@ -114,8 +114,23 @@ export function markdownInto(root: HTMLElement): MarkdownWriter {
       } else if (type === smd.CHECKED || type === smd.START) own.set_attr(data, type, value);
     },
   });
+  /** How many brackets are open in the address of a link: the library takes the first that closes for its end. */
+  let depth = 0;
+  const mended = (piece: string): string => {
+    const isAddress =
+      (parser.token === smd.LINK || parser.token === smd.IMAGE) && parser.pending.startsWith("](");
+    if (!isAddress) depth = 0;
+    else if (piece === "(") {
+      depth++;
+      return "%28";
+    } else if (piece === ")" && depth-- > 0) return "%29";
+    return piece;
+  };
+
   return {
-    write: (text) => smd.parser_write(parser, text),
+    write(text) {
+      for (const piece of text.split(/([()])/)) smd.parser_write(parser, mended(piece));
+    },
     end: () => smd.parser_end(parser),
   };
 }

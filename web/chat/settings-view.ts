@@ -163,7 +163,7 @@ export function createSettings(extra: readonly Node[]): ChatSettings {
       models = [];
       showModels();
       const failure = error instanceof ServerFailure ? error : new ServerFailure(String(error), {});
-      sayOfModels(() => say(adviceOn(failure.code)), true);
+      sayOfModels(() => say(adviceOn(failure.code)), failure.code !== "missing_api_key");
       announce(note.textContent ?? "");
       if (failure.status === 401 || failure.code === "invalid_api_key") askForKey();
     }

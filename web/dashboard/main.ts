@@ -82,9 +82,10 @@ const refreshMs = 5000;
 /** What pages and probes ask; filled in by the build. */
 declare const OWN_ROUTES: readonly string[];
 
+/** With its unit on the same line. */
 const seconds = (value: number | undefined): string => {
   if (value === undefined) return "–";
-  return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  return value < 1 ? `${Math.round(value * 1000)}\u00a0ms` : `${value.toFixed(value < 10 ? 1 : 0)}\u00a0s`;
 };
 
 const duration = (value: number): string => {
@@ -96,6 +97,9 @@ const duration = (value: number): string => {
 };
 
 const count = (value: number): string => value.toLocaleString();
+/** 1,234,567 → 1.2M, for where there is little room. */
+const brief = (value: number): string =>
+  value.toLocaleString(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const clock = (iso: string | null | undefined): string => (iso ? new Date(iso).toLocaleTimeString() : "–");
 
 const card = (title: Words, value: string, note = ""): HTMLElement =>
@@ -177,7 +181,7 @@ function draw(samples: readonly Sample[], health: Health, recent: Recent): HTMLE
       card(words.errors, count(totals.errors), share),
       card(words.median, seconds(quantile(times, 0.5))),
       card(words.slow, `${seconds(quantile(times, 0.95))} / ${seconds(quantile(times, 0.99))}`),
-      card(words.chars, `${count(directed("in"))} / ${count(directed("out"))}`, say(words.inOut)),
+      card(words.chars, `${brief(directed("in"))} / ${brief(directed("out"))}`, say(words.inOut)),
       card(words.uptime, duration(Date.now() / 1000 - recent.started_at), ` v${health.version}`),
       card(
         words.store,
@@ -291,6 +295,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 let failure: ServerFailure | undefined;
 const show = () => {
   note.textContent = failure ? say(adviceOn(failure.code)) : "";
+  note.classList.toggle("bad", failure?.code !== "missing_api_key");
 };
 
 async function refresh(): Promise<void> {

@@ -2,7 +2,7 @@
 import { copyButton } from "../shared/copy.ts";
 import { byId, h } from "../shared/dom.ts";
 import { language, onLanguage, say, type Words, worded } from "../shared/language.ts";
-import { apiKey, authorization, serverAddress } from "../shared/server.ts";
+import { apiKey, authorization, serverAddress, welcome } from "../shared/server.ts";
 import { createShell } from "../shared/shell.ts";
 import { announce } from "../shared/status.ts";
 
@@ -44,7 +44,15 @@ const key = h("input", {
   value: apiKey.value,
   onchange: () => apiKey.set(key.value, apiKey.isRemembered),
 });
-const keyField = h("div", { className: "field key" }, worded(h("label", { htmlFor: "key" }), words.key), key);
+const keyField = h(
+  "div",
+  { className: "field key", hidden: true },
+  worded(h("label", { htmlFor: "key" }), words.key),
+  key,
+);
+void welcome.then((app) => {
+  keyField.hidden = app?.access === "open" || app?.access === "loopback";
+});
 
 onLanguage(main, () => {
   for (const article of main.querySelectorAll("article")) {

@@ -40,6 +40,13 @@ export const apiKey = {
   },
 };
 
+/** What the gateway says of itself to everyone; undefined where it can't be reached. */
+export const welcome: Promise<
+  { readonly name: string; readonly access: "keys" | "open" | "loopback" | "unconfigured" } | undefined
+> = fetch(`${serverAddress}/`, { headers: { accept: "application/json" } })
+  .then((response) => response.json())
+  .catch(() => undefined);
+
 /** An answer that is no success, or none at all (status 0). */
 export class ServerFailure extends Error {
   readonly status: number;
@@ -88,9 +95,13 @@ export interface Ask {
 
 export const authorization = (): Record<string, string> => (key ? { authorization: `Bearer ${key}` } : {});
 
-/** Asks the gateway, with the key. Throws ServerFailure. */
+/** Asks the gateway, with the key; without one only where it lets such callers in. Throws ServerFailure. */
 export async function ask(path: string, options: Ask = {}): Promise<Response> {
   const { headers, ...rest } = options;
+  // Asked without a key it would only refuse, and a browser calls that an error of the page.
+  if (key === "" && (await welcome)?.access === "keys") {
+    throw new ServerFailure("The API key is missing.", { status: 401, code: "missing_api_key" });
+  }
   let response: Response;
   try {
     response = await fetch(serverAddress + path, { ...rest, headers: { ...authorization(), ...headers } });

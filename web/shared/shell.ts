@@ -9,7 +9,7 @@ import {
   type Words,
   worded,
 } from "./language.ts";
-import { serverAddress } from "./server.ts";
+import { serverAddress, welcome } from "./server.ts";
 
 const words = {
   pages: ["Pages", "页面"],
@@ -84,13 +84,11 @@ export function createShell(): {
     labelled(h("nav", {}, ...links.map(({ link }) => link)), words.pages),
     h("div", { className: "switches" }, languageButton(), themeButton()),
   );
-  void fetch(`${serverAddress}/`, { headers: { accept: "application/json" } })
-    .then((response) => response.json())
-    .then((app) => {
-      name.textContent = app.name;
-      document.title = document.title.replace("kimi-ai-2api", app.name);
-    })
-    .catch(() => {});
+  void welcome.then((app) => {
+    if (app === undefined) return;
+    name.textContent = app.name;
+    document.title = document.title.replace("kimi-ai-2api", app.name);
+  });
   byId("top").replaceWith(header);
   return {
     show(shown) {

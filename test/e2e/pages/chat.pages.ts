@@ -92,6 +92,20 @@ there(`the chat page${missing ? ` (skipped: ${missing})` : ""}`, () => {
     expect(await page.getByRole("status").textContent()).toBe("The answer is complete.");
   });
 
+  test("leads to addresses that have brackets themselves", async () => {
+    const page = await visit(gateway.url);
+    await chooseModel(page, "echo");
+    await say(
+      page,
+      "[Foo](https://en.wikipedia.org/wiki/Foo_(bar)) and [f(x)](https://x.example) and (so on)",
+    );
+    const text = (await answered(page)).locator(".text");
+    expect(
+      await text.locator("a").evaluateAll((all) => all.map((each) => each.getAttribute("href"))),
+    ).toEqual(["https://en.wikipedia.org/wiki/Foo_%28bar%29", "https://x.example"]);
+    expect(await text.textContent()).toBe("Echo: Foo and f(x) and (so on)");
+  });
+
   test("copies an answer and a piece of code", async () => {
     const page = await visit(gateway.url);
     await page.locator("#model option").first().waitFor({ state: "attached" });
@@ -293,11 +307,22 @@ there(`the chat page${missing ? ` (skipped: ${missing})` : ""}`, () => {
     expect(await exported("Export Markdown")).toContain("## User\n\nraw\n\n## Assistant\n\nEcho: raw");
   });
 
+  test("says on a server that nobody may use yet what its operator has to do", async () => {
+    const bare = await startGateway({ exposed: true });
+    const page = await visit(bare.url);
+    await page.locator("#model-note", { hasText: "Set API_MASTER_KEY on the server" }).waitFor();
+    await page.goto(`${bare.url}/dashboard`);
+    await page.locator(".note", { hasText: "Set API_MASTER_KEY on the server" }).waitFor();
+    await bare.stop();
+  });
+
   test("asks for a key, says when it is wrong, and stores none unless told to", async () => {
     const page = await visit(keyed.url);
     const field = page.locator("#key");
     await field.waitFor();
     expect(await page.locator("#model-note").textContent()).toContain("Enter the server's API key");
+    // Not even that a request was refused.
+    expect(seen?.troubles).toEqual([]);
     await field.fill("sk-wrong");
     await field.press("Tab");
     await page.locator("#model-note", { hasText: "not one of the server's" }).waitFor();

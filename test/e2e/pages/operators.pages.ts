@@ -27,16 +27,16 @@ afterEach(async () => {
   expect(foreign).toEqual([]);
 });
 
-const visit = async (path: string, options: Parameters<typeof open>[1] = {}) => {
-  seen = await open(keyed.url + path, options);
+const visit = async (path: string, options: Parameters<typeof open>[1] = {}, url = keyed.url) => {
+  seen = await open(url + path, options);
   return seen.page;
 };
 
-const chat = (model: string) =>
+const chat = (model: string, content = "A secret word") =>
   fetch(`${keyed.url}/v1/chat/completions`, {
     method: "POST",
     headers: { authorization: `Bearer ${key}` },
-    body: JSON.stringify({ model, messages: [{ role: "user", content: "A secret word" }] }),
+    body: JSON.stringify({ model, messages: [{ role: "user", content }] }),
   });
 
 describe.skipIf(missing !== undefined)(`the API reference${why}`, () => {
@@ -59,6 +59,15 @@ describe.skipIf(missing !== undefined)(`the API reference${why}`, () => {
     await operation.locator(".try pre", { hasText: "data: [DONE]" }).waitFor();
   });
 
+  test("has no field for a key where none is needed", async () => {
+    const open = await startGateway();
+    const page = await visit("/docs", {}, open.url);
+    await page.locator("article[lang=en] .operation summary").first().click();
+    await page.getByRole("button", { name: "Send" }).first().waitFor();
+    expect(await page.locator("#key").isVisible()).toBe(false);
+    await open.stop();
+  });
+
   test("is in Chinese for those who read it", async () => {
     const page = await visit("/docs", { locale: "zh-CN" });
     await page.getByRole("heading", { name: "API 参考" }).waitFor();
@@ -70,9 +79,11 @@ describe.skipIf(missing !== undefined)(`the dashboard${why}`, () => {
   test("shows nothing without a key, and with one what the server does", async () => {
     await chat("kimi-k2-instruct-0905");
     await chat("no-such-model");
+    for (let n = 0; n < 4; n++) await chat("kimi-k2-instruct-0905", "A secret word ".repeat(60));
     const page = await visit("/dashboard");
     await page.locator("#key").waitFor();
     expect(await page.locator(".cards").count()).toBe(0);
+    expect(seen?.troubles).toEqual([]);
     await page.locator("#key").fill("sk-wrong");
     await page.getByRole("button", { name: "Show" }).click();
     await page.locator(".note", { hasText: "not one of the server's" }).waitFor();
@@ -84,6 +95,10 @@ describe.skipIf(missing !== undefined)(`the dashboard${why}`, () => {
       expect(text).toContain(shown);
     }
     expect(text).not.toContain("secret word");
+    const widths = await page
+      .locator(".card")
+      .evaluateAll((all) => all.map(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth));
+    expect(widths).toEqual(Array(7).fill(true));
     expect(await page.locator("#key").isVisible()).toBe(false);
   });
 

@@ -74,6 +74,8 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly reply?: string | ((message: string) => string);
   readonly port?: number;
+  /** Whether others can reach it, as on hosted platforms. */
+  readonly exposed?: boolean;
   readonly delayMs?: number;
 }
 
@@ -82,19 +84,23 @@ export async function startGateway({
   env = {},
   reply,
   port = 0,
+  exposed = false,
   delayMs = 0,
 }: GatewayOptions = {}): Promise<Gateway> {
   const chatSite = startChatSite({ delayMs, ...(reply !== undefined && { reply }) });
   const upstream = await startOpenAiUpstream({ gapMs: 5 });
   const log = recordingLogger();
   const handler = createHandler({
-    config: parseConfig({
-      CHAT_PAGE_URL: chatSite.pageUrl,
-      UPSTREAM_URL: chatSite.ajaxUrl,
-      OPENAI_BASE_URL: upstream.baseUrl,
-      STREAM_DELAY_MS: "5",
-      ...env,
-    }),
+    config: parseConfig(
+      {
+        CHAT_PAGE_URL: chatSite.pageUrl,
+        UPSTREAM_URL: chatSite.ajaxUrl,
+        OPENAI_BASE_URL: upstream.baseUrl,
+        STREAM_DELAY_MS: "5",
+        ...env,
+      },
+      { exposed },
+    ),
     pages,
     log,
   });
