@@ -129,7 +129,8 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
           ["index", "delta", "finish_reason"],
         ),
       },
-      usage: nullable(ref("Usage")),
+      // In the midst of a stream it is the upstream's own.
+      usage: { type: ["object", "null"] },
     },
     ["id", "object", "created", "model", "choices"],
   ),

@@ -7,7 +7,6 @@ import type { Fetch } from "../../core/types.ts";
 import { createHandler } from "../../handler.ts";
 import { schemaErrors } from "../support/openai-schema.ts";
 import { sseData } from "../support/test-handler.ts";
-import { watching } from "../support/watch-answers.ts";
 
 const anyText = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.string({ unit: "grapheme" }));
 /** Mostly what is meant, now and then anything. */
@@ -66,13 +65,12 @@ const respond = (status: number, headers: Record<string, string>, body: string):
 
 async function expectSound(env: Record<string, string>, fetch: Fetch, model: string): Promise<void> {
   const errors: unknown[] = [];
-  const handler = createHandler({
+  const { fetch: handle } = createHandler({
     config: parseConfig({ ...env, CIRCUIT_BREAKER: "off" }),
     fetch,
     log: silentLogger,
     onError: (error) => errors.push(error),
   });
-  const handle = watching(handler.fetch);
   for (const stream of [false, true]) {
     const body = JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }], stream });
     const response = await handle(

@@ -5,9 +5,10 @@ import { expectDocumented } from "../support/expect-documented.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 import { takeDifferences, watchedAnswers, watchGateway, watching } from "../support/watch-answers.ts";
 
-/** What no gateway answers: an upper-case message, under a status of its own. */
-const wrong = async () => Response.json({ ERROR: "No" }, { status: 418 });
-const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: wrong });
+/** What no gateway answers: a failure of another shape, and under a status of its own. */
+const wrong = async ({ url }: Request) =>
+  Response.json({ ERROR: "No" }, { status: url.endsWith("nowhere") ? 404 : 418 });
+const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => wrong(request) });
 const unwatch = watchGateway(server.url.href);
 afterAll(async () => {
   unwatch();
@@ -21,11 +22,16 @@ describe("an answer that differs fails its test", () => {
     expect(expectDocumented).not.toThrow();
   });
 
+  test("of a started gateway, whether it is read or not", async () => {
+    await fetch(`${server.url}v1/models`);
+    expect(expectDocumented).toThrow("the status is not documented");
+  });
+
   test("of a started gateway, once it was read", async () => {
-    const response = await fetch(`${server.url}v1/models`);
+    const response = await fetch(`${server.url}v1/nowhere`);
     expect(takeDifferences()).toEqual([]);
     expect(await response.json()).toEqual({ ERROR: "No" });
-    expect(expectDocumented).toThrow("the status is not documented");
+    expect(expectDocumented).toThrow("must have required property 'error'");
   });
 
   test("and others are counted", async () => {

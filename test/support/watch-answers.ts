@@ -25,20 +25,22 @@ interface Asked {
   readonly url: string;
 }
 
-function look(asked: Asked, { status, headers }: Response, text: string, isWhole: boolean): void {
+function countAnswer(asked: Asked): void {
   count(operationOf(asked)?.id);
   count(new URL(asked.url).origin);
+}
+
+function look(asked: Asked, { status, headers }: Response, text: string, isWhole: boolean): void {
   found.push(...differences(asked, { status, type: headers.get("content-type") ?? "", text, isWhole }));
 }
 
-/** The same answer, looked at once it has been read, or let go of. */
+/** The same answer: its head is looked at now, its body once it has been read, or let go of. */
 export function watched(asked: Asked, response: Response): Response {
   if (isBeside(asked)) return response;
+  countAnswer(asked);
   const { body, url } = response;
-  if (body === null) {
-    look(asked, response, "", true);
-    return response;
-  }
+  look(asked, response, "", body === null);
+  if (body === null) return response;
   const decoder = new TextDecoder();
   let text = "";
   const reader = body.getReader();
@@ -78,6 +80,7 @@ export const watching =
     const response = await handle(request, context);
     const isJson = response.headers.get("content-type")?.startsWith("application/json");
     if (!isJson || isBeside(request)) return watched(request, response);
+    countAnswer(request);
     const text = await response.text();
     look(request, response, text, true);
     return new Response(text, response);
