@@ -9,7 +9,7 @@ const { bodyDecoders: platformDecoders = {} } = findBodyDecoders();
 const encoders: Record<string, (bytes: Uint8Array) => Uint8Array> = {
   gzip: (bytes) => gzipSync(bytes),
   deflate: (bytes) => deflateSync(bytes),
-  br: (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }),
+  br: (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
   zstd: (bytes) => zstdCompressSync(bytes),
 };
 const sets: [string, BodyDecoders][] = [
