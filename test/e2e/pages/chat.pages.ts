@@ -1,7 +1,7 @@
 /** The chat and the instructions, driven in a real browser. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { errorTable } from "../../../core/errors.ts";
-import { chunk, cut, eventStream, forever } from "../../fakes/openai-upstream.ts";
+import { chunk, cut, doneEvent, eventStream, forever } from "../../fakes/openai-upstream.ts";
 import {
   answered,
   closeBrowser,
@@ -217,6 +217,28 @@ there(`the chat page${missing ? ` (skipped: ${missing})` : ""}`, () => {
     const thoughts = answer.locator("details", { hasText: "Reasoning" });
     expect(await thoughts.getAttribute("open")).toBeNull();
     expect(await thoughts.textContent()).toContain("First I think about it.");
+  });
+
+  test("folds calls of tools away, each with its arguments", async () => {
+    const page = await visit(gateway.url);
+    await chooseModel(page, "echo");
+    const call = { index: 0, id: "call_1", type: "function" };
+    gateway.upstream.script({
+      headers: eventStream,
+      steps: [
+        chunk({
+          role: "assistant",
+          tool_calls: [{ ...call, function: { name: "weather", arguments: '{"city":' } }],
+        }),
+        chunk({ tool_calls: [{ index: 0, function: { arguments: '"Bern"}' } }] }),
+        chunk({}, "tool_calls"),
+        doneEvent,
+      ],
+    });
+    await say(page, "What is the weather?");
+    const calls = (await answered(page)).locator("details", { hasText: "Calls the tool weather" });
+    expect(await calls.getAttribute("open")).toBeNull();
+    expect(await calls.textContent()).toContain('{"city":"Bern"}');
   });
 
   test("says so when the upstream is down, with code, request id and what to do, and tries again", async () => {

@@ -32,8 +32,8 @@ const visit = async (path: string, options: Parameters<typeof open>[1] = {}, url
   return seen.page;
 };
 
-const chat = (model: string, content = "A secret word") =>
-  fetch(`${keyed.url}/v1/chat/completions`, {
+const chat = (model: string, content = "A secret word", url = keyed.url) =>
+  fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { authorization: `Bearer ${key}` },
     body: JSON.stringify({ model, messages: [{ role: "user", content }] }),
@@ -100,6 +100,19 @@ describe.skipIf(missing !== undefined)(`the dashboard${why}`, () => {
       .evaluateAll((all) => all.map(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth));
     expect(widths).toEqual(Array(7).fill(true));
     expect(await page.locator("#key").isVisible()).toBe(false);
+  });
+
+  test("goes on with what the server does, and says whether it is all of it", async () => {
+    const one = await startGateway({ hosted: true });
+    const page = await visit("/dashboard", {}, one.url);
+    await page.locator(".remark", { hasText: "many short-lived instances" }).waitFor();
+    const requests = page.locator(".card", { hasText: "Requests" }).locator("dd");
+    expect(await requests.textContent()).toBe("0");
+    await chat("no-such-model", "Hi", one.url);
+    await page.locator(".card", { hasText: "Requests1" }).waitFor();
+    await page.getByRole("button", { name: "中文" }).click();
+    await page.getByRole("heading", { name: "仪表盘" }).waitFor();
+    await one.stop();
   });
 
   test("fits a phone", async () => {

@@ -76,6 +76,8 @@ export interface GatewayOptions {
   readonly port?: number;
   /** Whether others can reach it, as on hosted platforms. */
   readonly exposed?: boolean;
+  /** Whether it is one of many short-lived instances. */
+  readonly hosted?: boolean;
   readonly delayMs?: number;
 }
 
@@ -85,6 +87,7 @@ export async function startGateway({
   reply,
   port = 0,
   exposed = false,
+  hosted = false,
   delayMs = 0,
 }: GatewayOptions = {}): Promise<Gateway> {
   const chatSite = startChatSite({ delayMs, ...(reply !== undefined && { reply }) });
@@ -103,6 +106,7 @@ export async function startGateway({
     ),
     pages,
     log,
+    hosted,
   });
   const answer = watching(handler.fetch);
   const server = Bun.serve({
