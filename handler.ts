@@ -26,14 +26,14 @@ export type { FetchContext } from "./core/http/keep-work-alive.ts";
 export type { Page, Pages } from "./core/http/pages.ts";
 export type { Access, NamedKey } from "./core/http/settings.ts";
 export { createLogger, type LoggerOptions, type LogLevel } from "./core/operations/log.ts";
-export { type KimiWebOptions, kimiWeb } from "./core/providers/kimi-web/provider.ts";
-export type { PromptLabels, SiteModel, SiteSettings } from "./core/providers/kimi-web/settings.ts";
 export type { NamedModel } from "./core/providers/openai-compatible/listed-models.ts";
 export {
   type OpenAiCompatibleOptions,
   openAiCompatible,
 } from "./core/providers/openai-compatible/provider.ts";
 export type { UpstreamSettings } from "./core/providers/openai-compatible/settings.ts";
+export { type KimiWebOptions, kimiWeb } from "./core/providers/wordpress-chat/provider.ts";
+export type { PromptLabels, SiteModel, SiteSettings } from "./core/providers/wordpress-chat/settings.ts";
 export { type DenoKv, type DenoKvStoreOptions, denoKvStore } from "./core/stores/deno-kv.ts";
 export {
   Conversations,

@@ -52,7 +52,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
   { of: "core/dialects/", may: [...ground, "core/http/sse.ts", "valibot"] },
   { of: "core/providers/shared/", may: ground },
   {
-    of: "core/providers/kimi-web/",
+    of: "core/providers/wordpress-chat/",
     may: [...ground, "core/providers/shared/", "cookie", "@cfworker/json-schema", "jsonrepair"],
   },
   {

@@ -1,8 +1,8 @@
 /** The chat site: its hosts, its page, the nonce in it, and one message. */
 import type { Environment } from "../../core/config/config.ts";
 import { ApiError } from "../../core/errors.ts";
-import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
-import type { SiteSettings } from "../../core/providers/kimi-web/settings.ts";
+import { kimiWeb } from "../../core/providers/wordpress-chat/provider.ts";
+import type { SiteSettings } from "../../core/providers/wordpress-chat/settings.ts";
 import type { Fetch } from "../../core/types.ts";
 import { adviceFor, refusedNonce, siteChanges } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";

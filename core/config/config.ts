@@ -13,12 +13,12 @@ import {
 } from "../conversations/settings.ts";
 import { type HttpSettings, httpEntries, readHttp } from "../http/settings.ts";
 import { type LogLevel, logLevels } from "../operations/log.ts";
-import { readSite, type SiteSettings, siteEntries } from "../providers/kimi-web/settings.ts";
 import {
   readUpstreams,
   type UpstreamSettings,
   upstreamEntries,
 } from "../providers/openai-compatible/settings.ts";
+import { readSite, type SiteSettings, siteEntries } from "../providers/wordpress-chat/settings.ts";
 import { type RoutingSettings, routingEntries } from "../routing/settings.ts";
 import { readStore, type StoreSettings, storeEntries } from "../stores/settings.ts";
 import { nameFinder } from "./nearest-name.ts";

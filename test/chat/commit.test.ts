@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseConfig } from "../../core/config/config.ts";
 import { ApiError } from "../../core/errors.ts";
-import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
+import { kimiWeb } from "../../core/providers/wordpress-chat/provider.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";

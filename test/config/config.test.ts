@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { ConfigError, type Environment, firstModel, parseConfig } from "../../core/config/config.ts";
 import { version } from "../../core/config/version.ts";
-import type { SiteSettings } from "../../core/providers/kimi-web/settings.ts";
+import type { SiteSettings } from "../../core/providers/wordpress-chat/settings.ts";
 
 const problemsOf = (environment: Environment, exposed?: boolean): readonly string[] => {
   try {

@@ -1,6 +1,6 @@
 /** Requests of Anthropic's Messages: what of them reaches a provider, and what its answers become. */
 import { describe, expect, test } from "bun:test";
-import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
+import { kimiWeb } from "../../core/providers/wordpress-chat/provider.ts";
 import type { StreamPart } from "../../core/types.ts";
 import type { Json } from "../fakes/openai-upstream.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";

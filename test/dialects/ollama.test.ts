@@ -1,7 +1,7 @@
 /** Ollama's chat: what of a request reaches a provider, and what its clients look for first. */
 import { describe, expect, test } from "bun:test";
-import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
 import { openAiCompatible } from "../../core/providers/openai-compatible/provider.ts";
+import { kimiWeb } from "../../core/providers/wordpress-chat/provider.ts";
 import type { Json } from "../fakes/openai-upstream.ts";
 import { testHandler } from "../support/test-handler.ts";
 

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { formTexts, toolTexts } from "../../core/providers/kimi-web/tools/tell.ts";
+import { formTexts, toolTexts } from "../../core/providers/wordpress-chat/tools/tell.ts";
 import type { ToolDefinition } from "../../core/types.ts";
 
 const page = readFileSync(join(import.meta.dir, "../../docs/tools.md"), "utf8");

@@ -23,7 +23,7 @@ async function run(command: readonly string[], env: Record<string, string> = {})
 
 const suites = [
   "test/fakes",
-  "test/providers/kimi-web/site/",
+  "test/providers/wordpress-chat/site/",
   "test/clients/site-tools.test.ts",
   "./test/e2e/faults/site.faults.ts",
 ];

@@ -1,7 +1,7 @@
 /** Whatever is sent: an answer, or a refusal that says why. Never a failure of the gateway's own, and nothing that hangs. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { scanPage } from "../../core/providers/kimi-web/nonce/page.ts";
+import { scanPage } from "../../core/providers/wordpress-chat/nonce/page.ts";
 import { chatPage } from "../fakes/chat-page.ts";
 import { reply, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { cpuTimer } from "../support/cpu-timer.ts";

@@ -1,8 +1,8 @@
 /** A reply is the same text wherever its bytes were cut on their way, from either kind of upstream, whole or streamed. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { kimiWeb } from "../../core/providers/kimi-web/provider.ts";
 import { openAiCompatible } from "../../core/providers/openai-compatible/provider.ts";
+import { kimiWeb } from "../../core/providers/wordpress-chat/provider.ts";
 import type { Fetch, Provider } from "../../core/types.ts";
 import { chatRequest, providerContext, readAnswer, textOf } from "../support/chat-request.ts";
 
