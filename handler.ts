@@ -32,7 +32,14 @@ export {
   openAiCompatible,
 } from "./core/providers/openai-compatible/provider.ts";
 export type { UpstreamSettings } from "./core/providers/openai-compatible/settings.ts";
-export { type KimiWebOptions, kimiWeb } from "./core/providers/wordpress-chat/provider.ts";
+export type { PresetParts, SiteProtocol } from "./core/providers/wordpress-chat/preset.ts";
+export type { PresetName } from "./core/providers/wordpress-chat/presets/presets.ts";
+export {
+  type KimiWebOptions,
+  kimiWeb,
+  type WordpressChatOptions,
+  wordpressChat,
+} from "./core/providers/wordpress-chat/provider.ts";
 export type { PromptLabels, SiteModel, SiteSettings } from "./core/providers/wordpress-chat/settings.ts";
 export { type DenoKv, type DenoKvStoreOptions, denoKvStore } from "./core/stores/deno-kv.ts";
 export {

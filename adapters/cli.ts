@@ -10,6 +10,7 @@ Starts the gateway; \`doctor\` tries everything that it needs instead, and says 
 
   -p, --port PORT   the port to listen on, as the setting PORT
       --host HOST   the address to listen on, as the setting HOST
+      --memory      with doctor: find out with two messages whether chat sites remember a session
   -h, --help        this text
   -v, --version     the version
 
@@ -19,6 +20,7 @@ that callers need, and .env.example lists the rest.`;
 const options = {
   port: { type: "string", short: "p" },
   host: { type: "string" },
+  memory: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "v" },
 } as const;
@@ -27,6 +29,7 @@ const readArguments = (args: string[]) => {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   const unknown = positionals.find((word, index) => index > 0 || word !== "doctor");
   if (unknown !== undefined) throw new Error(`There is no command '${unknown}'.`);
+  if (values.memory && positionals.length === 0) throw new Error("--memory is an option of doctor.");
   return { ...values, wantsDoctor: positionals.length > 0 };
 };
 

@@ -1,6 +1,12 @@
 /** What the servers of Bun, Deno and Node have in common: settings, a word on the terminal, and a good end. */
 import process from "node:process";
-import { type Config, ConfigError, type Environment, firstModel } from "../core/config/config.ts";
+import {
+  allUpstreams,
+  type Config,
+  ConfigError,
+  type Environment,
+  firstModel,
+} from "../core/config/config.ts";
 import type { Handler } from "../core/gateway.ts";
 import type { StoreName } from "../core/stores/settings.ts";
 import type { Fetch } from "../core/types.ts";
@@ -75,13 +81,13 @@ const openSessionsLine = ({ access, sessions }: Config): string =>
     ? "; nothing under `user` or an X-Session-Id of under 16 characters, which strangers could guess (OPEN_SESSIONS=on)"
     : "";
 
-const upstreamLines = ({ site, upstreams }: Config): string[] => [
-  ...(site ? [`kimi-web at ${site.pageUrl}: ${site.models.map(({ id }) => id).join(", ")}`] : []),
-  ...upstreams.map(({ name, baseUrl, models }) => {
-    const ids = models === "*" ? "all that it lists" : models.join(", ");
-    return `${name} at ${new URL(baseUrl).origin}: ${ids}`;
-  }),
-];
+const upstreamLines = (config: Config): string[] =>
+  allUpstreams(config).map((upstream) => {
+    if (upstream.kind === "wordpress-chat")
+      return `${upstream.name} at ${upstream.pageUrl}: ${upstream.models.map(({ id }) => id).join(", ")}`;
+    const { name, baseUrl, models } = upstream;
+    return `${name} at ${new URL(baseUrl).origin}: ${models === "*" ? "all that it lists" : models.join(", ")}`;
+  });
 
 /** Where it listens, who answers, and a line to try. */
 function announce(config: Config, { store }: Pick<Handler, "store">, href: string): void {

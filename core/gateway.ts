@@ -1,6 +1,6 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
 import { createBodyReader, createExchange } from "./chat/exchange.ts";
-import { type Config, firstModel, parseConfig } from "./config/config.ts";
+import { allUpstreams, type Config, firstModel, parseConfig } from "./config/config.ts";
 import { configuredSecrets } from "./config/secrets.ts";
 import { createConversations } from "./conversations/conversations.ts";
 import { createResponses } from "./conversations/responses.ts";
@@ -24,7 +24,7 @@ import { createLogger, withoutSecrets } from "./operations/log.ts";
 import { createMetrics } from "./operations/metrics.ts";
 import { createRecentRequests } from "./operations/recent-requests.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
-import { kimiWeb } from "./providers/wordpress-chat/provider.ts";
+import { createSite } from "./providers/wordpress-chat/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
@@ -280,9 +280,9 @@ const allDialects: readonly Dialect[] = [
 const defaultMaxBodyBytes = (providers: readonly Provider[]): number =>
   (providers.some(({ takesAttachments }) => takesAttachments) ? 32 : 4) * 1024 * 1024;
 
-/** The site, if it is on, then the upstreams. */
+/** Everyone who answers, as the settings have it. */
 function configuredProviders(
-  { site, upstreams: others, circuitBreaker }: Config,
+  config: Config,
   shared: {
     readonly fetch: Fetch;
     readonly clock: Clock;
@@ -291,10 +291,12 @@ function configuredProviders(
   },
 ): Provider[] {
   const { fetch, clock, store, secrets } = shared;
-  const openAiKind = others.map((settings) => openAiCompatible({ ...settings, fetch, clock }));
-  if (site === undefined) return openAiKind;
-  const holdOff = circuitBreaker ? {} : { holdOffMs: 0 };
-  return [kimiWeb({ ...site, ...holdOff, fetch, clock, store, onSecret: secrets.add }), ...openAiKind];
+  const holdOff = config.circuitBreaker ? {} : { holdOffMs: 0 };
+  return allUpstreams(config).map((upstream) =>
+    upstream.kind === "wordpress-chat"
+      ? createSite(upstream, { ...holdOff, fetch, clock, store, onSecret: secrets.add })
+      : openAiCompatible({ ...upstream, fetch, clock }),
+  );
 }
 
 /** A hook that may fail, at once or later, without harm to the answer. */

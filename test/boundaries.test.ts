@@ -43,17 +43,28 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
     may: [
       ...ground,
       "core/config/values.ts",
-      "core/config/nearest-name.ts",
+      "core/config/entry-problem.ts",
       "core/config/version.ts",
+      // Of chat sites, most of what is set is a preset.
+      "**/wordpress-chat/preset.ts",
+      "**/presets/presets.ts",
       "valibot",
     ],
   },
+  { of: "core/providers/wordpress-chat/preset.ts", may: ["valibot"] },
   { of: "core/config/", may: [...ground, "**/settings.ts", "core/operations/log.ts", "valibot"] },
   { of: "core/dialects/", may: [...ground, "core/http/sse.ts", "valibot"] },
   { of: "core/providers/shared/", may: ground },
   {
     of: "core/providers/wordpress-chat/",
-    may: [...ground, "core/providers/shared/", "cookie", "@cfworker/json-schema", "jsonrepair"],
+    may: [
+      ...ground,
+      "core/providers/shared/",
+      "cookie",
+      "eventsource-parser",
+      "@cfworker/json-schema",
+      "jsonrepair",
+    ],
   },
   {
     of: "core/providers/openai-compatible/",

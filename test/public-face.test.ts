@@ -43,6 +43,7 @@ describe("the package exports", () => {
       "redisRestStore",
       "redisStore",
       "sqliteStore",
+      "wordpressChat",
     ]);
   });
 
@@ -73,11 +74,14 @@ describe("the package exports", () => {
       "OpenAiCompatibleOptions",
       "Page",
       "Pages",
+      "PresetName",
+      "PresetParts",
       "PromptLabels",
       "RedisConnection",
       "RedisRestStoreOptions",
       "RedisStoreOptions",
       "SiteModel",
+      "SiteProtocol",
       "SiteSettings",
       "SqliteDatabase",
       "SqliteStatement",
@@ -85,6 +89,7 @@ describe("the package exports", () => {
       "StoreName",
       "StoreSettings",
       "UpstreamSettings",
+      "WordpressChatOptions",
     ]);
     expect(
       [...read("handler.ts").matchAll(/^export type \* from "(.*?)";/gm)].map(([, file]) => file),

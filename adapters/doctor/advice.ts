@@ -20,30 +20,72 @@ export function adviceFor(error: unknown, changes: Changes): Advice {
 
 const wait = "nothing here; until it is over, MODEL_FALLBACKS can send requests to another upstream";
 
-/** For the steps of the site. */
-export const siteChanges: Changes = {
-  upstream_unreachable:
-    "CHAT_PAGE_URL or UPSTREAM_URL, if its host is wrong; HTTPS_PROXY, if this network needs a proxy",
-  upstream_challenge:
-    "HTTPS_PROXY, or the machine itself, so that requests leave from another network (an address of a data centre is often enough to be kept out); or KIMI_WEB=off, to use other upstreams only",
-  upstream_unavailable: wait,
-  upstream_rate_limited:
-    "UPSTREAM_MAX_CONCURRENCY to a lower number, or RATE_LIMIT_RPM so that no client uses up the whole limit",
-  upstream_nonce_unavailable:
-    "CHAT_PAGE_URL: it must be the page that shows the chat to a visitor who is not logged in",
-  upstream_error:
-    "KNOWN_MODELS (`id=name-at-the-site`), if the site's text is about the model; otherwise nothing here",
-  upstream_invalid_response: "UPSTREAM_URL: it must be the admin-ajax.php of the site in CHAT_PAGE_URL",
-  upstream_timeout: "API_REQUEST_TIMEOUT to more seconds",
-  context_length_exceeded: "CONTEXT_MAX_LENGTH to a length that the site takes",
+/** What a chat site's settings are called: those of the one site, or those of an entry of PROVIDERS. */
+export interface SiteSettingNames {
+  readonly page: string;
+  readonly endpoint: string;
+  readonly headers: string;
+  readonly models: string;
+  readonly maxChars: string;
+  readonly maxConcurrency: string;
+  /** How the site is left out. */
+  readonly without: string;
+  /** Any part of the preset. */
+  part(name: string): string;
+}
+
+/** Parts of a preset that are settings too. */
+const ownParts: Readonly<Record<string, string>> = { page: "CHAT_PAGE_URL", endpoint: "UPSTREAM_URL" };
+
+export const ownSiteNames: SiteSettingNames = {
+  page: "CHAT_PAGE_URL",
+  endpoint: "UPSTREAM_URL",
+  headers: "UPSTREAM_HEADERS",
+  models: "KNOWN_MODELS",
+  maxChars: "CONTEXT_MAX_LENGTH",
+  maxConcurrency: "UPSTREAM_MAX_CONCURRENCY",
+  without: "KIMI_WEB=off",
+  part: (name) => ownParts[name] ?? `\`${name}\` in WP_CHAT_PRESET`,
 };
 
-/** The page has a nonce, and the site refuses it. */
-export const refusedNonce: Advice = {
-  means: "the page comes from a cache that can't be avoided, or page and messages go to two different sites",
-  change:
-    "UPSTREAM_URL and CHAT_PAGE_URL, so that both name one site; UPSTREAM_HEADERS, if the site wants a cookie",
+export const entryNames = (name: string): SiteSettingNames => {
+  const part = (field: string) => `\`${field}\` of ${name} in PROVIDERS`;
+  return {
+    page: part("page"),
+    endpoint: part("endpoint"),
+    headers: part("headers"),
+    models: part("models"),
+    maxChars: part("maxChars"),
+    maxConcurrency: part("maxConcurrency"),
+    without: `no entry ${name} in PROVIDERS`,
+    part,
+  };
 };
+
+/** For the steps of a site. */
+export const siteChanges = (names: SiteSettingNames): Changes => ({
+  upstream_unreachable: `${names.page} or ${names.endpoint}, if its host is wrong; HTTPS_PROXY, if this network needs a proxy`,
+  upstream_challenge: `HTTPS_PROXY, or the machine itself, so that requests leave from another network (an address of a data centre is often enough to be kept out); or ${names.without}, to use other upstreams only`,
+  upstream_unavailable: wait,
+  upstream_rate_limited: `${names.maxConcurrency} to a lower number, or RATE_LIMIT_RPM so that no client uses up the whole limit`,
+  upstream_nonce_unavailable: `${names.page}: it must be the page that shows the chat to a visitor who is not logged in`,
+  upstream_error: `${names.models} (\`id=name-at-the-site\`), if the site's text is about the model; otherwise nothing here`,
+  upstream_invalid_response: `${names.endpoint}: it must be the admin-ajax.php of the site in ${names.page}`,
+  upstream_timeout: "API_REQUEST_TIMEOUT to more seconds",
+  context_length_exceeded: `${names.maxChars} to a length that the site takes`,
+});
+
+/** The page has a nonce, and the site refuses it. */
+export const refusedNonce = (names: SiteSettingNames): Advice => ({
+  means: "the page comes from a cache that can't be avoided, or page and messages go to two different sites",
+  change: `${names.endpoint} and ${names.page}, so that both name one site; ${names.headers}, if the site wants a cookie`,
+});
+
+/** The answer, or the place of the nonce, is not as the preset has it: `part` is the one to change. */
+export const unfitPreset = (part: string, names: SiteSettingNames): Advice => ({
+  means: "the preset does not fit this site's chat plug-in, or this version of it",
+  change: `${names.part(part)}; docs/wordpress.md says how to find what belongs there`,
+});
 
 /** The settings of one OpenAI-compatible upstream. */
 export interface UpstreamSettingNames {

@@ -4,7 +4,7 @@ import type { ChatRequest, Provider } from "../../core/types.ts";
 import { Lifetime } from "../../core/util/abort.ts";
 import { systemClock } from "../../core/util/time.ts";
 
-const question = "Reply with the word OK.";
+export const question = "Reply with the word OK.";
 
 export interface Reply {
   readonly characters: number;

@@ -1,10 +1,12 @@
 /**
  * `kimi-ai-2api doctor`: tries everything that a server needs, step by step, and says of each failure what it means
- * and which setting to change. Ends with exit code 0 if a server would work, else 1.
+ * and which setting to change. With `--memory` it finds out of chat sites whether they remember what was said, with two
+ * messages. Ends with exit code 0 if a server would work, else 1.
  */
 import process from "node:process";
 import { styleText } from "node:util";
 import {
+  allUpstreams,
   type Config,
   ConfigError,
   type Environment,
@@ -17,12 +19,16 @@ import type { Fetch } from "../../core/types.ts";
 import { proxyFetch } from "../proxy-fetch.ts";
 import { findEnvironment, findFetch } from "../runtime.ts";
 import { examineAddress } from "./address.ts";
+import { entryNames, ownSiteNames } from "./advice.ts";
 import { bad, type Finding, good, warning } from "./finding.ts";
+import { examineMemory } from "./memory.ts";
 import { examineNames } from "./names.ts";
 import { examineNetwork } from "./network.ts";
 import { examineSite } from "./site.ts";
 import { examineStore } from "./store.ts";
 import { examineUpstream } from "./upstream.ts";
+
+const wantsMemory = process.argv.includes("--memory");
 
 const doubtfulSetting = {
   means: "a server starts all the same, and says so in its log",
@@ -49,17 +55,20 @@ function readSettings(environment: Environment): { config?: Config; findings: Fi
 }
 
 async function* examine(config: Config, environment: Environment, fetch: Fetch): AsyncGenerator<Finding> {
-  const { site, upstreams, defaultModel, requestTimeoutMs: timeoutMs } = config;
+  const { site, defaultModel, requestTimeoutMs: timeoutMs } = config;
   yield* examineNetwork(config);
   yield* examineAddress(config);
   yield* examineStore(config.sessions, ["Deno" in globalThis ? "deno-kv" : "memory"], fetch);
-  if (site !== undefined) {
-    const ids = site.models.map(({ id }) => id);
+  for (const upstream of allUpstreams(config)) {
+    if (upstream.kind !== "wordpress-chat") {
+      yield* examineUpstream({ settings: upstream, defaultModel, timeoutMs, environment, fetch });
+      continue;
+    }
+    const ids = upstream.models.map(({ id }) => id);
     const model = ids.find((id) => id === defaultModel) ?? (ids[0] as string);
-    yield* examineSite({ site, model, timeoutMs, environment, fetch });
-  }
-  for (const settings of upstreams) {
-    yield* examineUpstream({ settings, defaultModel, timeoutMs, environment, fetch });
+    const names = upstream === site ? ownSiteNames : entryNames(upstream.name);
+    const options = { site: upstream, names, model, timeoutMs, environment, fetch };
+    yield* wantsMemory ? examineMemory(options) : examineSite(options);
   }
   yield* examineNames(config, fetch);
 }

@@ -1,6 +1,6 @@
 /** Whether this machine is online at all: without a network nothing else that the doctor finds means anything. */
 import { networkInterfaces } from "node:os";
-import type { Config } from "../../core/config/config.ts";
+import { allUpstreams, type Config } from "../../core/config/config.ts";
 import { bad, type Finding, good } from "./finding.ts";
 
 type Interfaces = Readonly<
@@ -15,10 +15,12 @@ const isSelfGiven = (address: string): boolean => /^(169\.254\.|fe80:)/i.test(ad
 
 /** Nothing where all upstreams are on this machine. Calls nobody. */
 export function examineNetwork(
-  { site, upstreams }: Pick<Config, "site" | "upstreams">,
+  config: Pick<Config, "site" | "upstreams">,
   interfaces: Interfaces = networkInterfaces(),
 ): Finding[] {
-  const urls = [...(site ? [site.pageUrl, site.ajaxUrl] : []), ...upstreams.map(({ baseUrl }) => baseUrl)];
+  const urls = allUpstreams(config).flatMap((upstream) =>
+    upstream.kind === "wordpress-chat" ? [upstream.pageUrl, upstream.ajaxUrl] : [upstream.baseUrl],
+  );
   if (urls.every(isThisMachine)) return [];
   const online = Object.entries(interfaces).find(([, addresses]) =>
     addresses?.some(({ address, internal }) => !internal && !isSelfGiven(address)),

@@ -1,7 +1,8 @@
 /** An OpenAI-compatible upstream: its host, its list of models, and one message. */
-import type { Config, Environment } from "../../core/config/config.ts";
+import type { Environment } from "../../core/config/config.ts";
 import { silentLogger } from "../../core/operations/log.ts";
 import { openAiCompatible } from "../../core/providers/openai-compatible/provider.ts";
+import type { UpstreamSettings } from "../../core/providers/openai-compatible/settings.ts";
 import type { Fetch } from "../../core/types.ts";
 import { adviceFor, upstreamChanges } from "./advice.ts";
 import { askOnce } from "./ask-once.ts";
@@ -9,7 +10,7 @@ import { bad, describe, type Finding, good, skipped, warning } from "./finding.t
 import { examineHost } from "./hosts.ts";
 
 export interface UpstreamOptions {
-  readonly settings: Config["upstreams"][number];
+  readonly settings: UpstreamSettings;
   /** The model of requests that name none, for the upstream that has it. */
   readonly defaultModel: string | undefined;
   readonly timeoutMs: number;

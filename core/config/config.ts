@@ -13,15 +13,12 @@ import {
 } from "../conversations/settings.ts";
 import { type HttpSettings, httpEntries, readHttp } from "../http/settings.ts";
 import { type LogLevel, logLevels } from "../operations/log.ts";
-import {
-  readUpstreams,
-  type UpstreamSettings,
-  upstreamEntries,
-} from "../providers/openai-compatible/settings.ts";
+import { readUpstream, upstreamEntries } from "../providers/openai-compatible/settings.ts";
 import { readSite, type SiteSettings, siteEntries } from "../providers/wordpress-chat/settings.ts";
 import { type RoutingSettings, routingEntries } from "../routing/settings.ts";
 import { readStore, type StoreSettings, storeEntries } from "../stores/settings.ts";
 import { nameFinder } from "./nearest-name.ts";
+import { type ConfiguredUpstream, providerEntries, readProviders } from "./provider-entries.ts";
 import { integer, isQuoted, keptQuotes, oneOf, onOff, text } from "./values.ts";
 
 /** Every setting, read and checked. */
@@ -29,10 +26,10 @@ export interface Config extends HttpSettings, ChatSettings, RoutingSettings {
   /** Where a server listens. */
   readonly hostname: string;
   readonly port: number;
-  /** The chat site; undefined when it is switched off. */
+  /** The chat site that has settings of its own; undefined when it is switched off. */
   readonly site: SiteSettings | undefined;
-  /** OpenAI-compatible upstreams, in the order in which models are looked for, after the site. */
-  readonly upstreams: readonly UpstreamSettings[];
+  /** All others, OpenAI-compatible ones and chat sites, in the order in which models are looked for, after the site. */
+  readonly upstreams: readonly ConfiguredUpstream[];
   readonly sessions: ConversationSettings & StoreSettings;
   readonly responses: ResponseSettings;
   readonly logLevel: LogLevel;
@@ -81,6 +78,7 @@ const schema = v.object({
   ...routingEntries,
   ...siteEntries,
   ...upstreamEntries,
+  ...providerEntries,
   ...conversationEntries,
   ...storeEntries,
   LOG_LEVEL: oneOf(logLevels, "info"),
@@ -98,6 +96,8 @@ const freeTexts = ["APP_NAME", "APP_VERSION", "DESCRIPTION"];
 /** Settings without whose value nothing can be said of others. */
 const othersDependOn = [
   "KIMI_WEB",
+  "WP_CHAT_PRESET",
+  "WP_CHAT_SITE",
   "KNOWN_MODELS",
   "MODEL_ALIASES",
   "OPENAI_BASE_URL",
@@ -132,9 +132,18 @@ const misspelt = (given: Readonly<Record<string, string>>): string[] =>
   });
 
 /** The ids of all models that are configured, in the order of the list; "*" for those that only an upstream knows. */
-const configuredModels = ({ site, upstreams }: Pick<Config, "site" | "upstreams">): string[] => [
-  ...(site?.models ?? []).map(({ id }) => id),
-  ...upstreams.flatMap(({ models }) => models),
+const configuredModels = (config: Pick<Config, "site" | "upstreams">): string[] =>
+  allUpstreams(config).flatMap((upstream) =>
+    upstream.kind === "wordpress-chat" ? upstream.models.map(({ id }) => id) : upstream.models,
+  );
+
+/** The site, if it is on, then the others. */
+export const allUpstreams = ({
+  site,
+  upstreams,
+}: Pick<Config, "site" | "upstreams">): readonly ConfiguredUpstream[] => [
+  ...(site === undefined ? [] : [site]),
+  ...upstreams,
 ];
 
 /** The first model of the list, where no upstream need be asked for it. */
@@ -144,14 +153,16 @@ export const firstModel = (config: Pick<Config, "site" | "upstreams">): string |
 };
 
 /** Every further name under which a configured model may be asked for. */
-const furtherNames = ({ site, upstreams }: Pick<Config, "site" | "upstreams">): string[] => [
-  ...(site?.models ?? []).flatMap(({ id, siteName, aliases = [] }) => [
-    `kimi-web/${id}`,
-    siteName,
-    ...aliases,
-  ]),
-  ...upstreams.flatMap(({ name, models }) => [...models].map((id) => `${name}/${id}`)),
-];
+const furtherNames = (config: Pick<Config, "site" | "upstreams">): string[] =>
+  allUpstreams(config).flatMap((upstream) =>
+    upstream.kind === "wordpress-chat"
+      ? upstream.models.flatMap(({ id, siteName, aliases = [] }) => [
+          `${upstream.name}/${id}`,
+          siteName,
+          ...aliases,
+        ])
+      : [...upstream.models].map((id) => `${upstream.name}/${id}`),
+  );
 
 export interface ConfigOptions {
   /** Whether the server can be reached from outside; without it HOST decides. */
@@ -210,15 +221,24 @@ export function parseConfig(environment: Environment = {}, options: ConfigOption
 
   const isExposed = options.exposed ?? !isLoopbackHostname(values.HOST);
   const http = readHttp(values, { isExposed, problems });
-  const site = readSite(values, values.DEFAULT_MODEL);
-  const upstreams = readUpstreams(values, given, { problems, warnings });
-  if (site === undefined && upstreams.length === 0) {
+  const site = readSite(values, values.DEFAULT_MODEL, problems);
+  const upstream = readUpstream(values, { problems, warnings });
+  const upstreams = [
+    ...(upstream === undefined ? [] : [upstream]),
+    ...readProviders(values, given, { problems, warnings }),
+  ];
+  const names = allUpstreams({ site, upstreams }).map(({ name }) => name);
+  for (const name of new Set(names.filter((entry, index) => names.indexOf(entry) !== index))) {
+    problems.push(`PROVIDERS has the name ${name}, which another upstream has`);
+  }
+  if (!values.KIMI_WEB && upstreams.length === 0) {
     problems.push("KIMI_WEB is off and no other upstream is set: set OPENAI_BASE_URL or PROVIDERS");
   }
   const named = configuredModels({ site, upstreams });
   const known = [...named, ...furtherNames({ site, upstreams }), ...Object.keys(values.MODEL_ALIASES)];
   // What is asked of upstreams is known only later.
-  const isWholeList = upstreams.every(({ models }) => models !== "*");
+  const isWholeList =
+    (site !== undefined || !values.KIMI_WEB) && upstreams.every(({ models }) => models !== "*");
   if (values.DEFAULT_MODEL !== undefined && isWholeList && !known.includes(values.DEFAULT_MODEL)) {
     problems.push(`DEFAULT_MODEL must be one of ${named.join(", ")}`);
   }

@@ -1,7 +1,8 @@
 /** Every secret that the settings hold. */
 import { errorTable } from "../errors.ts";
 import { createSecrets, type Secrets } from "../util/secrets.ts";
-import type { Config, Environment } from "./config.ts";
+import { allUpstreams, type Config, type Environment } from "./config.ts";
+import type { ConfiguredUpstream } from "./provider-entries.ts";
 
 const decoded = (text: string): string => {
   try {
@@ -34,20 +35,25 @@ const secretVariables = ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy
 /** Header values that say nothing secret. */
 const plainValue = /^(https?|bearer|basic|true|false|gzip|application\/json)$/i;
 
+/** Where an upstream is. */
+const addressesOf = (upstream: ConfiguredUpstream): string[] =>
+  upstream.kind === "wordpress-chat"
+    ? [upstream.pageUrl, upstream.ajaxUrl, upstream.protocol.nonce?.route?.url ?? ""]
+    : [upstream.baseUrl];
+
 const secretsOf = (config: Config, environment: Environment): string[] => {
-  const { apiKeys, site, upstreams, sessions } = config;
-  const headers = [site?.headers, ...upstreams.map((upstream) => upstream.headers)];
+  const { apiKeys, sessions } = config;
+  const upstreams = allUpstreams(config);
+  const headers = upstreams.map((upstream) => upstream.headers);
   const urls = [
     sessions.redisUrl,
     sessions.redisRest?.url,
     sessions.denoKvPath,
-    site?.pageUrl,
-    site?.ajaxUrl,
-    ...upstreams.map(({ baseUrl }) => baseUrl),
+    ...upstreams.flatMap(addressesOf),
     ...secretVariables.map((name) => environment[name]),
   ];
   return [
-    ...upstreams.flatMap(({ apiKey }) => apiKey ?? []),
+    ...upstreams.flatMap((upstream) => (upstream.kind === "wordpress-chat" ? [] : (upstream.apiKey ?? []))),
     ...headers.flatMap((each) => Object.values(each ?? {}).flatMap(inHeader)),
     ...urls.flatMap(inUrl),
     sessions.redisRest?.token ?? "",
@@ -57,17 +63,20 @@ const secretsOf = (config: Config, environment: Environment): string[] => {
 };
 
 /** Names that are shown on purpose, and the words of our own errors. */
-const wordsOf = ({ apiKeys, app, site, upstreams, sessions, modelAliases }: Config): string[] => [
+const wordsOf = ({ apiKeys, app, sessions, modelAliases, ...config }: Config): string[] => [
   app.name,
   ...apiKeys.map(({ name }) => name),
-  ...(site?.models ?? []).flatMap(({ id, siteName, aliases = [] }) => [id, siteName, ...aliases]),
-  ...upstreams.flatMap(({ name, models }) => [name, ...models]),
+  ...allUpstreams(config).flatMap((upstream) => [
+    upstream.name,
+    ...(upstream.kind === "wordpress-chat"
+      ? upstream.models.flatMap(({ id, siteName, aliases = [] }) => [id, siteName, ...aliases])
+      : upstream.models),
+  ]),
   ...Object.keys(modelAliases),
-  ...[site?.pageUrl, site?.ajaxUrl, ...upstreams.map(({ baseUrl }) => baseUrl), sessions.redisUrl].flatMap(
-    (url) =>
-      url !== undefined && URL.canParse(url)
-        ? [new URL(url).origin + new URL(url).host + new URL(url).pathname]
-        : [],
+  ...[...allUpstreams(config).flatMap(addressesOf), sessions.redisUrl].flatMap((url) =>
+    url !== undefined && URL.canParse(url)
+      ? [new URL(url).origin + new URL(url).host + new URL(url).pathname]
+      : [],
   ),
   ...Object.entries(errorTable).flatMap(([code, { type, when, operator }]) => [code, type, when, operator]),
 ];

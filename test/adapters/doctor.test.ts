@@ -63,6 +63,7 @@ describe("the doctor of a gateway that works", () => {
       "✓ page",
       "✓ nonce",
       "✓ message",
+      "✓ refusal",
     ]);
     for (const timed of ["store", "host", "page", "message"]) expect(step(timed)).toMatch(/ {2}\d+ ms/);
     expect(step("settings")).toContain("PORT, CHAT_PAGE_URL, UPSTREAM_URL");
@@ -70,12 +71,12 @@ describe("the doctor of a gateway that works", () => {
     expect(code).toBe(0);
   });
 
-  test("sends the site one message", async () => {
+  test("sends the site one message, and one with a false nonce, which it refuses", async () => {
     await site.log({ clear: true });
     await doctor(siteEnv);
     const { ajax, pages } = await site.log();
-    expect(ajax.map(({ outcome }) => outcome)).toEqual(["ok"]);
-    expect(pages).toHaveLength(1);
+    expect(ajax.map(({ outcome }) => outcome)).toEqual(["ok", "nonce_real"]);
+    expect(pages).toHaveLength(2);
   });
 
   test("finds the gateway that already runs at the address", async () => {
@@ -142,7 +143,7 @@ describe("the doctor and settings", () => {
     const { code, step, marks } = await doctor({ ...siteEnv, API_KEY: "sk-planted-key" });
     expect(step("settings")).toContain("! settings  API_KEY is no setting. Did you mean API_MASTER_KEY?");
     expect(step("settings")).not.toContain("planted");
-    expect(marks.at(-1)).toBe("✓ message");
+    expect(marks.at(-1)).toBe("✓ refusal");
     expect(code).toBe(0);
   });
 

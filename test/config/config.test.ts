@@ -62,9 +62,12 @@ describe("settings", () => {
     ["sk-of-one, sk-of-two", ["sk-of-one", "sk-of-two"]],
   ])("of OPENAI_API_KEY=%p are one key or several", (value, apiKey) => {
     const given = { OPENAI_BASE_URL: "http://127.0.0.1:1/v1", OPENAI_API_KEY: value };
-    expect(parseConfig(given).upstreams[0]?.apiKey).toEqual(apiKey);
+    expect(parseConfig(given).upstreams[0]).toHaveProperty("apiKey", apiKey);
     const upstream = { name: "a", baseUrl: "http://127.0.0.1:1/v1", apiKey };
-    expect(parseConfig({ PROVIDERS: JSON.stringify([upstream]) }).upstreams[0]?.apiKey).toEqual(apiKey);
+    expect(parseConfig({ PROVIDERS: JSON.stringify([upstream]) }).upstreams[0]).toHaveProperty(
+      "apiKey",
+      apiKey,
+    );
   });
 
   test.each([[[]], [[""]], [[5]], [["sk-\0a"]]])("refuse %p as the keys of an upstream", (apiKey) => {

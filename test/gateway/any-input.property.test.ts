@@ -1,7 +1,7 @@
 /** Whatever is sent: an answer, or a refusal that says why. Never a failure of the gateway's own, and nothing that hangs. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { scanPage } from "../../core/providers/wordpress-chat/nonce/page.ts";
+import { pageScanner } from "../../core/providers/wordpress-chat/nonce/page.ts";
 import { chatPage } from "../fakes/chat-page.ts";
 import { reply, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { cpuTimer } from "../support/cpu-timer.ts";
@@ -188,9 +188,9 @@ describe("any page", () => {
   const nonce = "f3749c0f5f";
   const longestMs = 250;
 
-  function scan(html: string): ReturnType<typeof scanPage> {
+  function scan(html: string): ReturnType<ReturnType<typeof pageScanner>> {
     const spentMs = cpuTimer();
-    const found = scanPage(html);
+    const found = pageScanner({ in: "kimi_ajax", path: "nonce" })(html);
     expect(spentMs()).toBeLessThan(longestMs);
     if ("nonce" in found) expect(found.nonce).toMatch(/^\S{1,200}$/);
     else expect(found.problem).toBeTruthy();

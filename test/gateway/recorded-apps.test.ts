@@ -94,7 +94,7 @@ test("a picture is refused in words that fit a chat app, and the next text is an
   const refused = await gateway().chat({ messages: [...turns.slice(0, -1), picture], stream: true });
   expect(refused.status).toBe(400);
   expect((await refused.json()).error.message).toBe(
-    "Kimi's web chat takes text only: no images. Send the message as text alone.",
+    "The chat site takes text only: no images. Send the message as text alone.",
   );
   const { response, lines } = await send([...turns.slice(0, -1), picture, user("Never mind.")]);
   expect(response.status).toBe(200);

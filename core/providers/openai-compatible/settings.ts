@@ -1,17 +1,10 @@
 /** The settings of OpenAI-compatible upstreams. */
 import * as v from "valibot";
-import { nameFinder } from "../../config/nearest-name.ts";
-import {
-  fitsHeaders,
-  httpUrl,
-  isQuoted,
-  keptQuotes,
-  parsedJson,
-  text,
-  type Values,
-} from "../../config/values.ts";
+import { entryProblem } from "../../config/entry-problem.ts";
+import { fitsHeaders, httpUrl, isQuoted, keptQuotes, text, type Values } from "../../config/values.ts";
 
 export interface UpstreamSettings {
+  readonly kind?: "openai-compatible" | undefined;
   /** Short and unique, of a-z, 0-9, "-" and "_"; shown as `owned_by`, and the prefix in `name/model`. */
   readonly name: string;
   /** Such as `https://api.moonshot.ai/v1`; a query, as Azure's `?api-version=…`, is kept. */
@@ -38,7 +31,6 @@ export const upstreamEntries = {
   OPENAI_BASE_URL: v.optional(httpUrl("")),
   OPENAI_API_KEY: v.optional(v.string()),
   OPENAI_MODELS: text("*"),
-  PROVIDERS: text("[]"),
   REASONING_TAGS: v.optional(
     v.pipe(
       v.string(),
@@ -74,6 +66,7 @@ const keySchema = v.pipe(
 const keysSchema = v.pipe(v.array(keySchema), v.minLength(1, "must hold at least one key"));
 
 const upstreamSchema = v.strictObject({
+  kind: v.optional(v.literal("openai-compatible")),
   name: v.pipe(v.string(), v.regex(/^[a-z0-9_-]+$/, "must be of a-z, 0-9, - and _")),
   baseUrl: urlSchema,
   // Not a union: its error would not say what is wrong.
@@ -91,26 +84,6 @@ const upstreamSchema = v.strictObject({
   completions: v.optional(v.boolean()),
   maxConcurrency: v.optional(whole(0)),
 });
-
-/** Puts environment variables in the place of `${NAME}`, in every string of a JSON value. */
-const withVariables = (value: unknown, variable: (name: string) => string): unknown => {
-  if (typeof value === "string") return value.replace(/\$\{(\w+)\}/g, (_, name: string) => variable(name));
-  if (Array.isArray(value)) return value.map((entry) => withVariables(entry, variable));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, entry]) => [name, withVariables(entry, variable)]),
-  );
-};
-
-const problemWith = (issue: v.BaseIssue<unknown>): string => {
-  const field = v.getDotPath(issue) ?? "";
-  if (issue.type === "strict_object" && issue.expected === "never") {
-    const meant = nameFinder(Object.keys(upstreamSchema.entries))(field);
-    return `${field} is no field of an upstream.${meant === undefined ? "" : ` Did you mean ${meant}?`}`;
-  }
-  if (issue.kind === "validation" || issue.type === "union") return `${field} ${issue.message}`;
-  return `${field} must be ${issue.expected}`;
-};
 
 /** A shorter key is a part of ordinary words, so that it can't be looked for in what an upstream says. */
 export const shortestSecret = 8;
@@ -131,65 +104,61 @@ const modelList = (value: string): readonly string[] | "*" => {
   return ids.includes("*") || ids.length === 0 ? "*" : ids;
 };
 
-/** The upstream of OPENAI_BASE_URL, then those of PROVIDERS. Neither problems nor warnings show a value. */
-export function readUpstreams(
-  values: Values<typeof upstreamEntries>,
-  environment: Readonly<Record<string, string | undefined>>,
-  { problems, warnings }: { readonly problems: string[]; readonly warnings: string[] },
-): readonly UpstreamSettings[] {
-  const upstreams: UpstreamSettings[] = [];
+/** What all upstreams have in common. */
+const sharedSettings = (values: Values<typeof upstreamEntries>): Pick<UpstreamSettings, "reasoningTags"> => {
   const reasoningTags = tagList(values.REASONING_TAGS);
-  const shared = reasoningTags.length > 0 ? { reasoningTags } : {};
-  const warnOfShortKey = (keys: string | readonly string[] | undefined, setting: string) => {
-    if ([keys ?? []].flat().every(({ length }) => length >= shortestSecret)) return;
-    warnings.push(
-      `${setting} has fewer than ${shortestSecret} characters: it is too short to be taken out of what the upstream says.`,
-    );
-  };
+  return reasoningTags.length > 0 ? { reasoningTags } : {};
+};
+
+/** What to say of a key that could not be hidden; `setting` is where it stands. */
+const shortKeyWarnings = (
+  keys: string | readonly string[] | undefined,
+  setting: string,
+): readonly string[] =>
+  [keys ?? []].flat().every(({ length }) => length >= shortestSecret)
+    ? []
+    : [
+        `${setting} has fewer than ${shortestSecret} characters: it is too short to be taken out of what the upstream says.`,
+      ];
+
+/** The upstream of OPENAI_BASE_URL, if there is one. Neither problems nor warnings show a value. */
+export function readUpstream(
+  values: Values<typeof upstreamEntries>,
+  { problems, warnings }: { readonly problems: string[]; readonly warnings: string[] },
+): UpstreamSettings | undefined {
   if (!fitsHeaders({ key: values.OPENAI_API_KEY ?? "" })) problems.push(`OPENAI_API_KEY ${unfit}`);
   const ownKeys = values.OPENAI_API_KEY?.split(",").map((key) => key.trim());
   if (ownKeys?.includes("")) problems.push("OPENAI_API_KEY has an empty entry in its comma list");
   else if (ownKeys?.some(isQuoted)) problems.push(`OPENAI_API_KEY ${keptQuotes("a key")}`);
-  if (values.OPENAI_BASE_URL !== undefined) {
-    warnOfShortKey(ownKeys, "OPENAI_API_KEY");
-    upstreams.push({
-      name: "openai",
-      baseUrl: values.OPENAI_BASE_URL,
-      apiKey: ownKeys?.length === 1 ? ownKeys[0] : ownKeys,
-      models: modelList(values.OPENAI_MODELS),
-      ...shared,
-    });
-  } else if (values.OPENAI_API_KEY !== undefined) {
-    problems.push("OPENAI_API_KEY is set without OPENAI_BASE_URL");
+  if (values.OPENAI_BASE_URL === undefined) {
+    if (values.OPENAI_API_KEY !== undefined) problems.push("OPENAI_API_KEY is set without OPENAI_BASE_URL");
+    return undefined;
   }
-
-  const list = parsedJson(values.PROVIDERS);
-  if (!Array.isArray(list)) {
-    problems.push(
-      'PROVIDERS must be a JSON array of upstreams such as {"name":"moonshot","baseUrl":"https://…/v1"}',
-    );
-    return upstreams;
-  }
-  const missing = new Set<string>();
-  const quoted = new Set<string>();
-  const variable = (name: string): string => {
-    const value = environment[name];
-    if (value === undefined) missing.add(name);
-    else if (isQuoted(value)) quoted.add(name);
-    return value ?? name;
+  warnings.push(...shortKeyWarnings(ownKeys, "OPENAI_API_KEY"));
+  return {
+    name: "openai",
+    baseUrl: values.OPENAI_BASE_URL,
+    apiKey: ownKeys?.length === 1 ? ownKeys[0] : ownKeys,
+    models: modelList(values.OPENAI_MODELS),
+    ...sharedSettings(values),
   };
-  for (const [index, entry] of list.entries()) {
-    const result = v.safeParse(upstreamSchema, withVariables(entry, variable));
-    if (result.success) {
-      upstreams.push({ ...result.output, ...shared });
-      warnOfShortKey(result.output.apiKey, `PROVIDERS [${index}].apiKey`);
-    } else problems.push(...result.issues.map((issue) => `PROVIDERS [${index}].${problemWith(issue)}`));
+}
+
+/**
+ * An entry of PROVIDERS for such an upstream, or what is wrong with it: a text for each field, which it begins with.
+ * `setting` is where the entry stands.
+ */
+export function readUpstreamEntry(
+  entry: unknown,
+  values: Values<typeof upstreamEntries>,
+  { setting, warnings }: { readonly setting: string; readonly warnings: string[] },
+): UpstreamSettings | readonly string[] {
+  const result = v.safeParse(upstreamSchema, entry);
+  if (!result.success) {
+    const names = { what: "an upstream", fields: Object.keys(upstreamSchema.entries) };
+    return result.issues.map((issue) => entryProblem(issue, names));
   }
-  for (const name of missing) problems.push(`PROVIDERS names \${${name}}, which is not set`);
-  for (const name of quoted) problems.push(`${name} ${keptQuotes()}`);
-  const names = ["kimi-web", ...upstreams.map(({ name }) => name)];
-  for (const name of new Set(names.filter((entry, index) => names.indexOf(entry) !== index))) {
-    problems.push(`PROVIDERS has the name ${name}, which another upstream has`);
-  }
-  return upstreams;
+  const { kind: _, ...upstream } = result.output;
+  warnings.push(...shortKeyWarnings(upstream.apiKey, `${setting}.apiKey`));
+  return { ...upstream, ...sharedSettings(values) };
 }

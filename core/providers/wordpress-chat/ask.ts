@@ -4,19 +4,25 @@ import { type CondensingOptions, condenseLongInput } from "./prompt/long-input.t
 import { buildPrompt, type Prompt } from "./prompt/prompt.ts";
 import { countCodePoints } from "./prompt/shorten.ts";
 import type { SiteSettings } from "./settings.ts";
-import type { Talk } from "./talk.ts";
+import { type Said, type Talk, wholeText } from "./talk.ts";
 import type { TaskQuestion, TaskReply } from "./tools/task.ts";
 
 export interface AskOptions {
   readonly site: Pick<SiteSettings, "labels" | "overflow" | "longInput">;
   readonly condensing: CondensingOptions;
   readonly talk: Talk;
+  /** The site's session that the questions belong to. */
+  readonly session: string;
   readonly context: ProviderContext;
 }
 
 export interface Asking {
+  /** Sends a question; resolves once the reply is there, or has begun. One that is still to come is not asked again. */
+  begin(question: TaskQuestion): Promise<Said>;
   /** Sends a question; resolves to the reply. */
   ask(question: TaskQuestion): Promise<string>;
+  /** What the site calls the session, where it names them. */
+  readonly session: string | undefined;
   /** What became of the messages of the last question. */
   readonly context: ContextReport;
   /** An estimate of all that was sent and of all replies, the last of them as the client gets it. */
@@ -25,7 +31,7 @@ export interface Asking {
 
 export function createAsking(
   { conversation }: Pick<ChatRequest, "conversation">,
-  { site, condensing, talk, context: { requestId, log, ...context } }: AskOptions,
+  { site, condensing, talk, session, context: { requestId, log, ...context } }: AskOptions,
 ): Asking {
   const { labels, overflow, longInput } = site;
   const replies: string[] = [];
@@ -36,37 +42,50 @@ export function createAsking(
     shortenedMessages: 0,
   };
 
+  let said: Said | undefined;
+
+  const begin = async (question: TaskQuestion): Promise<Said> => {
+    if (replies.length > 0) log.info("reply.not_in_form", { requestId });
+    const leadChars = countCodePoints(question.lead);
+    const maxChars = condensing.maxChars - leadChars;
+    // What was condensed for the first question will do for the second.
+    if (condensed === undefined) {
+      ({ messages, condensed } =
+        longInput.mode === "condense"
+          ? await condenseLongInput(question.messages, { ...condensing, maxChars })
+          : { messages: question.messages, condensed: undefined });
+    }
+    const { text, sizes, ...built } = buildPrompt(messages, {
+      maxChars,
+      leadChars,
+      labels,
+      overflow,
+      longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
+      summary: conversation.summary,
+    });
+    prompt = built;
+    log.debug("prompt.built", {
+      requestId,
+      ...sizes,
+      lead: leadChars,
+      maxChars: condensing.maxChars,
+      ...built,
+    });
+    said = await talk.say(question.lead + text, session, { ...context, log });
+    return said;
+  };
+
   return {
+    begin,
+
     async ask(question) {
-      if (replies.length > 0) log.info("reply.not_in_form", { requestId });
-      const leadChars = countCodePoints(question.lead);
-      const maxChars = condensing.maxChars - leadChars;
-      // What was condensed for the first question will do for the second.
-      if (condensed === undefined) {
-        ({ messages, condensed } =
-          longInput.mode === "condense"
-            ? await condenseLongInput(question.messages, { ...condensing, maxChars })
-            : { messages: question.messages, condensed: undefined });
-      }
-      const { text, sizes, ...built } = buildPrompt(messages, {
-        maxChars,
-        leadChars,
-        labels,
-        overflow,
-        longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
-        summary: conversation.summary,
-      });
-      prompt = built;
-      log.debug("prompt.built", {
-        requestId,
-        ...sizes,
-        lead: leadChars,
-        maxChars: condensing.maxChars,
-        ...built,
-      });
-      const reply = await talk.say(question.lead + text, conversation, { ...context, log });
+      const reply = await wholeText(await begin(question));
       replies.push(reply);
       return reply;
+    },
+
+    get session() {
+      return said?.session;
     },
 
     get context() {

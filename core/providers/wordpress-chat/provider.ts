@@ -1,33 +1,34 @@
-/** The WordPress chat of kimi-ai.chat as a provider: one text goes in, one text comes back. */
+/** Any WordPress chat as a provider: one text goes in, one text comes back. What differs between plug-ins is a preset. */
 
 import { ApiError } from "../../errors.ts";
-import type { ChatRequest, Clock, Fetch, Provider, SessionStore, StreamPart } from "../../types.ts";
+import type {
+  ChatRequest,
+  Fetch,
+  Provider,
+  ProviderAnswer,
+  ProviderContext,
+  StreamPart,
+  UpstreamEvent,
+} from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
-import { createAsking } from "./ask.ts";
-import { credentialSource } from "./nonce/credentials.ts";
+import { type Asking, createAsking } from "./ask.ts";
 import { maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
+import { PieceLimiter } from "./reply/limit-pieces.ts";
 import { checkRequest } from "./request-bounds.ts";
-import { createMessageSender } from "./send-message.ts";
-import { defaultSite, type SiteSettings } from "./settings.ts";
-import { createTalk } from "./talk.ts";
+import { defaultSite, describedSite, type SiteDescription, type SiteSettings } from "./settings.ts";
+import { type SiteParts, siteClient } from "./site-client.ts";
+import { saysForgotten, siteMemory } from "./site-memory.ts";
+import { createTalk, freshSession, type Said, sessionOf } from "./talk.ts";
 import { replyParts } from "./tools/reply-parts.ts";
-import { createTask, performTask } from "./tools/task.ts";
+import { createTask, performTask, type ReplyTask, type TaskReply } from "./tools/task.ts";
 
 /** What is left out is as in the settings when nothing is set. */
-export interface KimiWebOptions extends Partial<SiteSettings> {
-  /** Default "kimi-web". */
-  readonly name?: string;
-  readonly fetch?: Fetch;
-  readonly clock?: Clock;
-  /** Shares the nonce with other instances. */
-  readonly store?: SessionStore | undefined;
-  /** Gets every nonce and cookie that is used, so that no log line and no error shows one. */
-  readonly onSecret?: (secret: string) => void;
-  /** How many milliseconds the chat page is left alone after a renewal of the nonce that did not help; 0 for not at all. */
-  readonly holdOffMs?: number;
-}
+export interface KimiWebOptions extends Partial<SiteSettings>, SiteParts {}
+
+/** A site by its preset and what overrides it, as an entry of the setting PROVIDERS. */
+export interface WordpressChatOptions extends SiteDescription, SiteParts {}
 
 /** About what a token has. */
 const charsPerToken = 4;
@@ -35,15 +36,9 @@ const charsPerToken = 4;
 /** 2025-09-05, when Kimi K2 0905 came out. */
 const modelsCreatedAt = 1_757_030_400;
 
-const browserHeaders = {
-  "user-agent":
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-  "accept-language": "en-US,en;q=0.9",
-};
-
 /**
- * A provider that answers through the chat page of a WordPress site, by default kimi-ai.chat. Its `maxChars` are code
- * points, its times milliseconds. Requests fail with ApiError: docs/errors.md lists what becomes of the site's faults.
+ * A provider that answers through the chat page of kimi-ai.chat. Its `maxChars` are code points, its times milliseconds.
+ * Requests fail with ApiError: docs/errors.md lists what becomes of the site's faults.
  *
  * @example
  * ```ts
@@ -54,43 +49,53 @@ const browserHeaders = {
  * ```
  */
 export function kimiWeb(options: KimiWebOptions = {}): Provider {
-  const site: SiteSettings = { ...defaultSite(), ...options };
-  const { pageUrl, ajaxUrl, maxChars, labels, overflow, longInput } = site;
-  const { chunkChars, chunkDelayMs, maxConcurrency } = site;
-  const { name = "kimi-web", clock = systemClock, store, onSecret, holdOffMs = 30_000 } = options;
-  const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
-  const { cookie: ownCookie = "", ...ownHeaders } = Object.fromEntries(new Headers(site.headers));
+  return createSite({ ...defaultSite(), ...options }, options);
+}
 
-  const credentials = credentialSource({
-    fetch,
-    clock,
-    pageUrl,
-    headers: {
-      ...browserHeaders,
-      accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-      "upgrade-insecure-requests": "1",
-      ...ownHeaders,
-    },
-    cookie: ownCookie,
-    store,
-    holdOffMs,
-    onSecret,
+/**
+ * A provider that answers through the chat of any WordPress site: `preset` names its plug-in, `site` is its address, and
+ * every part of a preset can be overridden. docs/wordpress.md has the presets and says how to make one. Throws TypeError
+ * for a description that can't be used; requests fail with ApiError.
+ *
+ * @example
+ * ```ts
+ * import { createHandler, wordpressChat } from "kimi-ai-2api";
+ *
+ * const shop = wordpressChat({
+ *   name: "shop",
+ *   preset: "deepseek-chatbot",
+ *   site: "https://shop.example",
+ *   nonce: { in: "shopChat", path: "ajax.nonce", field: "security" },
+ *   body: { form: { action: "shop_say", text: "{message}", thread: "{session}" } },
+ *   models: ["shop-1"],
+ * });
+ * const handler = createHandler({ providers: [shop] });
+ * ```
+ */
+export function wordpressChat({
+  fetch,
+  clock,
+  store,
+  onSecret,
+  holdOffMs,
+  ...site
+}: WordpressChatOptions): Provider {
+  return createSite(describedSite(site), {
+    ...(fetch && { fetch }),
+    ...(clock && { clock }),
+    ...(store && { store }),
+    ...(onSecret && { onSecret }),
+    ...(holdOffMs !== undefined && { holdOffMs }),
   });
-  const sendMessage = createMessageSender({
-    fetch,
-    clock,
-    ajaxUrl,
-    headers: new Headers({
-      ...browserHeaders,
-      accept: "application/json, text/javascript, */*; q=0.01",
-      "x-requested-with": "XMLHttpRequest",
-      origin: new URL(pageUrl).origin,
-      referer: pageUrl,
-      ...ownHeaders,
-      "content-type": "application/x-www-form-urlencoded; charset=UTF-8",
-    }),
-    credentials,
-  });
+}
+
+/** The provider of a site whose settings have been read. */
+export function createSite(site: SiteSettings, parts: SiteParts = {}): Provider {
+  const { name, protocol, maxChars, labels, overflow, longInput } = site;
+  const { chunkChars, chunkDelayMs, maxConcurrency } = site;
+  const { clock = systemClock, store } = parts;
+  const fetch: Fetch = parts.fetch ?? ((url, init) => globalThis.fetch(url, init));
+  const { read, credentials, sendMessage } = siteClient(site, { ...parts, fetch, clock });
 
   const siteNames = new Map(site.models.map(({ id, siteName }) => [id, siteName]));
   const models = site.models.map(({ id, siteName, aliases = [] }) => ({
@@ -100,7 +105,20 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     contextTokens: Math.ceil(maxChars / charsPerToken),
   }));
 
-  const taskOf = (request: ChatRequest) => createTask(request, { maxChars, byPrompt: site.toolsByPrompt });
+  const taskOptions = { maxChars, byPrompt: site.toolsByPrompt };
+  /** What requests want that have been checked; to tell of tools takes long, so it is done once. */
+  const tasks = new WeakMap<ChatRequest, ReplyTask>();
+  const taskOf = (request: ChatRequest): ReplyTask => {
+    let task = tasks.get(request);
+    if (task === undefined) {
+      checkRequest(request);
+      task = createTask(request, taskOptions);
+      tasks.set(request, task);
+    }
+    return task;
+  };
+
+  const memory = site.remembers && store !== undefined ? siteMemory(name, store) : undefined;
 
   /** A part at a time, with a pause between two. */
   async function* paced(parts: readonly StreamPart[], signal: AbortSignal) {
@@ -110,50 +128,129 @@ export function kimiWeb(options: KimiWebOptions = {}): Provider {
     }
   }
 
+  /** The events of a reply that is all there. */
+  function wholeEvents(
+    reply: TaskReply,
+    { stream, usage }: ChatRequest,
+    asking: Asking,
+    signal: AbortSignal,
+  ): ProviderAnswer["events"] {
+    const parts = replyParts(reply, stream ? chunkChars : undefined);
+    if (usage) parts.push({ type: "usage", usage: asking.usage(reply) });
+    return stream && chunkDelayMs > 0
+      ? paced(parts, signal)
+      : atOnce(parts.map((part) => ({ parts: [part] })));
+  }
+
+  /** The events of a reply that comes in pieces, up to where a limit ends it. */
+  async function* pieceEvents(
+    pieces: AsyncIterable<string>,
+    request: ChatRequest,
+    asking: Asking,
+    onEnd: (reply: TaskReply) => Promise<void>,
+  ): AsyncGenerator<readonly UpstreamEvent[], undefined> {
+    const limiter = new PieceLimiter(request);
+    const textEvent = (delta: string): UpstreamEvent[] =>
+      delta === "" ? [] : [{ parts: [{ type: "text-delta", delta }] }];
+    for await (const piece of pieces) {
+      const events = textEvent(limiter.add(piece));
+      if (events.length > 0) yield events;
+      if (limiter.end !== undefined) break;
+    }
+    const rest = limiter.finish();
+    const reply: TaskReply = { text: "", reason: "stop", ...limiter.end, calls: [] };
+    await onEnd(reply);
+    const last = replyParts({ ...reply, text: rest });
+    if (request.usage) last.push({ type: "usage", usage: asking.usage(reply) });
+    yield last.map((part) => ({ parts: [part] }));
+  }
+
+  /** Asks in one of the site's sessions; `asked` is the request with the messages that the site has not seen in it. */
+  async function ask(
+    request: ChatRequest,
+    asked: ChatRequest,
+    {
+      model,
+      session,
+      context,
+    }: { readonly model: string; readonly session: string; readonly context: ProviderContext },
+  ): Promise<ProviderAnswer> {
+    const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
+    const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
+    const asking = createAsking(asked, { site, condensing, talk, session, context });
+    const task = taskOf(asked);
+    const keep = async ({ text, calls }: TaskReply) => {
+      const toolCalls = calls.map((call) => ({ ...call, id: "" }));
+      await memory?.keep(request, { text, toolCalls }, asking.session ?? session, context.log);
+    };
+
+    let said: Said | undefined;
+    if (request.stream && read.events !== undefined && task.isPlain) said = await asking.begin(task.question);
+    const isStream = said !== undefined && said.text === undefined;
+    let events: ProviderAnswer["events"];
+    if (said !== undefined && said.text === undefined)
+      events = pieceEvents(said.pieces, request, asking, keep);
+    else {
+      const first = said?.text;
+      const reply = await (first === undefined
+        ? performTask(task, asking.ask)
+        : (task.read(first) as TaskReply));
+      if (memory !== undefined) await keep(reply);
+      events = wholeEvents(reply, request, asking, context.signal);
+    }
+
+    const { droppedMessages, shortenedMessages = 0 } = asking.context;
+    const isWhole = droppedMessages + shortenedMessages === 0;
+    return {
+      events,
+      context: asking.context,
+      calls: talk.calls,
+      ...(!isStream && { isComplete: true }),
+      ...(longInput.mode === "condense" &&
+        !isWhole && {
+          summarize: (afterwards) => summarize(request, { ...condensing, context: afterwards }),
+        }),
+    };
+  }
+
   return {
     name,
     maxConcurrency,
-    // Of a turn that is told in part, the reply may be left out.
-    maxHistoryMessages: maxMessages({ maxChars, labels }) * (overflow === "drop" ? 1 : 2),
+    // Of a turn that is told in part, the reply may be left out. Which session goes on is found by all of them.
+    ...(memory === undefined && {
+      maxHistoryMessages: maxMessages({ maxChars, labels }) * (overflow === "drop" ? 1 : 2),
+    }),
     // The site knows its callers by their address.
     sharesRateLimit: true,
     // A reply comes whole, and takes seconds.
     streamCommitMs: 25_000,
     models: () => models,
-    check(request) {
-      checkRequest(request);
-      taskOf(request);
-    },
+    check: (request) => void taskOf(request),
 
     async answer(request, context) {
       const model = siteNames.get(request.model);
       if (model === undefined) {
         throw new ApiError("model_not_found", `The provider ${name} has no model ${request.model}.`);
       }
-      checkRequest(request);
-      const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
-      const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
-      const asking = createAsking(request, { site, condensing, talk, context });
-      const reply = await performTask(taskOf(request), asking.ask);
-
-      const parts = replyParts(reply, request.stream ? chunkChars : undefined);
-      if (request.usage) parts.push({ type: "usage", usage: asking.usage(reply) });
-      const isPaced = request.stream && chunkDelayMs > 0;
-      const events = isPaced
-        ? paced(parts, context.signal)
-        : atOnce(parts.map((part) => ({ parts: [part] })));
-      const { droppedMessages, shortenedMessages = 0 } = asking.context;
-      const isWhole = droppedMessages + shortenedMessages === 0;
-      return {
-        events,
-        context: asking.context,
-        calls: talk.calls,
-        isComplete: true,
-        ...(longInput.mode === "condense" &&
-          !isWhole && {
-            summarize: (afterwards) => summarize(request, { ...condensing, context: afterwards }),
-          }),
-      };
+      // A site that names sessions itself begins one where none is named.
+      const begun = protocol.session === undefined ? undefined : "";
+      if (memory === undefined) {
+        const session = begun ?? sessionOf(request.conversation);
+        return ask(request, request, { model, session, context });
+      }
+      const known = await memory.take(request, context.log);
+      if (known !== undefined) {
+        const { id, startedAtMs } = request.conversation;
+        // A summary of what the site has seen itself would be told twice.
+        const asked = { ...request, messages: known.messages, conversation: { id, startedAtMs } };
+        try {
+          return await ask(request, asked, { model, session: known.session, context });
+        } catch (error) {
+          if (!(error instanceof ApiError) || !saysForgotten(error) || context.signal.aborted) throw error;
+          context.log.info("recall.forgotten", { provider: name });
+        }
+      }
+      return ask(request, request, { model, session: begun ?? freshSession(clock), context });
     },
 
     warmUp: credentials.warmUp,

@@ -84,7 +84,7 @@ function textOnly(attachments: readonly Attachment[]): ApiError {
   return new ApiError(
     "unsupported_content",
     // The client named them, and at any length.
-    `Kimi's web chat takes text only: no ${kinds.slice(0, 200)}. Send the message as text alone.`,
+    `The chat site takes text only: no ${kinds.slice(0, 200)}. Send the message as text alone.`,
     { param: "messages" },
   );
 }
@@ -92,6 +92,6 @@ function textOnly(attachments: readonly Attachment[]): ApiError {
 const unsupported = (param: string, what: string): ApiError =>
   new ApiError(
     "unsupported_parameter",
-    `Kimi's web chat can't ${what}. Change ${param}, or use a model of another upstream.`,
+    `The chat site can't ${what}. Change ${param}, or use a model of another upstream.`,
     { param },
   );

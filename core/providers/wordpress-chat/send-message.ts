@@ -1,22 +1,26 @@
 /** Sends a message with a nonce, and once more with another one where the site refused the first. */
 import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch, ProviderContext } from "../../types.ts";
-import { type ChatMessageForm, postMessage, type Refused, siteRefusal } from "./ajax.ts";
 import type { CredentialSource, Credentials } from "./nonce/credentials.ts";
+import { type ChatMessageForm, postMessage, type ReadProtocol } from "./post.ts";
+import type { SiteReply } from "./protocol/answer.ts";
+import { type Refused, siteRefusal } from "./protocol/failure.ts";
+import type { SiteStream } from "./protocol/stream.ts";
 import { siteWords } from "./site-response.ts";
 
 export interface MessageSenderOptions {
   readonly fetch: Fetch;
   readonly clock: Pick<Clock, "now">;
-  readonly ajaxUrl: string;
-  /** Without a cookie. */
+  readonly protocol: ReadProtocol;
+  /** Those that are the same for every message, without a cookie. */
   readonly headers: Headers;
   readonly credentials: CredentialSource;
+  /** Whether the preset knows of a nonce at all. */
+  readonly hasNonce: boolean;
 }
 
 export interface SentMessage {
-  /** The reply. */
-  readonly text: string;
+  readonly answer: SiteReply | SiteStream;
   /** How often the message was posted: 1 or 2. */
   readonly calls: number;
 }
@@ -28,24 +32,29 @@ export type SendMessage = (
 
 /** A message is posted again only after a refusal that shows that the site has not read it. */
 export function createMessageSender(options: MessageSenderOptions): SendMessage {
-  const { fetch, clock, ajaxUrl, credentials } = options;
+  const { fetch, clock, protocol, credentials, hasNonce } = options;
 
   async function post(form: ChatMessageForm, used: Credentials, signal: AbortSignal) {
-    const { nonce, cookie } = used;
+    const { nonce } = used;
     const headers = new Headers(options.headers);
+    let { cookie } = used;
+    for (const [name, value] of protocol.request.headers?.({ ...form, nonce }) ?? []) {
+      if (name === "cookie") cookie = cookie === "" ? value : `${cookie}; ${value}`;
+      else headers.set(name, value);
+    }
     if (cookie !== "") headers.set("cookie", cookie);
     const isNonceAccepted = credentials.wasAccepted(used);
     const answer = await postMessage(form, {
       fetch,
       clock,
-      url: ajaxUrl,
+      protocol,
       headers,
       nonce,
       cookie,
       isNonceAccepted,
       signal,
     });
-    if (answer.kind === "reply") credentials.accepted(used);
+    if (isTaken(answer)) credentials.accepted(used);
     return answer;
   }
 
@@ -53,7 +62,8 @@ export function createMessageSender(options: MessageSenderOptions): SendMessage 
     const { signal, log } = context;
     const used = await credentials.get(context);
     const first = await post(form, used, signal);
-    if (first.kind === "reply") return { text: first.text, calls: 1 };
+    if (isTaken(first)) return { answer: first, calls: 1 };
+    if (!hasNonce) throw withoutNonce(first);
 
     const refusal = refusals[first.kind];
     if (refusal === "suspected" && credentials.isProven(used)) throw siteRefusal(first.text);
@@ -65,11 +75,24 @@ export function createMessageSender(options: MessageSenderOptions): SendMessage 
     if (renewed === undefined) throw lastingRefusal(first);
 
     const second = await post(form, renewed, signal);
-    if (second.kind === "reply") return { text: second.text, calls: 2 };
+    if (isTaken(second)) return { answer: second, calls: 2 };
     if (second.kind !== "unclear-refusal") credentials.refusedAgain(renewed);
     throw lastingRefusal(second);
   };
 }
+
+/** Whether the site has taken the message. */
+const isTaken = (answer: Refused | SiteReply | SiteStream): answer is SiteReply | SiteStream =>
+  answer.kind === "reply" || answer.kind === "stream";
+
+/** A refusal by a site that was thought to want no nonce. */
+const withoutNonce = (refused: Refused): ApiError =>
+  refused.kind === "refused-nonce"
+    ? new ApiError(
+        "upstream_nonce_unavailable",
+        `The chat site wants a nonce (${siteWords(refused.text)}), and \`nonce\` of its preset says that it needs none.`,
+      )
+    : lastingRefusal(refused);
 
 /** What each kind of answer says of the credentials. */
 const refusals = {

@@ -17,36 +17,86 @@ export interface SiteCall {
   readonly url: string;
   readonly method: "GET" | "POST";
   readonly headers: HeadersInit;
-  readonly body?: string;
+  readonly body?: string | null;
   readonly signal: AbortSignal;
   readonly maxChars: number;
 }
 
-/** Makes one call and reads its answer up to `maxChars`. Follows no redirect. */
-export async function callSite(call: SiteCall): Promise<SiteResponse> {
-  const { fetch, url, method, headers, body = null, signal, maxChars } = call;
-  let response: Response | undefined;
-  try {
-    response = await fetch(url, { method, headers, body, signal, redirect: "manual" });
-    const reader = new BodyReader(response, maxChars);
-    let text = "";
-    while (!reader.isOver) {
-      text += (await reader.next()) ?? "";
-      if (text.length > maxChars) reader.release();
+/** A response whose body is still to be read. Every read throws ApiError, or the signal's reason. */
+export class SiteBody {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly #reader: BodyReader;
+  readonly #signal: AbortSignal;
+
+  constructor(response: Response, signal: AbortSignal, maxWholeBytes: number) {
+    this.status = response.status;
+    this.headers = response.headers;
+    this.#reader = new BodyReader(response, maxWholeBytes);
+    this.#signal = signal;
+  }
+
+  /** The next piece, as it arrives; undefined at the end. */
+  async next(): Promise<string | undefined> {
+    try {
+      return await this.#reader.next();
+    } catch (error) {
+      if (this.#signal.aborted) throw this.#signal.reason;
+      throw brokenOff(error);
+    }
+  }
+
+  /** Whether there is nothing left to be read. */
+  get isOver(): boolean {
+    return this.#reader.isOver;
+  }
+
+  release(): void {
+    this.#reader.release();
+  }
+
+  /** All of it, up to `maxChars`; `head` is what has been read already. */
+  async whole(maxChars: number, head = ""): Promise<SiteResponse> {
+    let text = head;
+    while (!this.#reader.isOver) {
+      text += (await this.next()) ?? "";
+      if (text.length > maxChars) this.#reader.release();
     }
     const isCut = text.length > maxChars;
     return {
-      status: response.status,
-      headers: response.headers,
+      status: this.status,
+      headers: this.headers,
       text: isCut ? text.slice(0, maxChars) : text,
       isCut,
     };
+  }
+}
+
+/** What an answer without its end is. */
+export const brokenOff = (cause?: unknown): ApiError =>
+  new ApiError(
+    "upstream_unreachable",
+    "The connection to the chat site broke off in the middle of its answer.",
+    { cause },
+  );
+
+/** Makes one call; resolves once its body can be read. Bodies of at most `maxWholeBytes` come in one piece. Follows no redirect. */
+export async function openSite(
+  { fetch, url, method, headers, body = null, signal }: Omit<SiteCall, "maxChars">,
+  maxWholeBytes: number,
+): Promise<SiteBody> {
+  try {
+    const response = await fetch(url, { method, headers, body, signal, redirect: "manual" });
+    return new SiteBody(response, signal, maxWholeBytes);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    if (response === undefined) throw connectionFault(error);
-    const message = "The connection to the chat site broke off in the middle of its answer.";
-    throw new ApiError("upstream_unreachable", message, { cause: error });
+    throw connectionFault(error);
   }
+}
+
+/** Makes one call and reads its answer up to `maxChars`. */
+export async function callSite(call: SiteCall): Promise<SiteResponse> {
+  return (await openSite(call, call.maxChars)).whole(call.maxChars);
 }
 
 /** Codes and words of an error and its causes: each runtime hides the reason elsewhere. */

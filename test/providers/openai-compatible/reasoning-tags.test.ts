@@ -102,7 +102,9 @@ test.each<[string | undefined, readonly string[] | undefined]>([
     PROVIDERS: '[{"name":"b","baseUrl":"http://b/v1"}]',
     ...(value !== undefined && { REASONING_TAGS: value }),
   });
-  expect(config.upstreams.map(({ reasoningTags }) => reasoningTags)).toEqual([tags, tags]);
+  expect(
+    config.upstreams.map((upstream) => ("reasoningTags" in upstream ? upstream.reasoningTags : undefined)),
+  ).toEqual([tags, tags]);
 });
 
 test("REASONING_TAGS with brackets is refused", () => {

@@ -4,7 +4,7 @@ import type { Fetch } from "../../../types.ts";
 import { cleanErrorText } from "../../shared/upstream-http.ts";
 import { callSite, pageSummary, type SiteResponse, siteFault } from "../site-response.ts";
 import { type CookieJar, collectCookies, cookieHeader } from "./cookies.ts";
-import { scanPage } from "./page.ts";
+import type { PageScanner } from "./page.ts";
 import { movedScripts } from "./scripts.ts";
 
 const maxPageChars = 2_000_000;
@@ -18,9 +18,10 @@ export interface ChatPageOptions {
   /** Cookies that the operator has set. */
   readonly cookies: CookieJar;
   readonly nowMs: () => number;
+  readonly scan: PageScanner;
 }
 
-export interface ChatPage {
+export interface FetchedNonce {
   readonly nonce: string;
   /** What the site has set. */
   readonly cookies: CookieJar;
@@ -35,8 +36,8 @@ const pastCachesCookie = "wordpress_no_cache=1";
  * Fetches the page as a new visitor, past page caches: what they keep has a nonce that may have died long ago. Throws
  * ApiError when there is no usable nonce in it.
  */
-export async function fetchChatPage(options: ChatPageOptions, signal: AbortSignal): Promise<ChatPage> {
-  const { nowMs } = options;
+export async function fetchChatPage(options: ChatPageOptions, signal: AbortSignal): Promise<FetchedNonce> {
+  const { nowMs, scan } = options;
   let cookies: CookieJar = {};
   let url = pastCachesUrl(new URL(options.pageUrl), nowMs());
 
@@ -49,7 +50,7 @@ export async function fetchChatPage(options: ChatPageOptions, signal: AbortSigna
       url = target.pathname === url.pathname ? target : pastCachesUrl(target, nowMs());
       continue;
     }
-    const page = scanPage(response.text);
+    const page = scan(response.text);
     if ("nonce" in page) return { nonce: page.nonce, cookies };
     const fault = siteFault(response, nowMs());
     if (fault !== undefined) throw fault;
@@ -76,8 +77,8 @@ async function nonceOfScripts(
       throw error;
     });
     if (script === undefined || script.status !== 200) continue;
-    const scan = scanPage(script.text);
-    if ("nonce" in scan) return scan.nonce;
+    const scanned = options.scan(script.text);
+    if ("nonce" in scanned) return scanned.nonce;
   }
   return undefined;
 }
@@ -117,7 +118,7 @@ function redirectTarget({ headers }: SiteResponse, from: URL): URL {
   const target = new URL(location, from.href);
   if (target.origin === from.origin) return target;
   throw noNonce(
-    `redirects to ${target.origin}, another site, which is not followed; is CHAT_PAGE_URL right?`,
+    `redirects to ${target.origin}, another site, which is not followed; is CHAT_PAGE_URL (\`page\` of its preset) right?`,
   );
 }
 

@@ -29,7 +29,7 @@ const patienceMs = 2_000;
 /** How far the clocks of two instances may be apart. */
 const maxClockSkewMs = 60_000;
 
-export function credentialStore(store: SessionStore, pageUrl: string, clock: Clock): CredentialStore {
+export function credentialStore(store: SessionStore, place: string, clock: Clock): CredentialStore {
   let key: Promise<string> | undefined;
   let hasFailed = false;
 
@@ -39,7 +39,7 @@ export function credentialStore(store: SessionStore, pageUrl: string, clock: Clo
     run: (key: string) => Result | Promise<Result>,
   ): Promise<Result | undefined> => {
     try {
-      key ??= sha256Hex(pageUrl).then((hash) => `kimi-web:${hash}`);
+      key ??= sha256Hex(place).then((hash) => `wordpress-chat:${hash}`);
       const result = await withTimeout(key.then(run), patienceMs, {
         clock,
         error: () => new StoreFault("timed out"),

@@ -1,11 +1,11 @@
 /** The nonce and the cookies that a message needs: fetched once for all, kept for hours, renewed when refused. */
 import { ApiError, toApiError } from "../../../errors.ts";
-import type { Clock, Fetch, Logger, SessionStore } from "../../../types.ts";
+import type { Clock, Logger, SessionStore } from "../../../types.ts";
 import { sleep } from "../../../util/time.ts";
 import { type SharedTask, sharedTask } from "../../shared/shared-task.ts";
-import { fetchChatPage } from "./chat-page.ts";
 import { cookieHeader, parseCookies } from "./cookies.ts";
 import { credentialStore, type StoredCredentials } from "./credential-store.ts";
+import type { NonceFetcher } from "./fetch-nonce.ts";
 
 /** What the site wants to see beside a message. */
 export interface Credentials {
@@ -42,11 +42,8 @@ export interface CredentialSource {
 }
 
 export interface CredentialSourceOptions {
-  readonly fetch: Fetch;
+  readonly nonces: NonceFetcher;
   readonly clock: Clock;
-  readonly pageUrl: string;
-  /** Of a browser that opens the page. */
-  readonly headers: Readonly<Record<string, string>>;
   /** A `Cookie` header that the operator has set; "" for none. */
   readonly cookie: string;
   readonly store?: SessionStore | undefined;
@@ -76,12 +73,28 @@ interface Flight extends SharedTask<Credentials> {
   readonly refusal: Refusal | undefined;
 }
 
+/** For a site that wants no nonce: nothing is fetched, and every message comes from a new visitor. */
+export function noCredentials(cookie: string): CredentialSource {
+  const none: Credentials = { nonce: "", cookie: cookieHeader(parseCookies(cookie)), fetchedAtMs: 0 };
+  let isAccepted = false;
+  return {
+    get: async () => none,
+    renew: async () => undefined,
+    accepted() {
+      isAccepted = true;
+    },
+    refusedAgain() {},
+    wasAccepted: () => isAccepted,
+    isProven: () => true,
+    warmUp: async () => {},
+  };
+}
+
 /** Credentials for one site. */
 export function credentialSource(options: CredentialSourceOptions): CredentialSource {
-  const { fetch, clock, pageUrl, headers, holdOffMs, onSecret = () => {} } = options;
+  const { nonces, clock, holdOffMs, onSecret = () => {} } = options;
   const ownCookies = parseCookies(options.cookie);
-  const store = options.store && credentialStore(options.store, pageUrl, clock);
-  const page = { fetch, pageUrl, headers, cookies: ownCookies, nowMs: () => clock.now() };
+  const store = options.store && credentialStore(options.store, nonces.place, clock);
 
   let current: Credentials | undefined;
   /** The one fetch that is under way. */
@@ -118,7 +131,7 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
   }
 
   async function fetchFromPage(refusal: Refusal | undefined, signal: AbortSignal, log: Logger | undefined) {
-    const { nonce, cookies } = await fetchChatPage(page, signal).catch((error) => {
+    const { nonce, cookies } = await nonces.fetch(signal).catch((error) => {
       if (!signal.aborted) reportFailure(error, log);
       throw error;
     });

@@ -103,7 +103,7 @@ const longestMs = 2_147_483_647;
 const tooManyCalls = (chars: number, maxChars: number, maxCalls: number): ApiError =>
   new ApiError(
     "context_length_exceeded",
-    `The message has ${chars} characters. Kimi's web chat takes ${maxChars} at once, and to condense it would take more ` +
+    `The message has ${chars} characters. The chat site takes ${maxChars} at once, and to condense it would take more ` +
       `than ${maxCalls} calls (setting LONG_INPUT_MAX_CALLS). Send a shorter one, or use a model with more room.`,
     { param: "messages", overflow: { chars, maxChars } },
   );

@@ -182,7 +182,7 @@ function protectedPiece(
 const tooLong = (chars: number, maxChars: number, leadChars = 0): ApiError =>
   new ApiError(
     "context_length_exceeded",
-    `The message has ${chars} characters; Kimi's web chat takes ${maxChars} at most` +
+    `The message has ${chars} characters; the chat site takes ${maxChars} at most` +
       `${leadChars > 0 ? ` beside the ${leadChars} that tell of tools or JSON` : ""}. Send a shorter one, let the server ` +
       "shorten or condense it (setting LONG_INPUT), or use a model with more room (another upstream, MODEL_FALLBACKS).",
     { param: "messages", overflow: { chars, maxChars } },

@@ -23,15 +23,17 @@ export function safeText(text: string): string {
 }
 
 /**
- * A reply to a text that was sent by way of `safeText`, with the look-alikes turned back: each kind that was written
- * there and that the text itself had nowhere, so that code survives the way there and back.
+ * Turns look-alikes back in a reply to `text`, which was sent as `written`: each kind that was written there and that the
+ * text itself had nowhere, so that code survives the way there and back. Undefined where there is nothing to turn. A reply
+ * may be given in pieces: each look-alike is one character.
  */
-export function withoutLookAlikes(reply: string, text: string): string {
-  const sent = safeText(text);
-  let restored = reply;
-  for (const [character, lookAlike] of lookAlikes) {
-    if (sent.includes(lookAlike) && !text.includes(lookAlike))
-      restored = restored.replaceAll(lookAlike, character);
-  }
-  return restored;
+export function lookAlikeRestorer(text: string, written: string): ((reply: string) => string) | undefined {
+  if (written === text) return undefined;
+  const used = lookAlikes.filter(([, lookAlike]) => written.includes(lookAlike) && !text.includes(lookAlike));
+  if (used.length === 0) return undefined;
+  return (reply) => {
+    let restored = reply;
+    for (const [character, lookAlike] of used) restored = restored.replaceAll(lookAlike, character);
+    return restored;
+  };
 }

@@ -11,10 +11,10 @@ const parseObject = (text: string): JsonObject | undefined => {
 };
 
 /**
- * The first JSON object with the key `key` in a text that may have anything before and after it: PHP prints its
- * warnings before an answer, and WordPress a "0" behind it.
+ * The first JSON object with one of `keys` in a text that may have anything before and after it: PHP prints its warnings
+ * before an answer, and WordPress a "0" behind it.
  */
-export function findJson(text: string, key: string): JsonObject | undefined {
+export function findJson(text: string, keys: readonly string[]): JsonObject | undefined {
   const begin = /\{\s*"/g;
   for (let candidate = 0; candidate < maxCandidates; candidate++) {
     const match = begin.exec(text);
@@ -22,7 +22,7 @@ export function findJson(text: string, key: string): JsonObject | undefined {
     const end = objectEnd(text, match.index);
     if (end === undefined) continue;
     const object = parseObject(text.slice(match.index, end));
-    if (object !== undefined && Object.hasOwn(object, key)) return object;
+    if (object !== undefined && keys.some((key) => Object.hasOwn(object, key))) return object;
     if (object !== undefined) begin.lastIndex = end;
   }
   return undefined;

@@ -31,6 +31,8 @@ export interface TaskQuestion {
 }
 
 export interface ReplyTask {
+  /** Whether any text is a good reply, so that it may go out as it comes; `read` then takes every reply. */
+  readonly isPlain?: true;
   readonly question: TaskQuestion;
   /** The question with a word on what was wrong with the first reply; undefined where there is no room for it. */
   questionAgain(fault: string): TaskQuestion | undefined;
@@ -83,6 +85,7 @@ export async function performTask(
 /** Nothing but a text. */
 function plainTask(request: ChatRequest): ReplyTask {
   return {
+    isPlain: true,
     question: { lead: "", messages: request.messages },
     questionAgain: () => undefined,
     read: (reply) => ({ ...limitReply(reply, request), calls: [] }),
@@ -176,7 +179,7 @@ function questions(
         : ["The schema of response_format takes", "a smaller one"];
     throw new ApiError(
       "context_length_exceeded",
-      `${what} ${least} characters at the shortest; Kimi's web chat has room for ${half} beside the messages, half of ` +
+      `${what} ${least} characters at the shortest; the chat site has room for ${half} beside the messages, half of ` +
         `its ${maxChars}. Send ${less}, or use a model of another upstream.`,
       { param, overflow: { chars: least, maxChars: half } },
     );
@@ -208,7 +211,7 @@ function offeredTools({ tools, toolChoice, native }: ChatRequest): readonly Tool
   if (at >= 0) {
     throw new ApiError(
       "unsupported_parameter",
-      `Kimi's web chat can call functions only; tools[${at}] is of another type. Leave it out, or use a model of ` +
+      `The chat site can call functions only; tools[${at}] is of another type. Leave it out, or use a model of ` +
         "another upstream.",
       { param: "tools" },
     );
@@ -227,7 +230,7 @@ function refuseDemands({ toolChoice, responseFormat }: ChatRequest): void {
   const refuse = (param: string, what: string): never => {
     throw new ApiError(
       "unsupported_parameter",
-      `Kimi's web chat can't ${what}. Change ${param}, or use a model of another upstream.`,
+      `The chat site can't ${what}. Change ${param}, or use a model of another upstream.`,
       { param },
     );
   };

@@ -1,8 +1,11 @@
 import type { ApiError } from "../../../../core/errors.ts";
+import { parseCookies } from "../../../../core/providers/wordpress-chat/nonce/cookies.ts";
 import {
   type CredentialSourceOptions,
   credentialSource,
 } from "../../../../core/providers/wordpress-chat/nonce/credentials.ts";
+import { nonceFetcher } from "../../../../core/providers/wordpress-chat/nonce/fetch-nonce.ts";
+import type { Fetch } from "../../../../core/types.ts";
 import { type FakeClock, fakeClock, settle } from "../../../fakes/fake-clock.ts";
 
 export const pageUrl = "http://site.test/chat/";
@@ -22,7 +25,7 @@ interface PageCall {
 /** A site whose every answer the test gives. */
 function askedSite() {
   const calls: PageCall[] = [];
-  const fetch: CredentialSourceOptions["fetch"] = (url, init) =>
+  const fetch: Fetch = (url, init) =>
     new Promise((resolve, reject) => {
       const signal = init.signal as AbortSignal;
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
@@ -35,16 +38,27 @@ function askedSite() {
 export const page = (nonce: string, ...setCookies: string[]) =>
   new Response(html(nonce), { headers: setCookies.map((value) => ["set-cookie", value]) });
 
-export function setUp(overrides: Partial<CredentialSourceOptions> = {}, clock: FakeClock = fakeClock()) {
-  const { calls, fetch } = askedSite();
+interface SetUpOptions extends Partial<Omit<CredentialSourceOptions, "nonces">> {
+  readonly fetch?: Fetch;
+}
+
+export function setUp(overrides: SetUpOptions = {}, clock: FakeClock = fakeClock()) {
+  const { calls, fetch: askedFetch } = askedSite();
+  const { fetch = askedFetch, ...options } = overrides;
   const source = credentialSource({
-    fetch,
+    nonces: nonceFetcher({
+      fetch,
+      nonce: { in: "kimi_ajax", path: "nonce" },
+      pageUrl,
+      pageHeaders: { "user-agent": "Browser" },
+      routeHeaders: {},
+      cookies: parseCookies(overrides.cookie ?? ""),
+      nowMs: () => clock.now(),
+    }),
     clock,
-    pageUrl,
-    headers: { "user-agent": "Browser" },
     cookie: "",
     holdOffMs: 30_000,
-    ...overrides,
+    ...options,
   });
   const last = () => calls.at(-1) as PageCall;
   return { source, calls, clock, last };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ApiError } from "../../../../core/errors.ts";
 import { fetchChatPage } from "../../../../core/providers/wordpress-chat/nonce/chat-page.ts";
+import { pageScanner } from "../../../../core/providers/wordpress-chat/nonce/page.ts";
 import { html } from "./asked-page.ts";
 
 const nowMs = Date.parse("2026-03-01T00:00:00Z");
@@ -16,7 +17,8 @@ function fetchFrom(answers: Answers, { url = pageUrl, signal = new AbortControll
     asked.push(address);
     return answers[address]?.() ?? new Response("nothing here", { status: 404 });
   };
-  const options = { fetch, pageUrl: url, headers: {}, cookies: {}, nowMs: () => nowMs };
+  const scan = pageScanner({ in: "kimi_ajax", path: "nonce" });
+  const options = { fetch, pageUrl: url, headers: {}, cookies: {}, nowMs: () => nowMs, scan };
   return { asked, page: fetchChatPage(options, signal) };
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { scanPage } from "../../../../core/providers/wordpress-chat/nonce/page.ts";
+import { pageScanner } from "../../../../core/providers/wordpress-chat/nonce/page.ts";
 import { cpuTimer } from "../../../support/cpu-timer.ts";
 
+const scanPage = pageScanner({ in: "kimi_ajax", path: "nonce" });
 const json = '{"ajax_url":"https:\\/\\/kimi-ai.chat\\/wp-admin\\/admin-ajax.php","nonce":"f3749c0f5f"}';
 const declaration = `var kimi_ajax = ${json};`;
 const found = { nonce: "f3749c0f5f" };

@@ -31,7 +31,7 @@ describe("a shared store of credentials", () => {
     await fetched(setUp({ store, cookie: "own=1" }, clock), page("nonce1", "a=1"));
     await settle();
     expect(ttls.at(-1)).toBe(12 * hourMs);
-    expect([...values.keys()]).toEqual([expect.stringMatching(/^kimi-web:[0-9a-f]{64}$/)]);
+    expect([...values.keys()]).toEqual([expect.stringMatching(/^wordpress-chat:[0-9a-f]{64}$/)]);
     expect([...values.values()][0]).not.toContain("own");
 
     await clock.advance(hourMs);

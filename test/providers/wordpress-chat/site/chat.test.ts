@@ -215,7 +215,7 @@ describe("of what the site can't do,", () => {
       },
     ]);
     expect(error).toMatchObject({ code: "unsupported_content", status: 400, param: "messages" });
-    expect(error.message).toStartWith("Kimi's web chat takes text only: no images, audio.");
+    expect(error.message).toStartWith("The chat site takes text only: no images, audio.");
   });
 
   test.each([

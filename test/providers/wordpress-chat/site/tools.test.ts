@@ -175,7 +175,7 @@ describe("tools that don't fit", () => {
     const error = await chat().failure("x".repeat(950), { tools, toolChoice: "auto" });
     expect(error).toMatchObject({ code: "context_length_exceeded", status: 400, param: "messages" });
     expect(error.message).toMatch(
-      /has 950 characters; Kimi's web chat takes \d+ at most beside the \d+ that tell of tools/,
+      /has 950 characters; the chat site takes \d+ at most beside the \d+ that tell of tools/,
     );
     await expectTraffic({ messages: 0, fetches: 0 });
   });

@@ -1,14 +1,20 @@
 import { describe, expect, test } from "bun:test";
-import { ApiError } from "../../../core/errors.ts";
-import { postMessage, readAnswer, type SiteAnswer } from "../../../core/providers/wordpress-chat/ajax.ts";
-import { firewallAnswers } from "../../fakes/firewalls.ts";
-import type { SiteAnswer as SiteReply } from "../../fakes/wordpress-answers.ts";
+import { ApiError } from "../../../../core/errors.ts";
+import { postMessage, type SiteAnswer } from "../../../../core/providers/wordpress-chat/post.ts";
+import { readAnswer } from "../../../../core/providers/wordpress-chat/protocol/answer.ts";
+import { createAnswerForm } from "../../../../core/providers/wordpress-chat/protocol/answer-form.ts";
+import { createRequestForm } from "../../../../core/providers/wordpress-chat/protocol/request-form.ts";
+import { defaultSite } from "../../../../core/providers/wordpress-chat/settings.ts";
+import { firewallAnswers } from "../../../fakes/firewalls.ts";
+import type { SiteAnswer as SiteReply } from "../../../fakes/wordpress-answers.ts";
 
 const nowMs = Date.parse("2026-03-01T00:00:00Z");
 
 const clock = { now: () => nowMs };
 
-const sent = { clock, nonce: "f3749c0f5f", cookie: "own=secret-cookie; a=1", isNonceAccepted: false };
+const { ajaxUrl, protocol } = defaultSite();
+const form = createAnswerForm(ajaxUrl, protocol);
+const sent = { form, clock, nonce: "f3749c0f5f", cookie: "own=secret-cookie; a=1", isNonceAccepted: false };
 
 const read = (text: string, status = 200, headers: Record<string, string> = {}): SiteAnswer =>
   readAnswer({ status, headers: new Headers(headers), text, isCut: false }, sent);
@@ -352,20 +358,25 @@ describe("the form", () => {
       body = String(init.body);
       return Promise.resolve(Response.json({ success: true, data: { message: "Hi" } }));
     };
-    const form = { message, model: "moonshotai/Kimi", sessionId: "session_1_abc" };
+    const form = { message, model: "moonshotai/Kimi", session: "session_1_abc" };
     const nonce = "f3749c0f5f";
     const { signal } = new AbortController();
-    const options = { fetch, url: "http://site.test/", headers: new Headers(), nonce, cookie: "", signal };
+    const read = {
+      request: createRequestForm(ajaxUrl, protocol),
+      answer: createAnswerForm(ajaxUrl, protocol),
+      events: undefined,
+    };
+    const options = { fetch, protocol: read, headers: new Headers(), nonce, cookie: "", signal };
     expect(await postMessage(form, { ...options, clock, isNonceAccepted: false })).toEqual({
       kind: "reply",
       text: "Hi",
     });
     const expected = {
       action: "kimi_send_message",
-      nonce,
       message,
       model: form.model,
-      session_id: form.sessionId,
+      session_id: form.session,
+      nonce,
     };
     expect([...new URLSearchParams(body)]).toEqual([
       ...new URLSearchParams(new URLSearchParams(expected).toString()),
