@@ -13,8 +13,9 @@ export interface AnswerForm {
   isRefusal(status: number, text: string): boolean;
   /** Where an answer names its session. */
   readonly session: Place | undefined;
-  /** What WordPress is asked to do, for messages. */
+  /** What WordPress is asked to do, and where, for messages. */
   readonly action: string;
+  readonly path: string;
 }
 
 /** The REST API's keys of a failure, and those of admin-ajax's answers. */
@@ -27,16 +28,15 @@ export function createAnswerForm(
   const places = reply.map(placeOf);
   const roots = places.flatMap(({ steps }) => steps[0] ?? []);
   const action = body.form?.action;
+  const { pathname } = new URL(endpointUrl.replace(/\{\w+\}/g, ""));
   return {
     reply: places,
     keys: [...new Set([...usualKeys, ...roots])],
     errors,
     isRefusal: refusalTest(nonce?.refused ?? []),
     session: session === undefined ? undefined : placeOf(session),
-    action:
-      action === undefined
-        ? `route ${new URL(endpointUrl.replace(/\{\w+\}/g, "")).pathname}`
-        : `action ${action}`,
+    action: action === undefined ? `route ${pathname}` : `action ${action}`,
+    path: pathname,
   };
 }
 

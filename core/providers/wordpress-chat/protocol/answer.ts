@@ -124,7 +124,7 @@ function noReply(answer: unknown, status: number, { reply }: AnswerForm): ApiErr
 /** check_ajax_referer's whole answer; PHP's warnings may stand before it, a cache plugin's comment behind it. */
 const bareMinusOne = /^(?:<[\s\S]*>\s*)?-1\s*(?:<!--[^>]*-->)?$/;
 
-const isHtml = (text: string): boolean => text.startsWith("<") && !text.includes('{"');
+const isHtml = (text: string): boolean => isDocument(text) || (text.startsWith("<") && !text.includes('{"'));
 
 /** An answer that is no JSON with a reply; `answer` is the JSON that it may be instead. */
 function readOtherAnswer(

@@ -16,6 +16,8 @@ export interface ReadEvent {
   /** The failure, in the site's words. */
   readonly failure?: string;
   readonly isEnd?: boolean;
+  /** What the event that ends the reply says beside that. */
+  readonly last?: string;
   /** The JSON of the event. */
   readonly json?: unknown;
 }
@@ -82,7 +84,8 @@ function typedReader({ type = "type", delta, end = [], error = usualErrors, text
       textAt(json, places) ?? (typeof json === "string" && json !== "" ? { text: json } : undefined);
     if (kind !== undefined && error.includes(kind))
       return { json, failure: failureText(json) || found?.text || "" };
-    if (kind !== undefined && end.includes(kind)) return { json, isEnd: true };
+    if (kind !== undefined && end.includes(kind))
+      return { json, isEnd: true, ...(found !== undefined && { last: found.text }) };
     const failure = readFailureOf(json);
     if (failure !== undefined) return { json, failure };
     if (delta !== undefined && (kind === undefined || !delta.includes(kind))) return { json };

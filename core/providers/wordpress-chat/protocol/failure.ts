@@ -72,7 +72,7 @@ export function readFailure(
   if (form.isRefusal(status, words)) return { kind: "refused-nonce", text };
   if (noRoute.test(words)) {
     throw unusable(
-      `WordPress has no ${form.action} (${siteWords(text)}); \`endpoint\` of its preset names it`,
+      `WordPress has no route ${form.path} (${siteWords(text)}); \`endpoint\` of its preset names it`,
     );
   }
   if (badFields.test(words)) {

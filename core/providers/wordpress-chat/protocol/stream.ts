@@ -5,7 +5,7 @@ import { isRecord, tryParseJson } from "../../../util/json.ts";
 import { brokenOff, type SiteBody } from "../site-response.ts";
 import { type AnswerContext, isErrorText, type SiteReply, sessionAt, withoutSecrets } from "./answer.ts";
 import type { EventForm, RawEvent } from "./events.ts";
-import { type Refused, readFailure, siteRefusal, unusable } from "./failure.ts";
+import { failureText, type Refused, readFailure, saysSuccess, siteRefusal, unusable } from "./failure.ts";
 import { placesOfTexts, textAt } from "./paths.ts";
 
 /** A reply that has begun. */
@@ -127,24 +127,27 @@ class StreamReading {
   #take(event: RawEvent): void {
     if (this.#isEnded || this.failure !== undefined) return;
     const { events, form } = this.#options;
-    const { text, failure, isEnd, json } = events.read(event);
+    const { text, failure, isEnd, last, json } = events.read(event);
     this.session ??= sessionAt(json, form);
     if (failure !== undefined) {
       this.failure = failure;
       return;
     }
     if (text !== undefined) this.#pieces.push(text);
-    else if (isEnd && !this.#hasText) this.#takeWhole(json);
+    else if (isEnd && !this.#hasText) this.#takeWhole(json, last);
     else if (!isEnd) this.#strange ??= json ?? event.data;
     this.#hasText ||= this.#pieces.length > 0;
     this.#isEnded ||= isEnd === true;
   }
 
   /** A site that streams nothing may still have the whole reply in the event that ends it, as JSON or in a text of JSON. */
-  #takeWhole(json: unknown): void {
-    const inner = isRecord(json) && typeof json.data === "string" ? tryParseJson(json.data) : undefined;
-    const { reply } = this.#options.form;
-    const found = textAt(json, reply) ?? textAt(inner, reply);
+  #takeWhole(json: unknown, last: string | undefined): void {
+    const inner = last === undefined ? undefined : tryParseJson(last);
+    if (isRecord(inner) && saysSuccess(inner) === false) {
+      this.failure = failureText(inner.data) || failureText(inner);
+      return;
+    }
+    const found = textAt(isRecord(inner) ? inner : json, this.#options.form.reply);
     if (found !== undefined) this.#pieces.push(found.text);
   }
 
