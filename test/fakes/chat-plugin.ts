@@ -43,6 +43,7 @@ export function startPluginSite(name: PluginName): PluginSite {
   const posts: PluginSite["posts"][number][] = [];
   const good = new Set<string>();
   const sessions = new Map<string, string[]>();
+  const forgotten = new Set<string>();
   let count = 0;
   let nonceFetches = 0;
   let next: "fail" | "break" | { readonly amid: string } | Hanging | undefined;
@@ -91,12 +92,7 @@ export function startPluginSite(name: PluginName): PluginSite {
       return new Response(null);
     }
     const session = call.session || `named-${count++}`;
-    if (
-      remembers &&
-      call.session &&
-      !sessions.has(call.session) &&
-      /named-|session_lost/.test(call.session)
-    ) {
+    if (forgotten.has(call.session ?? "")) {
       return Response.json({ success: false, message: "Conversation not found." });
     }
     const reply = replyTo({ ...call, session });
@@ -185,7 +181,10 @@ export function startPluginSite(name: PluginName): PluginSite {
     set remembers(value) {
       remembers = value;
     },
-    forget: () => sessions.clear(),
+    forget() {
+      for (const session of sessions.keys()) forgotten.add(session);
+      sessions.clear();
+    },
     stop: () => server.stop(true),
   };
 }

@@ -202,8 +202,9 @@ function mergeNonce(base: ReadParts["nonce"], over: ReadParts["nonce"]): ReadPar
   if (over === undefined) return base;
   if (over === "none" || base === undefined || base === "none") return over;
   const merged = { ...base, ...over };
-  if (over.in !== undefined) for (const key of ["route", "method", "body"] as const) delete merged[key];
-  if (over.route !== undefined) delete merged.in;
+  if (over.in !== undefined && over.route === undefined)
+    for (const key of ["route", "method", "body"] as const) delete merged[key];
+  if (over.route !== undefined && over.in === undefined) delete merged.in;
   if (over.field !== undefined && over.header === undefined) delete merged.header;
   if (over.header !== undefined && over.field === undefined) delete merged.field;
   return merged;

@@ -185,7 +185,9 @@ const readPresetSetting = (value: string): PresetSetting => {
   }
   const parsed = v.safeParse(presetSetting, parsedJson(value));
   if (parsed.success) return parsed.output;
-  throw new Error(`: ${parsed.issues.map((issue) => siteProblem(issue, "a preset")).join("; ")}`);
+  throw new Error(
+    `has a bad part: ${parsed.issues.map((issue) => siteProblem(issue, "a preset")).join("; ")}`,
+  );
 };
 
 /** What is wrong with a field of an entry, beginning with the field's name. */
@@ -324,7 +326,7 @@ export function readSite(
     problems.push(
       isMissing
         ? `WP_CHAT_SITE must be set to the site's address: the preset ${parts.preset ?? name} is for any site`
-        : `WP_CHAT_PRESET: ${preset}`,
+        : `WP_CHAT_PRESET has a bad part: ${preset}`,
     );
     return undefined;
   }
