@@ -68,7 +68,7 @@ export const siteChanges = (names: SiteSettingNames): Changes => ({
   upstream_challenge: `HTTPS_PROXY, or the machine itself, so that requests leave from another network (an address of a data centre is often enough to be kept out); or ${names.without}, to use other upstreams only`,
   upstream_unavailable: wait,
   upstream_rate_limited: `${names.maxConcurrency} to a lower number, or RATE_LIMIT_RPM so that no client uses up the whole limit`,
-  upstream_nonce_unavailable: `${names.page}: it must be the page that shows the chat to a visitor who is not logged in`,
+  upstream_nonce_unavailable: `${names.page}: it must be the page that shows the chat to a visitor who is not logged in; or ${names.part("nonce")}, if it is`,
   upstream_error: `${names.models} (\`id=name-at-the-site\`), if the site's text is about the model; otherwise nothing here`,
   upstream_invalid_response: `${names.endpoint}: it must be the admin-ajax.php of the site in ${names.page}`,
   upstream_timeout: "API_REQUEST_TIMEOUT to more seconds",

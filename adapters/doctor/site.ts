@@ -133,7 +133,7 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
   /** The page is there, and no nonce in it. */
   async function lostNonce(): Promise<Finding> {
     const candidates = site.protocol.nonce?.route ? [] : probe.candidates((await page?.body) ?? "");
-    const advice = part !== undefined ? unfitPreset(part, names) : adviceFor(error, changes);
+    const advice = part?.startsWith("nonce.") ? unfitPreset(part, names) : adviceFor(error, changes);
     if (candidates.length === 0) return bad("nonce", describe(error), advice);
     return bad("nonce", `${describe(error)}; the page has others: ${candidates.join(", ")}`, {
       means: "the preset does not fit this page, or it is another plug-in's",

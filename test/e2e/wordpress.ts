@@ -4,7 +4,7 @@
  *
  *     bun test/e2e/wordpress.ts [FOLDER]
  */
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { freePort } from "../support/free-port.ts";
 
@@ -26,6 +26,7 @@ const suites = [
   "test/providers/wordpress-chat/site/",
   "test/clients/site-tools.test.ts",
   "./test/e2e/faults/site.faults.ts",
+  "./test/e2e/wordpress/rest-chat.wordpress.ts",
 ];
 
 const runSuites = (siteUrl: string) =>
@@ -33,7 +34,8 @@ const runSuites = (siteUrl: string) =>
 
 async function runOnOwnSite(): Promise<number> {
   const port = String(await freePort());
-  const env = { PORT: port };
+  const siteFolder = `/tmp/kimi-wordpress-${port}`;
+  const env = { PORT: port, KIMI_WP_DIR: siteFolder };
   const stop = () => run([`${folder}/stop`, "--wipe"], env);
   // Ctrl-C reaches the suites too; when they have ended, the site is stopped as usual.
   process.on("SIGINT", () => {});
@@ -44,6 +46,10 @@ async function runOnOwnSite(): Promise<number> {
     if ((await start()) !== 0) return 1;
   }
   try {
+    // A must-use plug-in runs without being activated.
+    const plugins = `${siteFolder}/wp/wp-content/mu-plugins`;
+    mkdirSync(plugins, { recursive: true });
+    cpSync(resolve(root, "test/e2e/wordpress/rest-chat.php"), `${plugins}/rest-chat.php`);
     return await runSuites(`http://127.0.0.1:${port}`);
   } finally {
     await stop();

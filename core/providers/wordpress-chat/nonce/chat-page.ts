@@ -58,10 +58,15 @@ export async function fetchChatPage(options: ChatPageOptions, signal: AbortSigna
     if (nonce !== undefined) return { nonce, cookies };
     const { status, text } = response;
     const isPage = status >= 200 && status < 300;
-    throw noNonce(`has no nonce: ${isPage ? page.problem : `status ${status}`}${quoted(text)}`);
+    const reason = isPage
+      ? `${page.problem}${quoted(text)}; ${whereToLook}`
+      : `status ${status}${quoted(text)}`;
+    throw noNonce(`has no nonce: ${reason}`);
   }
   throw noNonce("redirects in a circle");
 }
+
+const whereToLook = "`nonce` of its preset says where to look";
 
 /** Some optimisers move the page's inline scripts into files. */
 async function nonceOfScripts(
