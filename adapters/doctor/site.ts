@@ -59,7 +59,9 @@ const observed = (fetch: Fetch, { ajaxUrl, protocol }: SiteSettings, calls: Call
 
 /** Which part of the preset a failure is about, where it names one. */
 const namedPart = (error: unknown): string | undefined =>
-  error instanceof ApiError ? /`([\w.]+)`[^`]*of its preset/.exec(error.message)?.[1] : undefined;
+  error instanceof ApiError
+    ? /`([\w.]+)`(?: and `[\w.]+`)* of its preset/.exec(error.message)?.[1]
+    : undefined;
 
 /** What the one message has shown of the three steps on its way. */
 export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding> {

@@ -8,6 +8,7 @@ import { jsonScript, startOpenAiUpstream } from "../fakes/openai-upstream.ts";
 import { siteControl } from "../fakes/site-control.ts";
 import { nobody } from "../support/nobody.ts";
 import { hasRedis, redisServer } from "../support/redis-server.ts";
+import { type Diagnosis, doctor, programs } from "../support/run-doctor.ts";
 import { startServer } from "../support/start-server.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -16,40 +17,6 @@ const site = siteControl(chatSite.url);
 const siteEnv = { CHAT_PAGE_URL: site.pageUrl, UPSTREAM_URL: site.ajaxUrl };
 afterAll(() => chatSite.stop());
 beforeEach(() => site.reset());
-
-interface Diagnosis {
-  readonly code: number;
-  readonly output: string;
-  /** The lines of a step, mark and all. */
-  step(name: string): string;
-  /** Each step with its mark: "✓ settings". */
-  readonly marks: readonly string[];
-}
-
-const programs: Record<string, readonly string[]> = {
-  bun: [process.execPath, "--no-env-file", "adapters/cli.ts"],
-};
-
-async function doctor(env: Record<string, string>, runtime = "bun"): Promise<Diagnosis> {
-  const child = Bun.spawn([...(programs[runtime] ?? []), "doctor"], {
-    cwd: root,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: "0", ...env },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout = "", stderr = ""] = await Promise.all(
-    [child.stdout, child.stderr].map((stream) => new Response(stream).text()),
-  );
-  expect(stderr).toBe("");
-  const entries = stdout.split(/\n(?=[✓✗!-] )/).slice(1);
-  return {
-    code: await child.exited,
-    output: stdout,
-    step: (name) => entries.filter((entry) => entry.split(/\s+/)[1] === name).join("\n"),
-    marks: entries.map((entry) => entry.split(/\s+/).slice(0, 2).join(" ")),
-  };
-}
 
 describe("the doctor of a gateway that works", () => {
   test("finds every step good, tells how long each took, and ends with exit code 0", async () => {

@@ -15,7 +15,7 @@ const chat = {
   name: "rest",
   kind: "wordpress-chat",
   site: siteUrl,
-  page: "/chat/",
+  page: "/sample-page/",
   nonce: { in: "restChat", path: "auth.nonce", header: "X-WP-Nonce" },
   endpoint: "/wp-json/rest-chat/v1/say",
   body: { json: { prompt: "{message}", thread: "{session}" } },
@@ -66,7 +66,7 @@ const seen = async (): Promise<string[]> => (await fetch(`${api}/seen`)).json();
 describe.skipIf(!isThere)("a chat over the REST API of a real WordPress", () => {
   let before = 0;
   beforeAll(async () => {
-    expect((await fetch(`${siteUrl}/chat/`)).status).toBe(200);
+    expect((await fetch(`${siteUrl}/sample-page/`)).status).toBe(200);
   });
   beforeEach(async () => {
     before = (await seen()).length;
@@ -129,7 +129,7 @@ describe.skipIf(!isThere)("a chat over the REST API of a real WordPress", () => 
     [
       "another page's variable",
       { nonce: { ...chat.nonce, in: "otherChat" } },
-      'no otherChat in the page ("Chat',
+      'no otherChat in the page ("Sample Page',
     ],
     ["events of another kind", { stream: "openai" }, "`stream` of its preset"],
     ["no stream at all", { stream: "none", reply: "data" }, "`stream` of its preset"],

@@ -187,7 +187,10 @@ function failUnread({ status, headers, text }: SiteResponse, context: AnswerCont
   }
   if (text === "") throw unusable(`it is empty ${withStatus}`);
   if (text === "0") {
-    throw unusable(`"0" ${withStatus}: WordPress has no ${form.action}, or it gave no answer`);
+    const whatIsAsked = "`endpoint` and `body` of its preset say what is asked";
+    throw unusable(
+      `"0" ${withStatus}: WordPress has no ${form.action}, or it gave no answer; ${whatIsAsked}`,
+    );
   }
   if (text === "null") throw unusable(`"null" ${withStatus}`);
   if (isHtml(text)) {
