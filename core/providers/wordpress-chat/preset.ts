@@ -241,6 +241,7 @@ export function placePreset(
   const parts: ReadParts = { ...base, ...definedOf(over) };
   const nonce = mergeNonce(base.nonce, over.nonce);
   const { body, reply = [], stream = "none", endpoint = "/wp-admin/admin-ajax.php", page = "/" } = parts;
+  const headers = { ...base.headers, ...over.headers };
   const site = parts.site ?? originOf(addresses.page) ?? originOf(addresses.endpoint);
 
   const problem = (part: string, message: string): PresetProblem => ({ part, message });
@@ -249,7 +250,7 @@ export function placePreset(
   if (site === undefined) return problem("site", `is missing: the preset ${name} is for any site`);
   if (reply.length === 0 && stream === "none")
     return problem("reply", 'is missing: it says where the reply is, such as ["data.message","data"]');
-  if (![body, endpoint, parts.headers].some((each) => holds(each, "message")))
+  if (![body, endpoint, headers].some((each) => holds(each, "message")))
     return problem("body", "has no {message}");
   if (parts.method === "GET" && body.json !== undefined)
     return problem("body", "must be a form, as method is GET");
@@ -258,7 +259,7 @@ export function placePreset(
       return problem("nonce", "must say where it is found: in or route");
     if (nonce.in !== undefined && nonce.route !== undefined)
       return problem("nonce", "must have either in or route, not both");
-    const isSent = [body, endpoint, parts.headers].some((each) => holds(each, "nonce"));
+    const isSent = [body, endpoint, headers].some((each) => holds(each, "nonce"));
     if (nonce.field === undefined && nonce.header === undefined && !isSent)
       return problem("nonce", "must say how it is sent: field, header, or {nonce} in body");
   }
@@ -283,7 +284,7 @@ export function placePreset(
     protocol: {
       ...(placedNonce && { nonce: placedNonce }),
       method: parts.method ?? "POST",
-      headers: parts.headers ?? {},
+      headers,
       body,
       reply,
       errors: parts.errors ?? [],
