@@ -33,7 +33,7 @@ const examine = (name: PluginName, overrides: object = {}, options: readonly str
 describe("the doctor of a preset that fits", () => {
   test.each<[PluginName, nonce: string, reply: string, refusal: string]>([
     ["deepseek-chatbot", "found: dsb at nonce in the page", "read from data", '"-1"'],
-    ["openwebui-chatbot", "found: owc at nonce in the page", "read from data", "Sicherheitsprüfung"],
+    ["openwebui-chatbot", "found: owc at nonce in the page", "read from data", "Ugyldig forespørsel"],
     [
       "ai-engine",
       "found: restNonce of POST /wp-json/mwai/v1/start_session",
@@ -154,7 +154,7 @@ describe("the doctor of a preset that does not fit names the part to change:", (
       nonce: { in: "owc", field: "nonce", refused: [] },
     }).diagnosis;
     expect(step("refusal")).toStartWith("! refusal");
-    expect(step("refusal")).toContain("Sicherheitsprüfung fehlgeschlagen.");
+    expect(step("refusal")).toContain("Ugyldig forespørsel.");
     expect(step("refusal")).toContain("change  `nonce` of shop in PROVIDERS: `refused`");
     expect(code).toBe(0);
   });

@@ -83,12 +83,12 @@ export const pluginWires = {
     whole: (reply) => json({ success: true, data: reply }),
     fail: modelFailed,
   },
-  /** The same with refusals in German, status 200. */
+  /** The same with refusals in a language that nobody knows here, status 200. */
   "openwebui-chatbot": {
     endpoint: ajax,
     page: (nonce) => script(`var owc = {"ajax":"\\/wp-admin\\/admin-ajax.php","nonce":"${nonce}"};`),
     read: form("owc_chat", "msg", "nonce"),
-    refuse: () => json({ success: false, data: "Sicherheitsprüfung fehlgeschlagen." }),
+    refuse: () => json({ success: false, data: "Ugyldig forespørsel." }),
     whole: (reply) => json({ success: true, data: reply }),
     fail: modelFailed,
   },

@@ -9,6 +9,8 @@ export interface PluginSite {
   readonly nonceFetches: number;
   /** From now on, no nonce given so far is good. */
   rotate(): void;
+  /** The next nonce is dead when it is given, as one out of a cache. */
+  rotateOnce(): void;
   /** The next post fails as the plug-in's model does. */
   failNext(): void;
   /** The next stream fails, in these words, once the first piece has gone out. */
@@ -46,13 +48,15 @@ export function startPluginSite(name: PluginName): PluginSite {
   const forgotten = new Set<string>();
   let count = 0;
   let nonceFetches = 0;
+  let nextIsDead = false;
   let next: "fail" | "break" | { readonly amid: string } | Hanging | undefined;
   let remembers = false;
 
   const newNonce = (): string => {
     nonceFetches += 1;
     const nonce = (0xabc0000000 + count++).toString(16);
-    good.add(nonce);
+    if (!nextIsDead) good.add(nonce);
+    nextIsDead = false;
     return nonce;
   };
 
@@ -161,6 +165,9 @@ export function startPluginSite(name: PluginName): PluginSite {
       return nonceFetches;
     },
     rotate: () => good.clear(),
+    rotateOnce() {
+      nextIsDead = true;
+    },
     failNext() {
       next = "fail";
     },

@@ -1,6 +1,6 @@
 /** Sends one message to the site, once, and finds out what its answer is. */
 import type { Clock, Fetch } from "../../types.ts";
-import { looksLikeEvents, readAnswer, type SiteReply } from "./protocol/answer.ts";
+import { isDocument, looksLikeEvents, readAnswer, type SiteReply } from "./protocol/answer.ts";
 import type { AnswerForm } from "./protocol/answer-form.ts";
 import type { EventForm } from "./protocol/events.ts";
 import type { Refused } from "./protocol/failure.ts";
@@ -52,9 +52,13 @@ export async function postMessage(message: ChatMessageForm, options: PostOptions
   let head = "";
   while (!isNamed && !site.isOver && head.trimStart().length < tellingChars)
     head += (await site.next()) ?? "";
-  return isNamed || looksLikeEvents(head)
-    ? readStream(site, head, { ...context, events })
-    : readAnswer(await site.whole(maxReplyChars, head), context);
+  if (isNamed || looksLikeEvents(head)) return readStream(site, head, { ...context, events });
+  const response = await site.whole(maxReplyChars, head);
+  // PHP prints its warnings before a stream too.
+  const eventsAt = isDocument(response.text) ? -1 : response.text.search(/^data:/m);
+  return eventsAt < 0
+    ? readAnswer(response, context)
+    : readStream(site, response.text.slice(eventsAt), { ...context, events });
 }
 
 /** As many as the longest beginning of an event's line has, `event:` or `retry:`. */

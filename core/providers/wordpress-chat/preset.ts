@@ -250,8 +250,8 @@ export function placePreset(
   if (site === undefined) return problem("site", `is missing: the preset ${name} is for any site`);
   if (reply.length === 0 && stream === "none")
     return problem("reply", 'is missing: it says where the reply is, such as ["data.message","data"]');
-  if (![body, endpoint, headers].some((each) => holds(each, "message")))
-    return problem("body", "has no {message}");
+  if (![body, endpoint].some((each) => holds(each, "message"))) return problem("body", "has no {message}");
+  if (holds(headers, "message")) return problem("headers", "can't have {message}, which may be any text");
   if (parts.method === "GET" && body.json !== undefined)
     return problem("body", "must be a form, as method is GET");
   if (nonce !== undefined && nonce !== "none") {

@@ -20,7 +20,7 @@ import { checkRequest } from "./request-bounds.ts";
 import { defaultSite, describedSite, type SiteDescription, type SiteSettings } from "./settings.ts";
 import { type SiteParts, siteClient } from "./site-client.ts";
 import { saysForgotten, siteMemory } from "./site-memory.ts";
-import { createTalk, freshSession, type Said, sessionOf } from "./talk.ts";
+import { createTalk, freshSession, sessionOf } from "./talk.ts";
 import { replyParts } from "./tools/reply-parts.ts";
 import { createTask, performTask, type ReplyTask, type TaskReply } from "./tools/task.ts";
 
@@ -184,17 +184,14 @@ export function createSite(site: SiteSettings, parts: SiteParts = {}): Provider 
       await memory?.keep(request, { text, toolCalls }, asking.session ?? session, context.log);
     };
 
-    let said: Said | undefined;
-    if (request.stream && read.events !== undefined && task.isPlain) said = await asking.begin(task.question);
-    const isStream = said !== undefined && said.text === undefined;
+    const isLive = request.stream && read.events !== undefined && task.isPlain;
+    const said = isLive ? await asking.begin(task.question) : undefined;
+    const isComplete = said === undefined || said.text !== undefined;
     let events: ProviderAnswer["events"];
-    if (said !== undefined && said.text === undefined)
+    if (said !== undefined && said.text === undefined) {
       events = pieceEvents(said.pieces, request, asking, keep);
-    else {
-      const first = said?.text;
-      const reply = await (first === undefined
-        ? performTask(task, asking.ask)
-        : (task.read(first) as TaskReply));
+    } else {
+      const reply = await performTask(task, said === undefined ? asking.ask : async () => said.text ?? "");
       if (memory !== undefined) await keep(reply);
       events = wholeEvents(reply, request, asking, context.signal);
     }
@@ -205,7 +202,7 @@ export function createSite(site: SiteSettings, parts: SiteParts = {}): Provider 
       events,
       context: asking.context,
       calls: talk.calls,
-      ...(!isStream && { isComplete: true }),
+      ...(isComplete && { isComplete }),
       ...(longInput.mode === "condense" &&
         !isWhole && {
           summarize: (afterwards) => summarize(request, { ...condensing, context: afterwards }),

@@ -61,7 +61,8 @@ export function readAnswer(response: SiteResponse, context: AnswerContext): Refu
 
 /** WordPress's own, which no page of a site has in its scripts. */
 const ownKeys = ["success"];
-const isDocument = (text: string): boolean => /^\s*<(?:!doctype html|html)\b/i.test(text);
+/** Whether a text is a whole page. */
+export const isDocument = (text: string): boolean => /^\s*<(?:!doctype html|html)\b/i.test(text);
 
 /** A code that stands beside the words. */
 const withCode = (text: string, code: unknown): string =>
@@ -84,10 +85,14 @@ function readReply(
 export const isErrorText = (text: string, { errors }: AnswerForm): boolean =>
   errors.some((error) => text.startsWith(error));
 
+/** A longer one is no name. */
+const maxSessionChars = 200;
+
 /** What the site calls the session. */
 export function sessionAt(answer: unknown, { session }: AnswerForm): string | undefined {
   const name = session && valueAt(answer, session);
-  return typeof name === "string" || typeof name === "number" ? `${name}` : undefined;
+  const text = typeof name === "string" || typeof name === "number" ? `${name}` : "";
+  return text !== "" && text.length <= maxSessionChars ? text : undefined;
 }
 
 /** What the site says of a failure, in words that may be shown. */

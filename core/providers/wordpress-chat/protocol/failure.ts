@@ -53,7 +53,12 @@ const tooLong =
   /\b(?:message|text|input|prompt|question|content|query)\b[^.]{0,20}\btoo (?:long|large)|too many characters|characters? (?:allowed|limit)|(?:maximum|limit(?:ed)?|up)(?: is| of| to)? [\d,. ]+char|maximum (?:\w+ )?length|exceeds? .{0,40}(?:length|characters)/i;
 const rateLimited =
   /rate.?limit|too many (?:requests|messages|attempts)|(?:daily|hourly|message|request|usage) limit|slow down|limit reached/i;
-const nonceRefused = /nonce|security|expired|refresh/i;
+/** `rest_forbidden` is what a route says whose own check of the nonce has failed. */
+const nonceRefused =
+  /nonce|csrf|(?:invalid|wrong|bad|missing) token|security|expired|refresh|rest_forbidden|rest_cookie/i;
+/** "Security", and "reload the page", in the languages that sites speak most. */
+const nonceRefusedElsewhere =
+  /sicherheit|sécurité|seguridad|segurança|sicurezza|beveiliging|bezpiecze|güvenlik|безопасност|安全验证|安全驗證|安全校验|安全检查|刷新|セキュリティ|보안/i;
 /** What a chat plugin says when the model behind it has failed; no other nonce would help. */
 const modelFailed =
   /\b(?:AI|API|LLM|cURL|HTTP|model|provider|timeout|timed out|unavailable|overloaded|busy|quota|empty)\b|http_request_failed/i;
@@ -92,7 +97,8 @@ export function readFailure(
     const message = `The chat site is out of order (status ${status}): ${siteWords(text)}`;
     throw new ApiError("upstream_unavailable", message, { retryAfterMs });
   }
-  if (status < 500 && nonceRefused.test(words)) return { kind: "refused-nonce", text };
+  const isNonces = nonceRefused.test(words) || nonceRefusedElsewhere.test(words);
+  if (status < 500 && isNonces) return { kind: "refused-nonce", text };
   if (status >= 500 || modelFailed.test(words)) throw siteRefusal(text);
   return { kind: "unclear-refusal", text };
 }

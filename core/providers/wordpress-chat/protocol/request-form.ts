@@ -1,5 +1,5 @@
 /** What is posted for a message: a preset's templates, read once, filled in for each message. */
-import { isRecord } from "../../../util/json.ts";
+import { isRecord, tryParseJson } from "../../../util/json.ts";
 import type { Placeholder, RequestBody, SiteProtocol } from "../preset.ts";
 
 /** What the placeholders stand for. */
@@ -41,6 +41,12 @@ const isFixed = (template: string): boolean => !/\{[A-Za-z]+\}/.test(template);
 /** A text with placeholders as a function; `encode` is for what is put in. */
 function fillText(template: string, encode: (value: string) => string = (value) => value): Fill<string> {
   if (isFixed(template)) return () => template;
+  // JSON in a field: what is put into it has to be written as JSON has it.
+  const inner = tryParseJson(template);
+  if (typeof inner === "object" && inner !== null) {
+    const fill = fillJson(inner);
+    return (fields) => JSON.stringify(fill(fields));
+  }
   // Odd ones are the names of placeholders.
   const pieces = template.split(/\{([A-Za-z]+)\}/);
   const [before, name, after] = pieces as [string, Placeholder, string];
@@ -70,6 +76,9 @@ function fillForm(template: Readonly<Record<string, string>>): Fill<string> {
     return new URLSearchParams(form).toString();
   };
 }
+
+/** What a header can hold: a session that the site has named may be anything. */
+const sendable = (value: string): string => value.replace(/[^\x21-\x7e]/g, "");
 
 const formType = "application/x-www-form-urlencoded; charset=UTF-8";
 const jsonType = "application/json";
@@ -103,7 +112,9 @@ export function createRequestForm(
         )(fillJson(json));
   const isFixedUrl = isFixed(url);
   const all = { ...headers, ...(nonce?.header !== undefined && { [nonce.header]: "{nonce}" }) };
-  const filled = Object.entries(all).map(([name, value]) => [name.toLowerCase(), fillText(value)] as const);
+  const filled = Object.entries(all).map(
+    ([name, value]) => [name.toLowerCase(), fillText(value, sendable)] as const,
+  );
 
   return {
     method,

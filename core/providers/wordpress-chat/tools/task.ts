@@ -31,7 +31,7 @@ export interface TaskQuestion {
 }
 
 export interface ReplyTask {
-  /** Whether any text is a good reply, so that it may go out as it comes; `read` then takes every reply. */
+  /** Whether any text is a good reply, so that it may go out as it comes. */
   readonly isPlain?: true;
   readonly question: TaskQuestion;
   /** The question with a word on what was wrong with the first reply; undefined where there is no room for it. */

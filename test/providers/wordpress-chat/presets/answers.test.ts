@@ -19,6 +19,7 @@ async function answered(
   body: string,
   settings: WordpressChatOptions = {},
   { status = 200, type = "application/json" } = {},
+  message = "Hi & bye",
 ) {
   const posted: { url: string; method: string; body: string; headers: Headers }[] = [];
   const provider = wordpressChat({
@@ -34,7 +35,7 @@ async function answered(
       return new Response(body, { status, headers: { "content-type": type } });
     },
   });
-  const request = chatRequest({ model: "shop", messages: [{ role: "user", content: "Hi & bye" }] });
+  const request = chatRequest({ model: "shop", messages: [{ role: "user", content: message }] });
   const { parts, error } = await readAnswer(provider.answer(request, providerContext()));
   return { text: textOf(parts), error: error as ApiError | undefined, posted };
 }
@@ -172,6 +173,11 @@ describe("events are read by their fields:", () => {
     ],
     ["a last event without its blank line", 'data: {"content":"Hello"}', { text: "content" }],
     [
+      "PHP's warnings before",
+      `<br />\n<b>Warning</b>: x in <b>/y</b><br />\n${stream('data: {"content":"Hello"}')}`,
+      { text: "content" },
+    ],
+    [
       "comments and blank lines before",
       `: hi\n\n\n${stream('data: {"content":"Hello"}')}`,
       { text: "content" },
@@ -212,6 +218,15 @@ describe("a message is posted as settings say:", () => {
     });
     expect(call?.headers.get("content-type")).toBe("application/json");
     expect(call?.url).toBe("https://shop.example/wp-json/shop/v1/say");
+  });
+
+  test("as JSON in a field of a form", async () => {
+    const form = { payload: '{"q":"{message}","n":[1,"{model}"]}' };
+    const [call] = (await answered(ok, { body: { form } }, {}, 'Say "hi" \\ {model}')).posted;
+    expect(JSON.parse(new URLSearchParams(call?.body).get("payload") ?? "")).toEqual({
+      q: 'Say "hi" \\ {model}',
+      n: [1, "shop"],
+    });
   });
 
   test("in the address", async () => {

@@ -11,7 +11,7 @@ export const pluginSettings: Readonly<Record<PluginName, WordpressChatOptions>> 
   "wp-ai-chat": { preset: "wp-ai-chat" },
   "openwebui-chatbot": {
     preset: "deepseek-chatbot",
-    nonce: { in: "owc", refused: ["Sicherheitsprüfung fehlgeschlagen"] },
+    nonce: { in: "owc", refused: ["Ugyldig forespørsel"] },
     body: { form: { action: "owc_chat", msg: "{message}" } },
   },
   wpbot: {

@@ -74,6 +74,14 @@ describe("a refused nonce", () => {
       403,
     ],
     "plain words of a 403": ["Nonce verification failed", 403],
+    "other languages": ["安全验证失败，请刷新页面后重试", 403],
+    "other languages, as JSON": ['{"success":false,"data":"Sicherheitsprüfung fehlgeschlagen."}'],
+    "a route's own check": [
+      '{"code":"rest_forbidden","message":"Sorry, you are not allowed to do that.","data":{"status":401}}',
+      401,
+    ],
+    "a code that is all": ['{"success":false,"data":{"code":"invalid_nonce"}}'],
+    "a token's name": ['{"message":"CSRF token mismatch."}', 419],
   };
   for (const [name, [text, status]] of Object.entries(answers)) {
     test(`told by ${name}`, () => expect(read(text, status).kind).toBe("refused-nonce"));
@@ -90,7 +98,7 @@ test("the plain words of a refusal are unclear too", () => {
   for (const [text, status] of [
     ["Unauthorized", 403],
     ["Zugriff verweigert.", 401],
-    ["安全验证失败，请刷新页面后重试", 403],
+    ["Ugyldig forespørsel", 403],
   ] as const) {
     expect(read(text, status)).toEqual({ kind: "unclear-refusal", text });
   }

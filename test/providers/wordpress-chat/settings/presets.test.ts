@@ -233,6 +233,7 @@ describe("an entry of PROVIDERS", () => {
     ],
     ["no body", { site: "https://s.example", reply: "a" }, "body is missing"],
     ["no reply", { site: "https://s.example", body: { form: { q: "{message}" } } }, "reply is missing"],
+    ["a message in a header", { ...sound, headers: { "x-a": "{message}" } }, "headers can't have {message}"],
     ["no message", { ...sound, body: { form: { q: "x" } } }, "body has no {message}"],
     [
       "a placeholder that is none",
