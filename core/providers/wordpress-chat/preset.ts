@@ -77,7 +77,15 @@ const nonceEntries = {
   /** Instead of it: the header. */
   header: v.optional(v.pipe(filled, v.regex(/^[\w-]+$/, "must be the name of a header"))),
   /** How a refused one looks, beside what every WordPress says: texts of the answer, and statuses. */
-  refused: v.optional(v.array(v.union([filled, v.number()], "must be a list of texts and statuses"))),
+  refused: v.optional(
+    v.pipe(
+      v.union(
+        [filled, v.number(), v.array(v.union([filled, v.number()]))],
+        "must be a list of texts and statuses",
+      ),
+      v.transform((value): readonly (string | number)[] => (Array.isArray(value) ? value : [value])),
+    ),
+  ),
 };
 
 const streamSchema = v.union(

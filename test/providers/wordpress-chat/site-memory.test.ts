@@ -1,5 +1,8 @@
 /** SITE_MEMORY: a site that remembers a session gets new messages alone. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { parseConfig } from "../../../core/config/config.ts";
+import { createHandler } from "../../../core/gateway.ts";
+import { silentLogger } from "../../../core/operations/log.ts";
 import { type WordpressChatOptions, wordpressChat } from "../../../core/providers/wordpress-chat/provider.ts";
 import { memoryStore } from "../../../core/stores/memory.ts";
 import type { ChatRequest, Logger, SessionStore } from "../../../core/types.ts";
@@ -133,4 +136,31 @@ test("a store that fails costs no answer", async () => {
   await ask([user("One"), assistant(first), user("Two")]);
   expect(told()).toHaveLength(2);
   expect(events).toContain("recall.failed");
+});
+
+test("before a client that sends its newest message alone, a conversation goes on in one session", async () => {
+  const site = startPluginSite("wp-ai-chat");
+  site.remembers = true;
+  stops.push(site.stop);
+  const config = parseConfig({
+    API_MASTER_KEY: "sk-test",
+    SITE_MEMORY: "on",
+    WP_CHAT_PRESET: "wp-ai-chat",
+    WP_CHAT_SITE: site.url,
+  });
+  const { fetch } = createHandler({ config, log: silentLogger });
+  const say = async (content: string, stream: boolean) => {
+    const response = await fetch(
+      new Request("http://127.0.0.1/v1/chat/completions", {
+        method: "POST",
+        headers: { authorization: "Bearer sk-test", "x-session-id": "a-long-session-id" },
+        body: JSON.stringify({ stream, messages: [{ role: "user", content }] }),
+      }),
+    );
+    expect(response.status).toBe(200);
+    return response.text();
+  };
+  for (const [index, text] of ["One", "Two", "Three", "Four"].entries()) await say(text, index % 2 === 0);
+  expect(site.posts.map(({ message }) => message)).toEqual(["One", "Two", "Three", "Four"]);
+  expect(new Set(site.posts.slice(1).map(({ session }) => session)).size).toBe(1);
 });

@@ -118,7 +118,7 @@ export function withoutSecrets(
 
 /** A good answer without a reply where it should be. */
 function noReply(answer: unknown, status: number, { reply }: AnswerForm): ApiError {
-  const looked = reply.map(({ name }) => name).join(", ");
+  const looked = reply.map(({ name }) => name).join(", ") || "no place at all";
   const places = placesOfTexts(answer);
   const others = places.length === 0 ? "" : `; it has texts at ${places.join(", ")}`;
   return unusable(

@@ -61,7 +61,7 @@ async function setUpNonce(ask: (text: string) => Promise<unknown>, { posts }: Pl
   expect(posts).toHaveLength(1);
 }
 
-test("a plug-in without a nonce is asked for none, and sees a visitor of its own in each conversation", async () => {
+test("a plug-in without a nonce is asked for none, and sees the cookie of a visitor", async () => {
   const { site, ask } = setUp("kognetiks");
   expect(await ask("Hello")).toMatchObject({ text: "You said: Hello", calls: 1 });
   expect(site.nonceFetches).toBe(0);
