@@ -24,7 +24,7 @@ import { createLogger, withoutSecrets } from "./operations/log.ts";
 import { createMetrics } from "./operations/metrics.ts";
 import { createRecentRequests } from "./operations/recent-requests.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
-import { createSite } from "./providers/wordpress-chat/provider.ts";
+import { createSiteProvider } from "./providers/wordpress-chat/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
@@ -294,7 +294,7 @@ function configuredProviders(
   const holdOff = config.circuitBreaker ? {} : { holdOffMs: 0 };
   return allUpstreams(config).map((upstream) =>
     upstream.kind === "wordpress-chat"
-      ? createSite(upstream, { ...holdOff, fetch, clock, store, onSecret: secrets.add })
+      ? createSiteProvider(upstream, { ...holdOff, fetch, clock, store, onSecret: secrets.add })
       : openAiCompatible({ ...upstream, fetch, clock }),
   );
 }

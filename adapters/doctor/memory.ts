@@ -1,6 +1,6 @@
 /** Whether a chat site remembers what was said in a session: two messages, the second of which makes no sense alone. */
 import { silentLogger } from "../../core/operations/log.ts";
-import { createSite } from "../../core/providers/wordpress-chat/provider.ts";
+import { createSiteProvider } from "../../core/providers/wordpress-chat/provider.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
 import type { ChatMessage, ChatRequest } from "../../core/types.ts";
 import { systemClock } from "../../core/util/time.ts";
@@ -19,7 +19,10 @@ const message = (role: "user" | "assistant", text: string): ChatMessage => ({
 export async function* examineMemory(options: Omit<SiteOptions, "environment">): AsyncGenerator<Finding> {
   const { site, names, model, timeoutMs, fetch } = options;
   const store = memoryStore({ maxEntries: 10, clock: systemClock });
-  const provider = createSite({ ...site, remembers: true, chunkDelayMs: 0 }, { fetch, store, holdOffMs: 0 });
+  const provider = createSiteProvider(
+    { ...site, remembers: true, chunkDelayMs: 0 },
+    { fetch, store, holdOffMs: 0 },
+  );
   const number = 1000 + Math.floor(Math.random() * 9000);
   const secret = `${words[number % words.length]} ${number}`;
   const place = `${site.name} at ${shownUrl(site.pageUrl)}`;

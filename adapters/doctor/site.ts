@@ -2,7 +2,7 @@
 import type { Environment } from "../../core/config/config.ts";
 import { ApiError } from "../../core/errors.ts";
 import { siteProbe } from "../../core/providers/wordpress-chat/probe.ts";
-import { createSite } from "../../core/providers/wordpress-chat/provider.ts";
+import { createSiteProvider } from "../../core/providers/wordpress-chat/provider.ts";
 import type { SiteSettings } from "../../core/providers/wordpress-chat/settings.ts";
 import type { Fetch } from "../../core/types.ts";
 import { systemClock } from "../../core/util/time.ts";
@@ -80,7 +80,7 @@ export async function* examineSite(options: SiteOptions): AsyncGenerator<Finding
 
   const calls: Call[] = [];
   const fetch = observed(options.fetch, site, calls);
-  const provider = createSite({ ...site, chunkDelayMs: 0 }, { fetch, holdOffMs: 0 });
+  const provider = createSiteProvider({ ...site, chunkDelayMs: 0 }, { fetch, holdOffMs: 0 });
   const outcome = await askOnce(provider, model, timeoutMs).catch((error: unknown) => ({ error }));
   const error = "error" in outcome ? outcome.error : undefined;
   const changes = siteChanges(names);

@@ -249,7 +249,7 @@ export function placePreset(
   const parts: ReadParts = { ...base, ...definedOf(over) };
   const nonce = mergeNonce(base.nonce, over.nonce);
   const { body, reply = [], stream = "none", endpoint = "/wp-admin/admin-ajax.php", page = "/" } = parts;
-  const headers = { ...base.headers, ...over.headers };
+  const headers = { ...lowerCased(base.headers), ...lowerCased(over.headers) };
   const site = parts.site ?? originOf(addresses.page) ?? originOf(addresses.endpoint);
 
   const problem = (part: string, message: string): PresetProblem => ({ part, message });
@@ -304,6 +304,10 @@ export function placePreset(
     remembers: parts.remembers ?? false,
   };
 }
+
+/** Headers by their names in lower case, so that two spellings of one name are the same. */
+const lowerCased = (headers: Readonly<Record<string, string>> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 
 const originOf = (url: string | undefined): string | undefined =>
   url === undefined || !URL.canParse(url) ? undefined : new URL(url).origin;

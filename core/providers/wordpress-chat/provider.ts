@@ -49,7 +49,7 @@ const modelsCreatedAt = 1_757_030_400;
  * ```
  */
 export function kimiWeb(options: KimiWebOptions = {}): Provider {
-  return createSite({ ...defaultSite(), ...options }, options);
+  return createSiteProvider({ ...defaultSite(), ...options }, options);
 }
 
 /**
@@ -80,7 +80,7 @@ export function wordpressChat({
   holdOffMs,
   ...site
 }: WordpressChatOptions): Provider {
-  return createSite(describedSite(site), {
+  return createSiteProvider(describedSite(site), {
     ...(fetch && { fetch }),
     ...(clock && { clock }),
     ...(store && { store }),
@@ -90,7 +90,7 @@ export function wordpressChat({
 }
 
 /** The provider of a site whose settings have been read. */
-export function createSite(site: SiteSettings, parts: SiteParts = {}): Provider {
+export function createSiteProvider(site: SiteSettings, parts: SiteParts = {}): Provider {
   const { name, protocol, maxChars, labels, overflow, longInput } = site;
   const { chunkChars, chunkDelayMs, maxConcurrency } = site;
   const { clock = systemClock, store } = parts;

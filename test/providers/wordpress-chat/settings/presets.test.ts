@@ -200,6 +200,16 @@ describe("an entry of PROVIDERS", () => {
     });
   });
 
+  test("has the preset's headers beside its own, whatever their case", () => {
+    const { headers, protocol } = siteIn(
+      entry({ preset: "kognetiks", site: "https://s.example", headers: { "X-Team": "blue" } }),
+    );
+    expect(headers).toEqual({ "x-team": "blue" });
+    expect(protocol.headers).toEqual({ cookie: "kognetiks_unique_id={session}" });
+    const own = siteIn(entry({ preset: "kognetiks", site: "https://s.example", headers: { Cookie: "a=b" } }));
+    expect([own.headers, own.protocol.headers]).toEqual([{ cookie: "a=b" }, {}]);
+  });
+
   test("stands in the order of the list, whatever its kind", () => {
     const config = parseConfig({
       KIMI_WEB: "off",
