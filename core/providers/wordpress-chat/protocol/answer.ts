@@ -145,13 +145,16 @@ function readOtherAnswer(
   if (isTooLargeHeader(shown)) return { kind: "refused-cookies", text };
   if (isToldRefusal(shown, form))
     return { kind: "refused-nonce", text: pageSummary(text) || shortText(text) };
+  // Before its words are taken for a firewall's: a reply may speak of anything.
+  const reply = answer === undefined ? plainReply(response, context) : undefined;
+  if (reply !== undefined) return reply;
   if (context.isNonceAccepted && isFirewallRefusal(shown)) throw messageRefused();
   const words = answer === undefined ? plainRefusal(shown) : withoutSecrets(failureText(answer), context);
   const fault = siteFault(words === "" ? shown : { ...shown, text: words }, nowMs);
   if (fault !== undefined) throw fault;
   if (words !== "" || (answer !== undefined && saysSuccess(answer) === false))
     return fail(response, words, context);
-  return plainReply(response, context) ?? failUnread(shown, context);
+  return failUnread(shown, context);
 }
 
 /** A preset's own words for a refused nonce, in an answer that is not JSON, and so no broken reply either. */

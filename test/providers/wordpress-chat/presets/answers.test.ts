@@ -59,6 +59,11 @@ describe("a reply is read from", () => {
     expect(await answered(body, { reply })).toMatchObject({ text: "Hello", error: undefined });
   });
 
+  test("plain text that speaks like a failure", async () => {
+    const words = "Just a moment... the Sucuri Website Firewall, a rate limit, an expired nonce";
+    expect(await answered(words, { reply: "." })).toMatchObject({ text: words, error: undefined });
+  });
+
   test("no page's script, whatever that has", async () => {
     const page = '<!DOCTYPE html><title>Shop</title><script>var x = {"data":"not a reply"};</script>';
     const { error } = await answered(page, {}, { type: "text/html" });
