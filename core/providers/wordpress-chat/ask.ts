@@ -1,5 +1,5 @@
 /** Asks the site what a task wants to know: makes a text that fits out of each question, and keeps the figures. */
-import type { ChatRequest, ContextReport, ProviderContext, Usage } from "../../types.ts";
+import type { ContextReport, ConversationRef, ProviderContext, Usage } from "../../types.ts";
 import { type CondensingOptions, condenseLongInput } from "./prompt/long-input.ts";
 import { buildPrompt, type Prompt } from "./prompt/prompt.ts";
 import { countCodePoints } from "./prompt/shorten.ts";
@@ -11,51 +11,42 @@ export interface AskOptions {
   readonly site: Pick<SiteSettings, "labels" | "overflow" | "longInput">;
   readonly condensing: CondensingOptions;
   readonly talk: Talk;
+  readonly conversation: ConversationRef;
   /** The site's session that the questions belong to. */
   readonly session: string;
   readonly context: ProviderContext;
 }
 
-export interface Asking {
+const allTold = { droppedMessages: 0, shortenedMessages: 0 };
+
+export class Asking {
+  readonly #options: AskOptions;
+  readonly #replies: string[] = [];
+  #condensed: ContextReport["condensed"];
+  #messages: TaskQuestion["messages"] = [];
+  #prompt: Pick<Prompt, "droppedMessages" | "shortenedMessages"> = allTold;
+  #said: Said | undefined;
+
+  constructor(options: AskOptions) {
+    this.#options = options;
+  }
+
   /** Sends a question; resolves once the reply is there, or has begun. One that is still to come is not asked again. */
-  begin(question: TaskQuestion): Promise<Said>;
-  /** Sends a question; resolves to the reply. */
-  ask(question: TaskQuestion): Promise<string>;
-  /** What the site calls the session, where it names them. */
-  readonly session: string | undefined;
-  /** What became of the messages of the last question. */
-  readonly context: ContextReport;
-  /** An estimate of all that was sent and of all replies, the last of them as the client gets it. */
-  usage(reply: TaskReply): Usage;
-}
-
-export function createAsking(
-  { conversation }: Pick<ChatRequest, "conversation">,
-  { site, condensing, talk, session, context: { requestId, log, ...context } }: AskOptions,
-): Asking {
-  const { labels, overflow, longInput } = site;
-  const replies: string[] = [];
-  let condensed: ContextReport["condensed"];
-  let messages: TaskQuestion["messages"] = [];
-  let prompt: Pick<Prompt, "droppedMessages" | "shortenedMessages"> = {
-    droppedMessages: 0,
-    shortenedMessages: 0,
-  };
-
-  let said: Said | undefined;
-
-  const begin = async (question: TaskQuestion): Promise<Said> => {
-    if (replies.length > 0) log.info("reply.not_in_form", { requestId });
+  async begin(question: TaskQuestion): Promise<Said> {
+    const { site, condensing, talk, conversation, session, context } = this.#options;
+    const { requestId, log } = context;
+    if (this.#replies.length > 0) log.info("reply.not_in_form", { requestId });
+    const { labels, overflow, longInput } = site;
     const leadChars = countCodePoints(question.lead);
     const maxChars = condensing.maxChars - leadChars;
+    if (longInput.mode !== "condense") this.#messages = question.messages;
     // What was condensed for the first question will do for the second.
-    if (condensed === undefined) {
-      ({ messages, condensed } =
-        longInput.mode === "condense"
-          ? await condenseLongInput(question.messages, { ...condensing, maxChars })
-          : { messages: question.messages, condensed: undefined });
+    else if (this.#condensed === undefined) {
+      const { messages, condensed } = await condenseLongInput(question.messages, { ...condensing, maxChars });
+      this.#messages = messages;
+      this.#condensed = condensed;
     }
-    const { text, sizes, ...built } = buildPrompt(messages, {
+    const { text, sizes, ...built } = buildPrompt(this.#messages, {
       maxChars,
       leadChars,
       labels,
@@ -63,7 +54,7 @@ export function createAsking(
       longInput: longInput.mode === "refuse" ? "refuse" : "shorten",
       summary: conversation.summary,
     });
-    prompt = built;
+    this.#prompt = built;
     log.debug("prompt.built", {
       requestId,
       ...sizes,
@@ -71,30 +62,34 @@ export function createAsking(
       maxChars: condensing.maxChars,
       ...built,
     });
-    said = await talk.say(question.lead + text, session, { ...context, log });
-    return said;
-  };
+    this.#said = await talk.say(question.lead + text, session, context);
+    return this.#said;
+  }
 
-  return {
-    begin,
+  /** Sends a question; resolves to the reply. */
+  async ask(question: TaskQuestion): Promise<string> {
+    const reply = await wholeText(await this.begin(question));
+    this.#replies.push(reply);
+    return reply;
+  }
 
-    async ask(question) {
-      const reply = await wholeText(await begin(question));
-      replies.push(reply);
-      return reply;
-    },
+  /** What the site calls the session, where it names them. */
+  get session(): string | undefined {
+    return this.#said?.session;
+  }
 
-    get session() {
-      return said?.session;
-    },
+  /** What became of the messages of the last question. */
+  get context(): ContextReport {
+    return { ...this.#prompt, ...(this.#condensed && { condensed: this.#condensed }) };
+  }
 
-    get context() {
-      return { ...prompt, ...(condensed && { condensed }) };
-    },
-
-    usage({ text, calls }) {
-      const missed = replies.slice(0, -1);
-      return talk.usage([...missed, text, ...calls.flatMap((call) => [call.name, call.arguments])]);
-    },
-  };
+  /** An estimate of all that was sent and of all replies, the last of them as the client gets it. */
+  usage({ text, calls }: TaskReply): Usage {
+    const missed = this.#replies.slice(0, -1);
+    return this.#options.talk.usage([
+      ...missed,
+      text,
+      ...calls.flatMap((call) => [call.name, call.arguments]),
+    ]);
+  }
 }

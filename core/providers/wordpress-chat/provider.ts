@@ -12,7 +12,7 @@ import type {
 } from "../../types.ts";
 import { sleep, systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
-import { type Asking, createAsking } from "./ask.ts";
+import { Asking } from "./ask.ts";
 import { maxMessages } from "./prompt/prompt.ts";
 import { summarize } from "./prompt/summary.ts";
 import { PieceLimiter } from "./reply/limit-pieces.ts";
@@ -20,7 +20,7 @@ import { checkRequest } from "./request-bounds.ts";
 import { defaultSite, describedSite, type SiteDescription, type SiteSettings } from "./settings.ts";
 import { type SiteParts, siteClient } from "./site-client.ts";
 import { saysForgotten, siteMemory } from "./site-memory.ts";
-import { createTalk, freshSession, sessionOf } from "./talk.ts";
+import { freshSession, sessionOf, Talk } from "./talk.ts";
 import { replyParts } from "./tools/reply-parts.ts";
 import { createTask, performTask, type ReplyTask, type TaskReply } from "./tools/task.ts";
 
@@ -137,9 +137,8 @@ export function createSiteProvider(site: SiteSettings, parts: SiteParts = {}): P
   ): ProviderAnswer["events"] {
     const parts = replyParts(reply, stream ? chunkChars : undefined);
     if (usage) parts.push({ type: "usage", usage: asking.usage(reply) });
-    return stream && chunkDelayMs > 0
-      ? paced(parts, signal)
-      : atOnce(parts.map((part) => ({ parts: [part] })));
+    if (!stream) return atOnce([{ parts }]);
+    return chunkDelayMs > 0 ? paced(parts, signal) : atOnce(parts.map((part) => ({ parts: [part] })));
   }
 
   /** The events of a reply that comes in pieces, up to where a limit ends it. */
@@ -175,9 +174,10 @@ export function createSiteProvider(site: SiteSettings, parts: SiteParts = {}): P
       context,
     }: { readonly model: string; readonly session: string; readonly context: ProviderContext },
   ): Promise<ProviderAnswer> {
-    const talk = createTalk({ sendMessage, model, safeText: site.safeText, clock });
-    const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask };
-    const asking = createAsking(asked, { site, condensing, talk, session, context });
+    const talk = new Talk({ sendMessage, model, safeText: site.safeText, clock });
+    const condensing = { maxChars, labels, longInput, store, clock, context, ask: talk.ask.bind(talk) };
+    const { conversation } = asked;
+    const asking = new Asking({ site, condensing, talk, conversation, session, context });
     const task = taskOf(asked);
     const keep = async ({ text, calls }: TaskReply) => {
       const toolCalls = calls.map((call) => ({ ...call, id: "" }));
@@ -191,7 +191,10 @@ export function createSiteProvider(site: SiteSettings, parts: SiteParts = {}): P
     if (said !== undefined && said.text === undefined) {
       events = pieceEvents(said.pieces, request, asking, keep);
     } else {
-      const reply = await performTask(task, said === undefined ? asking.ask : async () => said.text ?? "");
+      const reply = await performTask(
+        task,
+        said === undefined ? (question) => asking.ask(question) : async () => said.text ?? "",
+      );
       if (memory !== undefined) await keep(reply);
       events = wholeEvents(reply, request, asking, context.signal);
     }

@@ -22,7 +22,7 @@ const tokens: Bound = {
   remedy: "; leave it out for no limit",
 };
 
-const bounds: Readonly<Record<string, Bound>> = {
+const bounds = Object.entries<Bound>({
   max_tokens: tokens,
   max_completion_tokens: tokens,
   temperature: { min: 0, max: 2 },
@@ -30,7 +30,7 @@ const bounds: Readonly<Record<string, Bound>> = {
   presence_penalty: { min: -2, max: 2 },
   frequency_penalty: { min: -2, max: 2 },
   top_logprobs: { min: 0, max: 20, isWhole: true },
-};
+});
 
 /** Each is looked for in the whole reply. */
 const maxStops = 64;
@@ -58,7 +58,7 @@ const isUsers = ({ role }: ChatMessage): boolean => role === "user";
 
 /** Throws ApiError: invalid_request for what nobody could do, unsupported_* for what another upstream may do. */
 export function checkRequest({ messages, choices, stop, native }: ChatRequest): void {
-  for (const [param, bound] of Object.entries(bounds)) checkNumber(native, param, bound);
+  for (const [param, bound] of bounds) checkNumber(native, param, bound);
   if (stop.length > maxStops) throw invalid("stop", `must hold at most ${maxStops} texts`);
 
   const stranger = messages.findIndex((message) => !roles.has(message.native.role));

@@ -37,13 +37,11 @@ export class SiteBody {
   }
 
   /** The next piece, as it arrives; undefined at the end. */
-  async next(): Promise<string | undefined> {
-    try {
-      return await this.#reader.next();
-    } catch (error) {
+  next(): Promise<string | undefined> {
+    return this.#reader.next().catch((error) => {
       if (this.#signal.aborted) throw this.#signal.reason;
       throw brokenOff(error);
-    }
+    });
   }
 
   /** Whether there is nothing left to be read. */

@@ -25,17 +25,6 @@ export interface Said {
   readonly session: string | undefined;
 }
 
-export interface Talk {
-  /** Calls made so far. */
-  readonly calls: number;
-  /** Sends a text in a session; resolves once the reply is there, or has begun where the site streams. */
-  say(text: string, session: string, context: CallContext): Promise<Said>;
-  /** Sends a text that belongs to no conversation; resolves to the reply, which counts as used. */
-  ask(text: string, context: CallContext): Promise<string>;
-  /** An estimate of all texts that were sent, the replies to `ask`, and what became of those to `say`. */
-  usage(replies: readonly string[]): Usage;
-}
-
 /** What the site gets to see of a conversation. */
 export const sessionOf = ({ id, startedAtMs }: Pick<ConversationRef, "id" | "startedAtMs">): string =>
   `session_${startedAtMs}_${id}`;
@@ -45,8 +34,11 @@ export const freshSession = (clock: Pick<Clock, "now">): string =>
   sessionOf({ id: crypto.randomUUID().replaceAll("-", "").slice(0, 9), startedAtMs: clock.now() });
 
 /** All of a reply. */
-export async function wholeText({ text, pieces }: Said): Promise<string> {
-  if (text !== undefined) return text;
+export function wholeText({ text, pieces }: Said): Promise<string> {
+  return text === undefined ? joined(pieces) : Promise.resolve(text);
+}
+
+async function joined(pieces: AsyncIterable<string>): Promise<string> {
   let whole = "";
   for await (const piece of pieces) whole += piece;
   return whole;
@@ -58,18 +50,30 @@ async function* changed(pieces: AsyncIterable<string>, change: (piece: string) =
 
 const nothing: AsyncIterable<string> = { async *[Symbol.asyncIterator]() {} };
 
-export function createTalk({ sendMessage, model, safeText: isSafe, clock }: TalkOptions): Talk {
-  let calls = 0;
+export class Talk {
+  readonly #options: TalkOptions;
   /** Kept as texts: most requests want no counts. */
-  const sent: string[] = [];
-  const used: string[] = [];
+  readonly #sent: string[] = [];
+  readonly #used: string[] = [];
+  #calls = 0;
 
-  async function say(text: string, session: string, context: CallContext): Promise<Said> {
-    sent.push(text);
-    calls += 1;
+  constructor(options: TalkOptions) {
+    this.#options = options;
+  }
+
+  /** Calls made so far. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Sends a text in a session; resolves once the reply is there, or has begun where the site streams. */
+  async say(text: string, session: string, context: CallContext): Promise<Said> {
+    const { sendMessage, model, safeText: isSafe } = this.#options;
+    this.#sent.push(text);
+    this.#calls += 1;
     const written = isSafe ? safeText(text) : text;
-    const { answer, calls: made } = await sendMessage({ message: written, model, session }, context);
-    calls += made - 1;
+    const { answer, calls } = await sendMessage({ message: written, model, session }, context);
+    this.#calls += calls - 1;
     const restore = isSafe ? lookAlikeRestorer(text, written) : undefined;
     if (answer.kind === "reply") {
       return { text: restore?.(answer.text) ?? answer.text, pieces: nothing, session: answer.session };
@@ -83,23 +87,23 @@ export function createTalk({ sendMessage, model, safeText: isSafe, clock }: Talk
     };
   }
 
-  const countTokens = (texts: readonly string[]): number =>
-    texts.reduce((sum, text) => sum + estimateTokens(text), 0);
+  /** Sends a text that belongs to no conversation; resolves to the reply, which counts as used. */
+  async ask(text: string, context: CallContext): Promise<string> {
+    const reply = await wholeText(await this.say(text, freshSession(this.#options.clock), context));
+    this.#used.push(reply);
+    return reply;
+  }
 
-  return {
-    get calls() {
-      return calls;
-    },
-    say,
-    async ask(text, context) {
-      const reply = await wholeText(await say(text, freshSession(clock), context));
-      used.push(reply);
-      return reply;
-    },
-    usage(replies) {
-      const promptTokens = countTokens(sent);
-      const completionTokens = countTokens([...used, ...replies]);
-      return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
-    },
-  };
+  /** An estimate of all texts that were sent, the replies to `ask`, and what became of those to `say`. */
+  usage(replies: readonly string[]): Usage {
+    const promptTokens = countTokens(this.#sent);
+    const completionTokens = countTokens(this.#used) + countTokens(replies);
+    return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens };
+  }
+}
+
+function countTokens(texts: readonly string[]): number {
+  let tokens = 0;
+  for (const text of texts) tokens += estimateTokens(text);
+  return tokens;
 }

@@ -196,8 +196,10 @@ export function credentialSource(options: CredentialSourceOptions): CredentialSo
     return current !== undefined && ageMs(current) < maxAgeMs && !isRefused ? current : undefined;
   };
 
-  async function get({ signal, log }: CredentialContext): Promise<Credentials> {
-    return atHand() ?? (flight ?? start(undefined, undefined, log)).join(signal);
+  function get({ signal, log }: CredentialContext): Promise<Credentials> {
+    const credentials = atHand();
+    if (credentials !== undefined) return Promise.resolve(credentials);
+    return (flight ?? start(undefined, undefined, log)).join(signal);
   }
 
   const prove = (credentials: Credentials) => {

@@ -15,6 +15,10 @@ const parseObject = (text: string): JsonObject | undefined => {
  * before an answer, and WordPress a "0" behind it.
  */
 export function findJson(text: string, keys: readonly string[]): JsonObject | undefined {
+  const hasKey = (object: JsonObject) => keys.some((key) => Object.hasOwn(object, key));
+  // Nearly every answer is such an object and nothing else.
+  const whole = text.startsWith("{") ? parseObject(text) : undefined;
+  if (whole !== undefined && hasKey(whole)) return whole;
   const begin = /\{\s*"/g;
   for (let candidate = 0; candidate < maxCandidates; candidate++) {
     const match = begin.exec(text);
@@ -22,7 +26,7 @@ export function findJson(text: string, keys: readonly string[]): JsonObject | un
     const end = objectEnd(text, match.index);
     if (end === undefined) continue;
     const object = parseObject(text.slice(match.index, end));
-    if (object !== undefined && keys.some((key) => Object.hasOwn(object, key))) return object;
+    if (object !== undefined && hasKey(object)) return object;
     if (object !== undefined) begin.lastIndex = end;
   }
   return undefined;
