@@ -1,4 +1,5 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
+import { createAskResponses } from "./chat/ask-responses.ts";
 import { createBodyReader, createExchange } from "./chat/exchange.ts";
 import { allUpstreams, type Config, firstModel, parseConfig } from "./config/config.ts";
 import { configuredSecrets } from "./config/secrets.ts";
@@ -176,6 +177,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     isMemoryUnshared: hosted && !store.shared,
     // Known without a look at the list, which may wait for an upstream.
     defaultModel: config.defaultModel ?? (options.providers ? undefined : firstModel(config)),
+    mayPassResponses: providers.some(({ askResponses }) => askResponses !== undefined),
     remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     stream: config.stream,
     hide: secrets.hide,
@@ -203,6 +205,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       return { id, ...route };
     },
     responses,
+    askResponses: createAskResponses({ ...bounds, providers, log }),
   };
   const handle = createRouter({
     routes: [

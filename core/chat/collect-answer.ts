@@ -1,5 +1,5 @@
 /** Puts an answer together from its events, for all who need it whole: whole bodies, memory, token counts. */
-import type { Answer, JsonObject, Reply, StreamPart, UpstreamEvent } from "../types.ts";
+import type { Answer, JsonObject, NativeChatEvent, Reply, StreamPart, UpstreamEvent } from "../types.ts";
 import { isRecord } from "../util/json.ts";
 
 /** An answer of which nothing is there yet. */
@@ -28,8 +28,14 @@ export const isFinished = ({ replies }: Answer): boolean =>
 /** Adds the next event. */
 export function addEvent(answer: Answer, event: UpstreamEvent): void {
   for (const part of event.parts) addPart(answer, part);
+  const { native } = event;
+  if (native === undefined) return;
+  if (native.format === "responses") {
+    // What such a stream is a stream of.
+    if (native.isWhole || isRecord(native.event.response)) answer.native = native;
+  }
   // What is beside the text has been added with the event that it is like.
-  if (event.native !== undefined && event.native.like === undefined) addNative(answer, event.native);
+  else if (native.like === undefined) addNative(answer, native);
 }
 
 function addPart(answer: Answer, part: StreamPart): void {
@@ -87,7 +93,7 @@ const modelledInMessage = new Set([
 ]);
 
 /** Collects the fields that parts don't model, such as log probabilities, annotations or a thought's signature. */
-function addNative(answer: Answer, native: NonNullable<UpstreamEvent["native"]>): void {
+function addNative(answer: Answer, native: NativeChatEvent): void {
   const { event, isWhole } = native;
   if (isWhole) answer.native = native;
   // Most of these are repeated in every event; a whole answer has its own.

@@ -1,6 +1,6 @@
 /** One chat request, from its body's first byte to its answer's last one. */
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
-import type { Responses } from "../conversations/responses.ts";
+import type { ResponseOpening, Responses } from "../conversations/responses.ts";
 import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
 import { ApiError, toApiError } from "../errors.ts";
 import type { BodyBudget } from "../http/body-budget.ts";
@@ -50,6 +50,8 @@ export interface ExchangeOptions {
   /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
   readonly totalTimeoutMs: number;
+  /** Whether any provider's upstream speaks Responses itself. */
+  readonly mayPassResponses: boolean;
   /** Takes secrets out of texts. */
   readonly hide: (text: string) => string;
   readonly stream: ChatSettings["stream"];
@@ -57,7 +59,7 @@ export interface ExchangeOptions {
   readonly log: Logger;
 }
 
-type Bounds = Pick<
+export type Bounds = Pick<
   ExchangeOptions,
   "maxBodyBytes" | "bodies" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
 >;
@@ -91,7 +93,10 @@ export const createBodyReader =
     }
   };
 
-const createLifetime = (request: Request, { requestTimeoutMs, totalTimeoutMs, clock }: Bounds): Lifetime =>
+export const createLifetime = (
+  request: Request,
+  { requestTimeoutMs, totalTimeoutMs, clock }: Bounds,
+): Lifetime =>
   new Lifetime(
     request.signal,
     { firstTextMs: requestTimeoutMs, silenceMs: requestTimeoutMs, totalMs: totalTimeoutMs },
@@ -174,9 +179,11 @@ class Exchange {
       const route = await models.find(model, { signal: this.#lifetime.signal, log });
       this.#noteRoute(route);
       const id = crypto.randomUUID().replaceAll("-", "");
-      const turn = await this.#openTurn(call, body.text, id);
-      const encoder = call.encoder({ id, model, createdAtMs: clock.now(), clock, requestId });
-      const asking = this.#ask({ route, fallbacks: models.fallbacks(model, route) }, call, turn);
+      const turn = await this.#openTurn(call, body.text, { id, model, messages: call.prompt.messages });
+      const asked = { route, fallbacks: models.fallbacks(model, route) };
+      const mayBeNative = this.#mayBeNative(asked, call, turn);
+      const encoder = call.encoder({ id, model, createdAtMs: clock.now(), clock, requestId, mayBeNative });
+      const asking = this.#ask(asked, call, turn);
       if (call.prompt.stream) {
         const { streamCommitMs = defaultCommitMs } = route.provider;
         return await this.#stream(turn, encoder, asking, streamCommitMs);
@@ -216,12 +223,22 @@ class Exchange {
     this.#facts.unlisted = isListed ? undefined : true;
   }
 
-  #openTurn(call: DialectCall, body: string, id: string): Promise<Turn<UpstreamAnswer>> {
+  /** Whether an upstream may answer in the words of Responses. */
+  #mayBeNative(
+    { route, fallbacks }: Pick<Question, "route" | "fallbacks">,
+    { prompt }: DialectCall,
+    { heldBy }: Turn<UpstreamAnswer>,
+  ) {
+    if (!this.#options.mayPassResponses || prompt.response === undefined) return false;
+    return heldBy?.kind !== "gateway" && (route.provider.askResponses !== undefined || fallbacks.length > 0);
+  }
+
+  #openTurn(call: DialectCall, body: string, opening: ResponseOpening): Promise<Turn<UpstreamAnswer>> {
     const { memory } = call;
     if (memory.kind === "response") {
       const { responses } = this.#options;
       if (responses.isKept(memory)) this.#facts.session = "response";
-      return this.#timeStore(responses.open(memory, this.#routed.caller, id));
+      return this.#timeStore(responses.open(memory, this.#routed.caller, opening));
     }
     const { headers } = this.#routed.request;
     const named = this.#sessionKey(call);
@@ -275,6 +292,7 @@ class Exchange {
       prompt: call.prompt,
       transcript: turn.transcript,
       conversation: turn.conversation,
+      heldBy: turn.heldBy,
       deadlineMs: this.#startedMs + requestTimeoutMs,
     };
     try {

@@ -10,6 +10,7 @@ import type {
   Clock,
   ConversationRef,
   ConversationSummary,
+  HeldBy,
   Logger,
   SessionStore,
 } from "../types.ts";
@@ -56,6 +57,8 @@ export interface Turn<Begun extends BegunAnswer> {
   /** What the model may read: system texts, remembered turns and the new messages. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
+  /** Who keeps what the client refers to by ids; absent where it refers to nothing. */
+  readonly heldBy?: HeldBy | undefined;
   /**
    * The answer, once it has begun. `ask` is called if an upstream must be asked; the signal that it gets aborts once no
    * request waits any more. Close it after `finish`: until then retries can join it.
@@ -133,10 +136,12 @@ const placeOf = async (key: SessionKey): Promise<Place> => ({
 export class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
+  readonly heldBy?: HeldBy | undefined;
 
-  constructor(messages: readonly ChatMessage[], openedMs: number) {
+  constructor(messages: readonly ChatMessage[], openedMs: number, heldBy?: HeldBy) {
     this.transcript = new Transcript(messages);
     this.conversation = newConversation(openedMs);
+    this.heldBy = heldBy;
   }
 
   answer(ask: (signal: AbortSignal) => Promise<Begun>, signal: AbortSignal): Promise<TurnAnswer<Begun>> {

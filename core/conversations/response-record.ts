@@ -31,6 +31,16 @@ export interface ResponseRecord {
   readonly lines: string;
 }
 
+/** That an upstream keeps a response, or an item of one: all that is kept of it here. */
+export interface HeldRecord {
+  readonly v: 1;
+  readonly expiresAtMs: number;
+  /** The name of its provider. */
+  readonly provider: string;
+  /** The model that was asked for. */
+  readonly model: string;
+}
+
 /** What a response comes after. */
 export type Before = Pick<Head, "depth" | "bytes"> & Pick<ResponseRecord, "lines">;
 
@@ -67,11 +77,21 @@ const isHead = (value: unknown): value is Head => {
   return [expiresAtMs, depth, input, output, bytes].every(Number.isFinite);
 };
 
+const isHeld = (value: unknown): value is HeldRecord =>
+  isRecord(value) &&
+  value.v === 1 &&
+  typeof value.provider === "string" &&
+  typeof value.model === "string" &&
+  Number.isFinite(value.expiresAtMs);
+
+export const encodeHeld = (held: Omit<HeldRecord, "v">): string => JSON.stringify({ v: 1, ...held });
+
 /** Undefined for what can't be read: foreign, damaged or of a newer version. */
-export function decodeResponse(text: string): ResponseRecord | undefined {
+export function decodeResponse(text: string): ResponseRecord | HeldRecord | undefined {
   const end = text.indexOf("\n");
   const head = tryParseJson(end < 0 ? text : text.slice(0, end));
-  return isHead(head) ? { head, lines: end < 0 ? "" : text.slice(end) } : undefined;
+  if (isHead(head)) return { head, lines: end < 0 ? "" : text.slice(end) };
+  return isHeld(head) ? head : undefined;
 }
 
 /** The items of a record's lines; undefined for what can't be read. */

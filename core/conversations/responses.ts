@@ -1,7 +1,7 @@
 /**
  * Answers that clients go on from by their ids. A stored one holds all that came before it, so that a turn costs one read
  * and one write however long its chain is, two turns that go on from the same one do not meet, and none of its forerunners
- * need be there any more.
+ * need be there any more. Of one that its upstream keeps, only that is noted, so that whoever may see it is led there.
  */
 import { responseId, responseOfItem } from "../dialects/shared/response-ids.ts";
 import { ApiError } from "../errors.ts";
@@ -10,21 +10,26 @@ import type {
   Caller,
   ChatMessage,
   Clock,
+  HeldBy,
   JsonObject,
   Logger,
+  NativeResponseEvent,
   ResponseMemory,
   SessionStore,
   StoredResponses,
 } from "../types.ts";
 import { createFairCache } from "../util/fair-cache.ts";
 import { sha256Hex } from "../util/hash.ts";
+import { isRecord } from "../util/json.ts";
 import { StatelessTurn, type Turn } from "./conversations.ts";
 import { storeUnavailable } from "./record-store.ts";
 import {
   type Before,
   decodeItems,
   decodeResponse,
+  encodeHeld,
   encodeResponse,
+  type HeldRecord,
   type Items,
   nothingBefore,
   type ResponseRecord,
@@ -45,12 +50,22 @@ export interface ResponsesOptions {
 export interface Responses<Begun extends BegunAnswer> extends StoredResponses {
   /** Whether the store is needed. */
   isKept(memory: ResponseMemory): boolean;
-  /** `id` is that of the answer to come. Throws ApiError. */
-  open(memory: ResponseMemory, caller: Caller, id: string): Promise<Turn<Begun>>;
+  /** Throws ApiError. */
+  open(memory: ResponseMemory, caller: Caller, opening: ResponseOpening): Promise<Turn<Begun>>;
+}
+
+export interface ResponseOpening {
+  /** The answer's, of 32 hexadecimal digits. */
+  readonly id: string;
+  /** The model that was asked for. */
+  readonly model: string;
+  /** What the request itself brings, as the model reads it. */
+  readonly messages: readonly ChatMessage[];
 }
 
 /** What a turn goes on from. */
 interface Opened {
+  readonly heldBy?: HeldBy | undefined;
   readonly before: Before;
   /** The items of the turns before. */
   readonly items: Items;
@@ -58,8 +73,17 @@ interface Opened {
 }
 
 /** A stored response and all items up to its end. */
-interface Found extends ResponseRecord {
+interface Stored extends ResponseRecord {
   readonly items: Items;
+}
+
+const isHeld = (found: Stored | HeldRecord | undefined): found is HeldRecord =>
+  found !== undefined && "provider" in found;
+
+/** What references stand for: items that are kept here, by their ids, and providers whose upstreams keep the others. */
+interface Referred {
+  readonly items: ReadonlyMap<unknown, JsonObject>;
+  readonly providers: ReadonlySet<string>;
 }
 
 /** The most answers that a chain may have. */
@@ -81,21 +105,19 @@ const notKept = "It may have expired, been deleted, been too long to be kept, or
 const notFound = (id: string): ApiError =>
   new ApiError("response_not_found", `Response with id '${id}' not found. ${notKept}`);
 
+const here: HeldBy = { kind: "gateway" };
+
+const beforeOf = ({ head: { depth, bytes }, lines }: ResponseRecord): Before => ({ depth, bytes, lines });
+
+type Keep = (answer: Answer, encode: () => string) => Promise<boolean>;
+
 /** A turn whose answer is kept. */
 class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
-  readonly #keep: (encode: () => string) => Promise<boolean>;
+  override readonly finish: Keep;
 
-  constructor(
-    messages: readonly ChatMessage[],
-    openedMs: number,
-    keep: (encode: () => string) => Promise<boolean>,
-  ) {
-    super(messages, openedMs);
-    this.#keep = keep;
-  }
-
-  override finish(_answer: Answer, encode: () => string): Promise<boolean> {
-    return this.#keep(encode);
+  constructor(messages: readonly ChatMessage[], openedMs: number, heldBy: HeldBy | undefined, keep: Keep) {
+    super(messages, openedMs, heldBy);
+    this.finish = keep;
   }
 }
 
@@ -114,8 +136,9 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     if (size > maxShortLength) parsed.set(key, items, { owner, size });
   };
 
-  const decode = (key: string, text: string, owner: string): Found | undefined => {
+  const decode = (key: string, text: string, owner: string): Stored | HeldRecord | undefined => {
     const record = decodeResponse(text);
+    if (record !== undefined && "provider" in record) return record;
     const known = parsed.get(key);
     const items = known ?? (record && decodeItems(record));
     if (record === undefined || items === undefined) return undefined;
@@ -123,7 +146,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     return { ...record, items };
   };
 
-  const read = async (caller: Caller, id: string): Promise<Found | undefined> => {
+  const read = async (caller: Caller, id: string): Promise<Stored | HeldRecord | undefined> => {
     const key = await storeKey(caller, id);
     let text: string | undefined;
     try {
@@ -135,46 +158,82 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     const found = decode(key, text, await ownerOf({ apiKey: caller.key }));
     if (found === undefined) log.warn("response.not_read", { store: store.name });
     // The store's own expiry may be late.
-    return found !== undefined && found.head.expiresAtMs > clock.now() ? found : undefined;
+    const expiresAtMs = isHeld(found) ? found.expiresAtMs : (found?.head.expiresAtMs ?? 0);
+    return expiresAtMs > clock.now() ? found : undefined;
   };
 
-  /** The input with the items that its references stand for; those that stand among `before` are there already. */
-  const resolve = async (caller: Caller, input: Items, before: Items): Promise<Items> => {
-    if (!input.some(isReference)) return input;
-    const told = new Set(before.map(({ id }) => id));
-    const known = new Map<unknown, JsonObject>();
+  /** What references stand for. Throws ApiError response_not_found. */
+  const resolve = async (caller: Caller, references: Items): Promise<Referred> => {
+    const items = new Map<unknown, JsonObject>();
+    const providers = new Set<string>();
+    const others: string[] = [];
     // The newest first: an answer to references holds what they stood for, so that its record is mostly the only one.
-    for (const { id } of input.filter(isReference).reverse()) {
-      if (told.has(id) || known.has(id)) continue;
+    for (const { id } of references.toReversed()) {
+      if (items.has(id)) continue;
       const responseId = responseOfItem(String(id));
-      const record = responseId === undefined ? undefined : await read(caller, responseId);
-      for (const item of record?.items ?? []) known.set(item.id, item);
-      if (known.has(id)) continue;
-      const message = `Item with id '${String(id)}' not found. Items are not kept where \`store\` is false. ${notKept}`;
-      throw new ApiError("response_not_found", message, { param: "input" });
+      const found = responseId === undefined ? undefined : await read(caller, responseId);
+      if (isHeld(found)) providers.add(found.provider);
+      else for (const item of found?.items ?? []) items.set(item.id, item);
+      if (!isHeld(found) && !items.has(id)) others.push(String(id));
     }
-    return input.flatMap((item) => {
-      if (!isReference(item)) return [item];
-      return told.has(item.id) ? [] : [known.get(item.id) as JsonObject];
-    });
+    const noteHolder = async (id: string): Promise<void> => {
+      const found = await read(caller, id);
+      if (!isHeld(found)) {
+        const message = `Item with id '${id}' not found. Items are not kept where \`store\` is false. ${notKept}`;
+        throw new ApiError("response_not_found", message, { param: "input" });
+      }
+      providers.add(found.provider);
+    };
+    await Promise.all(others.map(noteHolder));
+    return { items, providers };
   };
 
-  const openChain = async ({ previous, input }: ResponseMemory, caller: Caller): Promise<Opened> => {
-    if (previous === undefined)
-      return { before: nothingBefore, items: [], input: await resolve(caller, input, []) };
-    const found = await read(caller, previous);
+  /** Throws ApiError. */
+  const readPrevious = async (caller: Caller, id: string): Promise<Stored | HeldRecord> => {
+    const found = await read(caller, id);
     const param = "previous_response_id";
     if (found === undefined) {
-      const message = `Previous response with id '${previous}' not found. ${notKept} Send the whole history instead.`;
+      const message = `Previous response with id '${id}' not found. ${notKept} Send the whole history instead.`;
       throw new ApiError("previous_response_not_found", message, { param });
     }
-    const { head, lines, items } = found;
-    if (head.depth >= maxDepth) {
+    if (!isHeld(found) && found.head.depth >= maxDepth) {
       const message = `previous_response_id ends a chain of ${maxDepth} responses, the most there may be. Begin a new one.`;
       throw new ApiError("invalid_request", message, { param });
     }
-    const before = { depth: head.depth, bytes: head.bytes, lines };
-    return { before, items, input: await resolve(caller, input, items) };
+    return found;
+  };
+
+  /** Throws ApiError. */
+  const openChain = async ({ previous, input }: ResponseMemory, caller: Caller): Promise<Opened> => {
+    const found = previous === undefined ? undefined : await readPrevious(caller, previous);
+    const references = input.filter(isReference);
+    if (found === undefined && references.length === 0) return { before: nothingBefore, items: [], input };
+
+    const stored = isHeld(found) ? undefined : found;
+    const items = stored?.items ?? [];
+    const told = references.length > 0 ? new Set(items.map(({ id }) => id)) : undefined;
+    const referred = await resolve(
+      caller,
+      references.filter(({ id }) => !told?.has(id)),
+    );
+    const providers = new Set(referred.providers);
+    if (isHeld(found)) providers.add(found.provider);
+    const [provider] = providers;
+    const isAnyHere = stored !== undefined || referred.items.size > 0;
+    if (provider === undefined) {
+      const resolved = input.flatMap((item) => {
+        if (!isReference(item)) return [item];
+        return told?.has(item.id) ? [] : [referred.items.get(item.id) as JsonObject];
+      });
+      return { before: stored ? beforeOf(stored) : nothingBefore, items, input: resolved, heldBy: here };
+    }
+    if (isAnyHere || providers.size > 1) {
+      const message =
+        "input refers to items that are kept in different places. Send the items themselves instead of references.";
+      throw new ApiError("invalid_request", message, { param: "input" });
+    }
+    const param = isHeld(found) ? "previous_response_id" : "input";
+    return { before: nothingBefore, items, input, heldBy: { kind: "upstream", provider, param } };
   };
 
   /** Resolves to why an answer could not be kept; undefined if it was. */
@@ -189,47 +248,70 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     if (bytes > maxBytes) return "too_long";
     const key = await storeKey(caller, responseId(id));
     const owner = await ownerOf({ apiKey: caller.key });
-    try {
-      await store.set(key, text, { ttlMs, owner });
-    } catch (error) {
-      return (error as Error).message;
-    }
+    await store.set(key, text, { ttlMs, owner });
     keepParsed(key, [...items, ...input, ...response.output], text.length, owner);
     return undefined;
+  };
+
+  /** Notes which upstream keeps a response and its items. */
+  const noteHeld = async (
+    caller: Caller,
+    model: string,
+    { provider, isWhole, event }: NativeResponseEvent,
+  ): Promise<undefined> => {
+    const response = isWhole ? event : (event.response as JsonObject);
+    if (response.store === false) return;
+    const output = Array.isArray(response.output) ? response.output : [];
+    // An item of another gateway is found by its response.
+    const isNoted = (id: unknown): id is string =>
+      typeof id === "string" && id !== "" && responseOfItem(id) !== response.id;
+    const ids = [response.id, ...output.map((item) => isRecord(item) && item.id)].filter(isNoted);
+    const text = encodeHeld({ provider, model, expiresAtMs: clock.now() + ttlMs });
+    const owner = await ownerOf({ apiKey: caller.key });
+    await Promise.all(ids.map(async (id) => store.set(await storeKey(caller, id), text, { ttlMs, owner })));
   };
 
   return {
     isKept: ({ store: keeps, previous, input }) => keeps || previous !== undefined || input.some(isReference),
 
-    async open(memory, caller, id) {
+    async open(memory, caller, { id, model, messages: sent }) {
       const opened = await openChain(memory, caller);
-      const messages = memory.toMessages([...opened.items, ...opened.input]);
-      if (!memory.store) return new StatelessTurn(messages, clock.now());
-      return new KeptTurn(messages, clock.now(), async (encode) => {
-        const reason = await keep(caller, id, opened, encode());
+      const { items, input, heldBy } = opened;
+      const messages = heldBy?.kind === "gateway" ? memory.toMessages([...items, ...input]) : sent;
+      if (!memory.store) return new StatelessTurn(messages, clock.now(), heldBy);
+      return new KeptTurn(messages, clock.now(), heldBy, async ({ native }, encode) => {
+        let reason: string | undefined;
+        try {
+          reason = await (native?.format === "responses"
+            ? noteHeld(caller, model, native)
+            : keep(caller, id, opened, encode()));
+        } catch (error) {
+          reason = (error as Error).message;
+        }
         if (reason !== undefined) log.warn("response.not_saved", { store: store.name, reason });
         return reason === undefined;
       });
     },
 
     async items(memory, caller) {
-      const { items, input } = await openChain(memory, caller);
-      return [...items, ...input];
+      const { items, input, heldBy } = await openChain(memory, caller);
+      return { items: [...items, ...input], heldBy };
     },
 
-    async show(id, caller) {
+    async find(id, caller) {
       const found = await read(caller, id);
       if (found === undefined) throw notFound(id);
+      if (isHeld(found)) return { kind: "held", provider: found.provider, model: found.model };
       const { head, items } = found;
       const outputAt = items.length - head.output;
       return {
+        kind: "stored",
         response: { ...head.response, output: items.slice(outputAt) },
         input: items.slice(outputAt - head.input, outputAt),
       };
     },
 
     async forget(id, caller) {
-      if ((await read(caller, id)) === undefined) throw notFound(id);
       try {
         await store.delete(await storeKey(caller, id));
       } catch (cause) {

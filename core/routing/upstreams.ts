@@ -11,6 +11,7 @@ import type {
   CondensedReport,
   ConversationRef,
   ConversationSummary,
+  HeldBy,
   Logger,
   Provider,
   ProviderAnswer,
@@ -40,6 +41,8 @@ export interface Question {
   /** What the model may read: the prompt's messages, and what is remembered of earlier ones. */
   readonly transcript: Transcript;
   readonly conversation: ConversationRef;
+  /** Who keeps what the prompt refers to by ids. */
+  readonly heldBy?: HeldBy | undefined;
   /** By the monotonic clock; when an answer must have begun. What is left until then is shared evenly between those that may still be asked. */
   readonly deadlineMs: number;
 }
@@ -166,6 +169,28 @@ const withExtraSlots = (
   caller: Caller,
 ): ProviderContext =>
   concurrency === undefined ? context : { ...context, extraSlot: () => concurrency.tryAcquire(caller.key) };
+
+/**
+ * The request in the form that the provider takes it in: as a client of Responses wrote it, or as a chat. Throws ApiError
+ * where it has neither.
+ */
+function formFor(
+  { name, askResponses }: Provider,
+  request: ChatRequest,
+  heldBy: HeldBy | undefined,
+): ChatRequest {
+  const { response, unsayable } = request;
+  if (response === undefined) return request;
+  const isPassedOn = askResponses !== undefined && heldBy?.kind !== "gateway";
+  if (heldBy?.kind === "upstream" && (!isPassedOn || heldBy.provider !== name)) {
+    const { provider, param } = heldBy;
+    const message = `${param} refers to what ${provider} keeps, which ${name} can't go on from. Ask for a model of ${provider}, or send the whole history instead.`;
+    throw new ApiError("unsupported_parameter", message, { param });
+  }
+  if (isPassedOn) return request;
+  if (unsayable !== undefined) throw unsayable;
+  return { ...request, response: undefined };
+}
 
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
   const { circuitBreaker: breaks, clock, log } = options;
@@ -298,7 +323,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     },
 
     async ask(question, context) {
-      const { caller, fallbacks, prompt, transcript, conversation, deadlineMs } = question;
+      const { caller, fallbacks, prompt, transcript, conversation, heldBy, deadlineMs } = question;
       const failed: ModelRoute[] = [];
       let attempts = 0;
       let upstreamMs = 0;
@@ -315,7 +340,8 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
           route = find === undefined ? question.route : await find(shared);
           const { provider, model } = route;
           const messages = transcript.messages(provider.maxHistoryMessages);
-          const request: ChatRequest = { ...prompt, model: model.id, messages, conversation };
+          const asked: ChatRequest = { ...prompt, model: model.id, messages, conversation };
+          const request = formFor(provider, asked, heldBy);
           provider.check?.(request);
           const state = stateOf(provider);
           const begun = await attempt(

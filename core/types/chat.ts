@@ -1,4 +1,5 @@
 /** What dialects and providers say to each other: a chat, and the events of its answer. */
+import type { ApiError } from "../errors.ts";
 import type { JsonObject, JsonSchema } from "./platform.ts";
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool" | "function";
@@ -100,6 +101,13 @@ export interface ChatPrompt {
    * `messages` and `native` say it as well as a chat can.
    */
   readonly completion?: JsonObject;
+  /**
+   * The body as a client of Responses sent it, where one did: for providers whose upstreams speak that themselves, and keep
+   * what its ids stand for. `messages` and `native` say it as well as a chat can.
+   */
+  readonly response?: JsonObject | undefined;
+  /** Why a chat can't say it: thrown where it has to be asked as one. `messages` is empty then. */
+  readonly unsayable?: ApiError;
 }
 
 export interface ChatRequest extends ChatPrompt {
@@ -151,6 +159,28 @@ export type StreamPart =
     }
   | { readonly type: "usage"; readonly usage: Usage };
 
+/** An event as an upstream of Chat Completions sent it. */
+export interface NativeChatEvent {
+  readonly format: "chat-completions";
+  /** Whether it is a whole answer, with a `message` in each choice; else a chunk of a stream, with a `delta`. */
+  readonly isWhole: boolean;
+  readonly event: JsonObject;
+  /** An earlier event of the stream that differs from this one in the text of its only delta, and in nothing else. */
+  readonly like?: JsonObject;
+}
+
+/** An event as an upstream sent it that speaks Responses itself. */
+export interface NativeResponseEvent {
+  readonly format: "responses";
+  /** The name of the provider, where its ids mean something. */
+  readonly provider: string;
+  /** Whether it is a response; else an event of a stream, with a `type`. */
+  readonly isWhole: boolean;
+  readonly event: JsonObject;
+  /** The event as text, in one line. */
+  readonly json: string;
+}
+
 /**
  * One event of an upstream: what it means and, where it came in a format that clients speak too, the event as it was. A
  * dialect of that format passes the event on, mended only where its schema or a promise needs it; memory, usage, metrics
@@ -158,12 +188,5 @@ export type StreamPart =
  */
 export interface UpstreamEvent {
   readonly parts: readonly StreamPart[];
-  readonly native?: {
-    readonly format: "chat-completions";
-    /** Whether it is a whole answer, with a `message` in each choice; else a chunk of a stream, with a `delta`. */
-    readonly isWhole: boolean;
-    readonly event: JsonObject;
-    /** An earlier event of the stream that differs from this one in the text of its only delta, and in nothing else. */
-    readonly like?: JsonObject;
-  };
+  readonly native?: NativeChatEvent | NativeResponseEvent;
 }

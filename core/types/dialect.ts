@@ -3,7 +3,7 @@ import type { ApiError } from "../errors.ts";
 import type { ChatMessage, ChatPrompt, FinishReason, UpstreamEvent, Usage } from "./chat.ts";
 import type { ChatFacts } from "./facts.ts";
 import type { Clock, JsonObject, MaybePromise } from "./platform.ts";
-import type { Model, Provider } from "./provider.ts";
+import type { Model, Provider, ResponsesCall } from "./provider.ts";
 
 /** A reply that is being put together from its parts. */
 export interface Reply {
@@ -23,7 +23,7 @@ export interface Answer {
   readonly replies: Reply[];
   readonly fields: Record<string, unknown>;
   usage: Usage | undefined;
-  /** The whole answer as the upstream sent it, where it came in one event. */
+  /** The whole answer as the upstream sent it, where it came in one event: of a stream of Responses the last one. */
   native: UpstreamEvent["native"];
 }
 
@@ -37,6 +37,8 @@ export interface AnswerHead {
   readonly createdAtMs: number;
   readonly clock: Pick<Clock, "now">;
   readonly requestId: string;
+  /** Whether the events may be an upstream's own, with its own ids: none of the gateway's may go out before them. */
+  readonly mayBeNative?: boolean;
 }
 
 /** Writes one answer in a client's format. It keeps what it has sent, so that the last event can hold the whole answer. */
@@ -84,23 +86,45 @@ export interface ResponseMemory {
   toMessages(items: readonly JsonObject[]): readonly ChatMessage[];
 }
 
-/** An answer that is kept by its id. */
+/** An answer that the gateway keeps by its id. */
 export interface StoredResponse {
+  readonly kind: "stored";
   /** As the client got it. */
   readonly response: JsonObject;
   /** The items of its own turn, with ids; references have been resolved. */
   readonly input: readonly JsonObject[];
 }
 
+/** An answer that the upstream keeps which has made it. */
+export interface HeldResponse {
+  readonly kind: "held";
+  /** The name of its provider. */
+  readonly provider: string;
+  /** The model that was asked for. */
+  readonly model: string;
+}
+
 /** The answers that are kept; each caller sees its own. */
 export interface StoredResponses {
   /** Throws ApiError response_not_found or session_store_unavailable. */
-  show(id: string, caller: Caller): Promise<StoredResponse>;
-  /** Throws ApiError response_not_found or session_store_unavailable. */
+  find(id: string, caller: Caller): Promise<StoredResponse | HeldResponse>;
+  /** Throws ApiError session_store_unavailable. */
   forget(id: string, caller: Caller): Promise<void>;
-  /** All items that a turn's model reads. Throws ApiError. */
-  items(memory: ResponseMemory, caller: Caller): Promise<readonly JsonObject[]>;
+  /** All items that a turn's model reads, or the provider whose upstream keeps them. Throws ApiError. */
+  items(
+    memory: ResponseMemory,
+    caller: Caller,
+  ): Promise<{ readonly items: readonly JsonObject[]; readonly heldBy?: HeldBy | undefined }>;
 }
+
+/** Who keeps what a request refers to by ids: the gateway, or an upstream, by the name of its provider. */
+export type HeldBy =
+  | { readonly kind: "gateway" }
+  | {
+      readonly kind: "upstream";
+      readonly provider: string;
+      readonly param: "previous_response_id" | "input";
+    };
 
 /** A client's call as its dialect read it. */
 export interface DialectCall {
@@ -167,7 +191,7 @@ export interface OfferedModel {
   /** By which it is asked for. */
   readonly id: string;
   readonly model: Model;
-  readonly provider: Pick<Provider, "name">;
+  readonly provider: Pick<Provider, "name" | "askResponses">;
 }
 
 /** What a dialect's routes are made of. */
@@ -181,6 +205,8 @@ export interface DialectDeps {
   /** Answers one chat request: reads the body, has it parsed, finds the model, asks, and encodes the answer. */
   chat(routed: RoutedRequest, parse: (input: DialectInput) => DialectCall): Promise<ChatResponse>;
   readonly responses: StoredResponses;
+  /** Asks the upstream of the provider of that name about responses that it keeps. Throws ApiError. */
+  askResponses(routed: RoutedRequest, provider: string, call: ResponsesCall): Promise<JsonObject>;
 }
 
 /** A wire format that clients speak. */

@@ -1,6 +1,6 @@
 /** The seam of providers: code that asks one upstream. */
 import type { ChatRequest, ConversationSummary, UpstreamEvent } from "./chat.ts";
-import type { Logger, MaybePromise } from "./platform.ts";
+import type { JsonObject, Logger, MaybePromise } from "./platform.ts";
 
 /** How the conversation was made to fit the model. */
 export interface ContextReport {
@@ -63,6 +63,15 @@ export interface Model {
   readonly contextTokens?: number;
 }
 
+/** What is asked of an upstream about responses that it keeps. */
+export interface ResponsesCall {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** What comes after `/responses`, such as `/resp_1/input_items?limit=20`. */
+  readonly path: string;
+  /** `model`, where it has one, is the model's id at the provider. */
+  readonly body?: JsonObject;
+}
+
 /** Asks one upstream. */
 export interface Provider {
   /** Short and unique, of a-z, 0-9, "-" and "_"; shown as `owned_by`. */
@@ -88,6 +97,11 @@ export interface Provider {
   check?(request: ChatRequest): void;
   /** Asks the upstream; resolves once it has begun to answer. Throws ApiError. */
   answer(request: ChatRequest, context: ProviderContext): Promise<ProviderAnswer>;
+  /**
+   * Asks about a response that the upstream keeps. Present where the upstream speaks Responses itself: `answer` then sends
+   * `ChatRequest.response` on as it is, and its events are of the format "responses". Throws ApiError.
+   */
+  askResponses?(call: ResponsesCall, context: ProviderContext): Promise<JsonObject>;
   /** Does ahead of time what the first request would wait for. Never throws. */
   warmUp?(context: Pick<ProviderContext, "log">): Promise<void>;
 }

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { createResponsesApi, type ResponsesApi } from "./responses-api.ts";
 
 /** Ends the connection without ending the response. */
 export const cut = Symbol("cut");
@@ -42,6 +43,8 @@ export interface OpenAiUpstreamOptions {
 
 export interface OpenAiUpstream {
   readonly baseUrl: string;
+  /** Its Responses, which it keeps. */
+  readonly responses: ResponsesApi;
   /** Every call so far, oldest first. */
   readonly calls: readonly ReceivedCall[];
   readonly openCalls: number;
@@ -74,6 +77,10 @@ export const chunk = (delta: object | null, finish_reason: string | null = null,
     choices: delta === null ? [] : [{ index: 0, delta, finish_reason }],
     ...more,
   })}\n\n`;
+
+/** Events with names, as of Responses. */
+export const namedEvents = (events: readonly Json[]): string[] =>
+  events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
 
 export const doneEvent = "data: [DONE]\n\n";
 
@@ -232,6 +239,7 @@ const refuse = (status: number, code: string, message: string): Script =>
 /** Starts the stand-in, on a free port by default. */
 export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): Promise<OpenAiUpstream> {
   const { apiKey, gapMs = 0, hostname = "127.0.0.1", port = 0 } = options;
+  const responses = createResponsesApi();
   const calls: ReceivedCall[] = [];
   const scripts: Script[] = [];
   const waiters: ((call: ReceivedCall) => void)[] = [];
@@ -275,12 +283,18 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
       }));
       return jsonScript(200, { object: "list", data });
     }
-    if (method !== "POST" || path !== "/v1/chat/completions")
+    const isResponses = path.startsWith("/v1/responses");
+    if (!isResponses && (method !== "POST" || path !== "/v1/chat/completions"))
       return refuse(404, "not_found", "No such route.");
-    if (!modelIds.includes(body.model)) {
+    if (body?.model !== undefined && !modelIds.includes(body.model)) {
       return refuse(404, "model_not_found", `The model ${body.model} does not exist.`);
     }
-    return jsonScript(200, wholeReply(body));
+    if (!isResponses) return jsonScript(200, wholeReply(body));
+    const query = new URL(url, "http://127.0.0.1").searchParams;
+    const answered = responses.answer(method, path.slice("/v1/responses".length), query, body);
+    if (answered === undefined) return refuse(404, "not_found", "No such route.");
+    if (answered.events === undefined) return jsonScript(answered.status, answered.body);
+    return { headers: eventStream, steps: namedEvents(answered.events) };
   };
 
   const server = createServer(async (request, response) => {
@@ -303,7 +317,7 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
     const call = { method, url, headers, body, over };
     calls.push(call);
     for (const resolve of waiters.splice(0)) resolve(call);
-    const isScripted = scripts.length > 0;
+    const isScripted = scripts.length > 0 || url.startsWith("/v1/responses");
     const script = answer(method, url, headers, body);
     if (isScripted || script.status !== 200 || body?.stream !== true) return play(response, script);
     response.writeHead(200, eventStream);
@@ -316,6 +330,7 @@ export async function startOpenAiUpstream(options: OpenAiUpstreamOptions = {}): 
   });
   await new Promise<void>((resolve) => server.listen(port, hostname, resolve));
   return {
+    responses,
     baseUrl: `http://${hostname}:${(server.address() as AddressInfo).port}/v1`,
     calls,
     get openCalls() {

@@ -15,6 +15,7 @@ import { type Block, type BlockStep, BlockTracker } from "../shared/block-tracke
 import { replyEvent, replyMessage } from "../shared/chat-completions-message.ts";
 import { outputItemId, responseId } from "../shared/response-ids.ts";
 import { EventWriter, type OutputItem, type OutputPart } from "./events.ts";
+import { PassedResponse } from "./passed-response.ts";
 import type { ResponsesRequest } from "./request.ts";
 import { customInput } from "./tools.ts";
 
@@ -70,6 +71,8 @@ export class ResponsesEncoder implements AnswerEncoder {
   #ended: EndedResponse | undefined;
   /** How much of the silence has been filled with events. */
   #filledMs = 0;
+  /** The response that the upstream makes itself, if it does. */
+  #passed: PassedResponse | undefined;
 
   constructor(request: ResponsesRequest, head: AnswerHead) {
     this.#request = request;
@@ -77,18 +80,31 @@ export class ResponsesEncoder implements AnswerEncoder {
   }
 
   whole(answer: Answer, usage: Usage): string {
+    const { native } = answer;
+    if (native?.format === "responses") {
+      const response = native.isWhole ? native.event : (native.event.response as JsonObject);
+      return JSON.stringify(new PassedResponse(this.#head.model).named(response));
+    }
     return this.#end(answer, usage).json;
   }
 
   open(): string {
+    return this.#head.mayBeNative ? encodeSseComment("keep-alive") : this.#begin();
+  }
+
+  #begin(): string {
     if (this.#isOpen) return "";
     this.#isOpen = true;
     return this.#events.begin(this.#response("in_progress"));
   }
 
-  event({ parts }: UpstreamEvent): string {
+  event({ parts, native }: UpstreamEvent): string {
     this.#filledMs = 0;
-    let events = this.open();
+    if (native?.format === "responses") {
+      this.#passed ??= new PassedResponse(this.#head.model);
+      return this.#passed.event(native);
+    }
+    let events = this.#begin();
     for (const part of parts) for (const step of this.#blocks.push(part)) events += this.#step(step);
     return events;
   }
@@ -100,10 +116,14 @@ export class ResponsesEncoder implements AnswerEncoder {
   keepAlive(silentMs: number): string {
     if (silentMs - this.#filledMs < longSilenceMs) return encodeSseComment("keep-alive");
     this.#filledMs = silentMs;
-    return this.open() + this.#events.write("keepalive", {});
+    // Among an upstream's events it has the number of the one before, as the next is not the gateway's to count.
+    if (this.#passed !== undefined) return new EventWriter(this.#passed.sequence).write("keepalive", {});
+    if (this.#head.mayBeNative) return encodeSseComment("keep-alive");
+    return this.#begin() + this.#events.write("keepalive", {});
   }
 
   close(answer: Answer, countTokens: () => Usage): string {
+    if (this.#passed !== undefined) return "";
     const { status, json, events } = this.#end(answer, countTokens());
     return events + this.#events.response(status, json);
   }
@@ -111,14 +131,20 @@ export class ResponsesEncoder implements AnswerEncoder {
   fail(error: ApiError): string {
     const { message, param, type } = error;
     const code = codeOf(error);
-    const open = this.open();
+    const passed = this.#passed;
+    const events = passed === undefined ? this.#events : new EventWriter(passed.sequence + 1);
+    const open = passed === undefined ? this.#begin() : "";
     if (this.#opened !== undefined) this.#fill(this.#opened, "incomplete");
-    const failed = this.#response("failed", { output: this.#output, error: { code, message } });
+    const reason = { error: { code, message } };
+    const failed =
+      passed === undefined
+        ? this.#response("failed", { output: this.#output, ...reason })
+        : { ...passed.unfinished, status: "failed", ...reason };
     return (
       open +
       // OpenAI's server nests it, its schema does not.
-      this.#events.write("error", { code, message, param, error: { type, code, message, param } }) +
-      this.#events.response("failed", JSON.stringify(failed))
+      events.write("error", { code, message, param, error: { type, code, message, param } }) +
+      events.response("failed", JSON.stringify(failed))
     );
   }
 

@@ -80,11 +80,29 @@ const textOf = (item: OutputItem): string => {
   }
 };
 
+const knownItems: ReadonlySet<string> = new Set([
+  "message",
+  "reasoning",
+  "function_call",
+  "custom_tool_call",
+]);
+
+/** Whether the item has one text at most, as the gateway's own have. */
+const isKnown = (item: OutputItem): boolean =>
+  knownItems.has(item.type) &&
+  (item.type !== "message" || item.content.length === 1) &&
+  (item.type !== "reasoning" || item.summary.length <= 1);
+
 /** Writes events with one counter for all. */
 export class EventWriter {
-  #sequence = 0;
+  #sequence: number;
   /** What the deltas of the open item have in common. */
   #deltas: ({ readonly item: OutputItem } & DeltaFrame) | undefined;
+
+  /** `first` is the number of the first event. */
+  constructor(first = 0) {
+    this.#sequence = first;
+  }
 
   write(type: string, fields: object): string {
     return encodeSseEvent(JSON.stringify({ type, sequence_number: this.#sequence++, ...fields }), type);
@@ -128,8 +146,14 @@ export class EventWriter {
     );
   }
 
-  /** All events of an item that is there as a whole. */
+  /** All events of an item that is there as a whole; of the kinds that only some upstreams know, the first and the last. */
   whole(index: number, item: OutputItem): string {
+    if (!isKnown(item)) {
+      return (
+        this.write("response.output_item.added", { output_index: index, item }) +
+        this.write("response.output_item.done", { output_index: index, item })
+      );
+    }
     const text = textOf(item);
     const opened = this.opened(index, item);
     const delta = text === "" ? "" : this.delta(index, item, text);

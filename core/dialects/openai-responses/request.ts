@@ -60,13 +60,21 @@ export interface ResponsesRequest {
 const unsupported = (param: string, instead: string): ApiError =>
   new ApiError("unsupported_parameter", `${param} is not supported: ${instead}`, { param });
 
-/** What can't be ignored, as the answer would be one to another question. */
-function refuseUnsupported(request: RequestBody): void {
+/** What no upstream may be asked, as its ids are not the caller's alone, or would be lost with the connection. */
+function refuseAnywhere(request: RequestBody): void {
   if (request.conversation != null)
     throw unsupported("conversation", "continue with previous_response_id, or send the whole history.");
+  if (request.background === true && request.stream === true)
+    throw unsupported("background", "leave out stream and ask for the response until it is there.");
+}
+
+/** What can't be ignored, as the answer would be one to another question. */
+function refuseInChat(request: RequestBody): void {
   if (request.background === true) throw unsupported("background", "leave it out and wait for the answer.");
   if (request.prompt != null)
     throw unsupported("prompt", "send the prompt's text as instructions and input.");
+  if (request.input == null && !request.previous_response_id)
+    throw new ApiError("invalid_request", "input is required.", { param: "input" });
 }
 
 const idPrefixes: ReadonlyMap<string, string> = new Map([
@@ -177,36 +185,46 @@ function readEcho(request: RequestBody): JsonObject {
   };
 }
 
+/** The request as a chat; where it can't be one, with the reason for that instead of messages. */
+function readChat(request: RequestBody, input: readonly JsonObject[], tools: Tools): ChatPrompt {
+  const stream = request.stream === true;
+  try {
+    refuseInChat(request);
+    const choice = readToolChoice(tools, request.tool_choice);
+    const chat: ChatBody = {
+      messages: readItems(input, tools, instructionsOf(request, tools)),
+      stream,
+      ...readSampling(request),
+      ...readFormat(request.text),
+      ...choice,
+      ...(choice.tools && request.parallel_tool_calls === false && { parallel_tool_calls: false }),
+    };
+    return readPrompt(chat, { usage: true });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return { ...readPrompt({ messages: [], stream }, { usage: true }), unsayable: error };
+  }
+}
+
 /** Reads a body of `/responses` or `/responses/input_tokens`. Throws ApiError. */
 export function readRequest(body: unknown): ResponsesRequest {
   const request = checkBody(requestSchema, body);
-  refuseUnsupported(request);
-  const { model, stream, previous_response_id: previous, store } = request;
-  if (request.input == null && !previous) {
-    throw new ApiError("invalid_request", "input is required.", { param: "input" });
-  }
+  refuseAnywhere(request);
+  const { model, previous_response_id: previous, store } = request;
   const input = withIds(request.input);
   const tools = readTools([...(request.tools ?? []), ...toolsIn(input)]);
-  const instructions = instructionsOf(request, tools);
-  const choice = readToolChoice(tools, request.tool_choice);
-  const chat: ChatBody = {
-    messages: readItems(input, tools, instructions),
-    stream: stream === true,
-    ...readSampling(request),
-    ...readFormat(request.text),
-    ...choice,
-    ...(choice.tools && request.parallel_tool_calls === false && { parallel_tool_calls: false }),
-  };
   return {
     ...(model && { model }),
-    prompt: readPrompt(chat, { usage: true }),
+    prompt: { ...readChat(request, input, tools), response: body as JsonObject },
     tools,
     ...(previous && { previous }),
     store: store !== false,
     input,
     wantsEncryptedReasoning: request.include?.includes("reasoning.encrypted_content") === true,
     echo: readEcho(request),
-    toMessages: (items) =>
-      readPrompt({ messages: readItems(items, tools, instructions) }, { usage: true }).messages,
+    toMessages: (items) => {
+      const messages = readItems(items, tools, instructionsOf(request, tools));
+      return readPrompt({ messages }, { usage: true }).messages;
+    },
   };
 }

@@ -12,6 +12,6 @@ export const outputItemId = (prefix: string, id: string, index: number): string 
 
 /** The response that an item belongs to; undefined for ids of other makers. */
 export function responseOfItem(itemId: string): string | undefined {
-  const [, id] = /^[a-z]+_([0-9a-f]{32})[0-9a-f]{4,}$/.exec(itemId) ?? [];
+  const [, id] = /^[a-z]+_([0-9a-f]{32})[0-9a-f]{4}$/.exec(itemId) ?? [];
   return id === undefined ? undefined : responseId(id);
 }

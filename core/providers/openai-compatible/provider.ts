@@ -13,6 +13,7 @@ import type {
   ProviderContext,
   UpstreamEvent,
 } from "../../types.ts";
+import { isRecord } from "../../util/json.ts";
 import { systemClock } from "../../util/time.ts";
 import { atOnce } from "../shared/at-once.ts";
 import { cutAtStops } from "../shared/cut-at-stops.ts";
@@ -21,6 +22,8 @@ import { fitHistory } from "./history-budget.ts";
 import { createKeyRing } from "./key-ring.ts";
 import { listedModels, modelOf, type NamedModel, readModelList } from "./listed-models.ts";
 import { readRefusal } from "./refusal.ts";
+import { ReplyReader } from "./reply.ts";
+import { ResponseReader } from "./response-reply.ts";
 import { shortestSecret, type UpstreamSettings } from "./settings.ts";
 import { createSender, readReply, type UpstreamEndpoint } from "./upstream-call.ts";
 import { upstreamError } from "./upstream-error.ts";
@@ -38,8 +41,9 @@ const maxErrorChars = 64 * 1024;
 const maxModelsChars = 8 * 1024 * 1024;
 
 /** `baseUrl` with a path added, its query kept. */
-const endpoint = (baseUrl: string, path: string): string => {
+const endpoint = (baseUrl: string, path: string, query = ""): string => {
   const url = new URL(baseUrl);
+  for (const [name, value] of new URLSearchParams(query)) url.searchParams.append(name, value);
   url.pathname = url.pathname.replace(/\/+(chat\/completions\/*)?$/, "") + path;
   return url.href;
 };
@@ -79,6 +83,7 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
   const chatUrl = endpoint(options.baseUrl, "/chat/completions");
   const completionsUrl = endpoint(options.baseUrl, "/completions");
+  const responsesUrl = endpoint(options.baseUrl, "/responses");
   const modelsUrl = endpoint(options.baseUrl, "/models");
 
   const apiKeys = [apiKey ?? []].flat().filter((key) => key !== "");
@@ -178,13 +183,15 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     modelOf(contextMaxTokens === undefined ? model : { contextMaxTokens, ...model }),
   );
 
+  const upstreamModel = (model: string): string => named.get(model)?.upstreamId ?? model;
+
   /** The client's whole request, but for what the gateway decides. */
   const encodeRequest = (fields: JsonObject, { native, model, stream }: ChatRequest): string =>
     JSON.stringify({
       ...fields,
       // OpenAI refuses an empty list, and a choice without tools; clients of others send both.
       ...(isEmptyList(fields.tools) && noTools),
-      model: named.get(model)?.upstreamId ?? model,
+      model: upstreamModel(model),
       stream,
       // OpenAI refuses it where nothing is streamed.
       stream_options:
@@ -207,7 +214,11 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
   };
   const sendersFor = (url: string) =>
     headerSets.map((headers) => createSender({ ...upstream, url, headers: new Headers(headers) }));
-  const senders = { chat: sendersFor(chatUrl), completion: sendersFor(completionsUrl) };
+  const senders = {
+    chat: sendersFor(chatUrl),
+    completion: sendersFor(completionsUrl),
+    response: sendersFor(responsesUrl),
+  };
   const post = (route: keyof typeof senders, place: number, body: string, signal: AbortSignal) =>
     (senders[route][place] as (typeof senders)["chat"][number])(body, signal);
 
@@ -217,30 +228,72 @@ export function openAiCompatible(options: OpenAiCompatibleOptions): Provider {
     return maxTokens === undefined ? messages : fitHistory(messages, maxTokens);
   };
 
+  /** The route that a request goes to, its body there, and the messages that are in it. */
+  const encode = (request: ChatRequest) => {
+    const { messages, native, completion, response, model } = request;
+    if (response !== undefined && options.responses === true)
+      return {
+        route: "response",
+        messages,
+        body: JSON.stringify({ ...response, model: upstreamModel(model) }),
+      } as const;
+    if (completion !== undefined && options.completions === true)
+      return { route: "completion", messages, body: encodeRequest(completion, request) } as const;
+    const fitting = fit(request);
+    const fields = { ...native, messages: fitting.map((message) => message.native) };
+    return { route: "chat", messages: fitting, body: encodeRequest(fields, request) } as const;
+  };
+
+  /** What is asked about responses that the upstream keeps. */
+  const askResponses: NonNullable<Provider["askResponses"]> = async (
+    { method, path, body: fields },
+    { signal, log },
+  ) => {
+    const failed = (error: unknown) => failConnection(name, error, signal);
+    const [pathname = "", query] = path.split("?");
+    const url = endpoint(options.baseUrl, `/responses${pathname}`, query);
+    const sent =
+      typeof fields?.model === "string" ? { ...fields, model: upstreamModel(fields.model) } : fields;
+    const { response } = await askWithKeys(
+      async (place) => {
+        const headers = headerSets[place] as Record<string, string>;
+        const init: RequestInit = { method, headers, redirect: "manual", signal };
+        if (sent !== undefined) init.body = JSON.stringify(sent);
+        return { response: await send(url, init).catch(failed), calls: 1 };
+      },
+      { signal, log },
+    );
+    const body = new BodyReader(response, maxEventChars);
+    if (!response.ok) throw await readFailure(response, body, signal);
+    const answer = parseJson((await readWhole(body, maxEventChars).catch(failed)) ?? "");
+    if (isRecord(answer)) return answer;
+    throw new ApiError("upstream_invalid_response", `${name} answered with what is not a JSON object.`);
+  };
+
   return {
     name,
     maxConcurrency: options.maxConcurrency ?? 0,
     takesAttachments: true,
     takesUnlistedModels: models === "*",
     models: (context) => (models === "*" ? askForModels(context) : namedModels),
+    ...(options.responses === true && { askResponses }),
 
     async answer(request, { signal, log }) {
-      const { native, completion } = request;
-      const isCompletion = completion !== undefined && options.completions === true;
-      const messages = isCompletion ? request.messages : fit(request);
-      const fields = isCompletion
-        ? completion
-        : { ...native, messages: messages.map((message) => message.native) };
-      const body = encodeRequest(fields, request);
-      const route = isCompletion ? "completion" : "chat";
+      const { route, messages, body } = encode(request);
       const { response, calls } = await askWithKeys((place) => post(route, place, body, signal), {
         signal,
         log,
       });
       const context = { droppedMessages: request.messages.length - messages.length };
-      const reply = readReply(response, upstream, { choices: request.choices, signal });
+      const reply = readReply(response, upstream, {
+        choices: request.choices,
+        signal,
+        createReader: (events) =>
+          route === "response" ? new ResponseReader(events, upstream) : new ReplyReader(events, upstream),
+      });
       // Upstreams take four of them.
-      const events = request.stop.length > sentStops(native) ? cutAtStops(reply, request.stop) : reply;
+      const events =
+        request.stop.length > sentStops(request.native) ? cutAtStops(reply, request.stop) : reply;
       if (request.stream) return { events, context, calls };
       // A whole answer is of no use before its end.
       const all: UpstreamEvent[] = [];

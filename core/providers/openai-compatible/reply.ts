@@ -1,27 +1,16 @@
 /** What an upstream answers, whole or event by event. Loose: vendors differ in everything but the idea. */
-import { createParser, type EventSourceParser } from "eventsource-parser";
 import { ApiError } from "../../errors.ts";
 import type { FinishReason, JsonObject, StreamPart, UpstreamEvent, Usage } from "../../types.ts";
-import { isDeeperThan, isRecord, tryParseJson } from "../../util/json.ts";
+import { isRecord, tryParseJson } from "../../util/json.ts";
 import { cleanErrorText } from "../shared/upstream-http.ts";
 import { isFailure, readErrorFields } from "./error-fields.ts";
 import { readFinishReason } from "./finish-reason.ts";
 import { ReasoningTags } from "./reasoning-tags.ts";
+import { type AnswerReader, ReplyBody, type ReplyReaderOptions } from "./reply-body.ts";
 import { TextPattern } from "./text-pattern.ts";
 import { ToolCalls } from "./tool-calls.ts";
 
 type Fields = JsonObject;
-
-export interface ReplyReaderOptions {
-  /** The upstream's, for messages. */
-  readonly name: string;
-  /** The most characters that one event, or a reply that is not a stream, may have. */
-  readonly maxEventChars: number;
-  /** Makes an ApiError of an error object that came in place of, or amid, a reply. */
-  readonly failure: (body: unknown) => ApiError;
-  /** The tags around the thoughts at the beginning of a text, without brackets; none by default. */
-  readonly reasoningTags?: readonly string[] | undefined;
-}
 
 const count = (value: unknown): number => (typeof value === "number" && value > 0 ? value : 0);
 
@@ -85,10 +74,6 @@ interface Choice {
   messageText: string;
 }
 
-/** Text with fewer characters can't be nested so deep that it does harm, and most have fewer. */
-const shallowChars = 10_000;
-const maxDepth = 1000;
-
 const maxMisses = 8;
 
 /** OpenAI's own limit on `n`. */
@@ -141,15 +126,11 @@ const withoutFinish = (event: UpstreamEvent, choice?: number): UpstreamEvent => 
 });
 
 /** Reads one reply. Its events are pushed to `events`, which the caller empties. */
-export class ReplyReader {
+export class ReplyReader implements AnswerReader {
   readonly #events: UpstreamEvent[];
   readonly #options: ReplyReaderOptions;
   readonly #choices: Choice[] = [];
-  /** Reads the body if it is a stream of events. */
-  #parser: EventSourceParser | undefined;
-  /** The body, or its beginning until it is clear that it is a stream. */
-  #head = "";
-  #sawEvent = false;
+  readonly #body: ReplyBody;
   #chunks = 0;
   #done = false;
   #isConcluded = false;
@@ -165,24 +146,21 @@ export class ReplyReader {
   constructor(events: UpstreamEvent[], options: ReplyReaderOptions) {
     this.#events = events;
     this.#options = options;
+    this.#body = new ReplyBody(options, (data, type) => this.#readEvent(data, type));
   }
 
-  /** Whether the upstream has marked its stream's end; the connection may still be open. */
   get done(): boolean {
     return this.#done;
   }
 
-  /** How many replies have begun. */
   get choices(): number {
     return this.#choices.length;
   }
 
-  /** How many chunks have been read. */
   get chunks(): number {
     return this.#chunks;
   }
 
-  /** Whether everything that began has ended, so that a connection lost now has cost nothing. */
   get complete(): boolean {
     return (
       this.#choices.length > 0 &&
@@ -190,12 +168,10 @@ export class ReplyReader {
     );
   }
 
-  /** Reads the next piece of the body; throws after the parts that came before a fault. */
   feed(text: string): void {
     this.#read(() => this.#feed(text));
   }
 
-  /** Reads what the end of the body means. */
   end(): void {
     this.#read(() => this.#end());
   }
@@ -212,40 +188,15 @@ export class ReplyReader {
   }
 
   #end(): void {
-    if (this.#head === "") throw this.#invalid("answered with an empty body");
-    if (this.#parser === undefined) this.#readObject();
-    else this.#endEvents(this.#parser);
+    const body = this.#body.end();
+    if (body !== undefined) this.#readWhole(body);
+    else if (!this.#done && !this.complete) throw this.#body.unfinished();
     this.#conclude();
   }
 
   #feed(text: string): void {
-    if (this.#parser !== undefined) this.#parser.feed(text);
-    else {
-      this.#head = this.#head === "" ? text.trimStart() : this.#head + text;
-      if (this.#head === "") return;
-      // What the body is, its first character tells; a Content-Type may be wrong.
-      if (!"{[<".includes(this.#head.charAt(0))) {
-        this.#parser = this.#eventParser();
-        this.#parser.feed(this.#head);
-      } else if (this.#head.length > this.#options.maxEventChars) throw this.#tooLarge();
-    }
+    this.#body.feed(text);
     if (this.#done) this.#conclude();
-  }
-
-  #eventParser(): EventSourceParser {
-    return createParser({
-      maxBufferSize: this.#options.maxEventChars,
-      onEvent: ({ data, event }) => this.#readEvent(data, event),
-      onError: ({ type, field, value = "" }) => {
-        if (type === "max-buffer-size-exceeded") throw this.#tooLarge();
-        // llama.cpp's errors are a field of their own, in the place of `data`.
-        if (field === "error") throw this.#options.failure(tryParseJson(value) ?? value);
-      },
-    });
-  }
-
-  #invalid(what: string): ApiError {
-    return new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`);
   }
 
   #brokenOff(reason: string): ApiError {
@@ -253,20 +204,8 @@ export class ReplyReader {
     return new ApiError("upstream_error", message);
   }
 
-  #tooLarge(): ApiError {
-    return this.#invalid(`sent more than ${this.#options.maxEventChars} characters at once`);
-  }
-
-  #parseJson(text: string): unknown {
-    if (text.length > shallowChars && isDeeperThan(maxDepth, text)) {
-      throw this.#invalid("sent JSON nested too deeply");
-    }
-    return JSON.parse(text);
-  }
-
   #readEvent(data: string, type: string | undefined): void {
-    if (this.#done || data === "") return;
-    this.#sawEvent = true;
+    if (this.#done) return;
     const alike = type === undefined && this.#waiting.length === 0 ? this.#pattern?.read(data) : undefined;
     if (alike !== undefined) {
       this.#misses = 0;
@@ -279,16 +218,7 @@ export class ReplyReader {
       this.#done = true;
       return;
     }
-    let body: unknown;
-    try {
-      body = this.#parseJson(data);
-    } catch (cause) {
-      if (cause instanceof ApiError) throw cause;
-      // Remarks such as "ping" are skipped, but not what was to be a chunk.
-      if (!data.trimStart().startsWith("{")) return;
-      const message = `${this.#options.name} sent an event that is not JSON.`;
-      throw new ApiError("upstream_invalid_response", message, { cause });
-    }
+    const body = this.#body.parseEvent(data);
     // Gemini puts its errors into a list.
     if (Array.isArray(body) && isRecord(body[0]) && isFailure(body[0])) throw this.#options.failure(body);
     if (!isRecord(body)) return;
@@ -347,7 +277,7 @@ export class ReplyReader {
   }
 
   #choiceAt(index: number): Choice {
-    if (index >= maxChoices) throw this.#invalid(`sent a reply with the index ${index}`);
+    if (index >= maxChoices) throw this.#body.invalid(`sent a reply with the index ${index}`);
     const { reasoningTags } = this.#options;
     this.#choices[index] ??= {
       index,
@@ -440,7 +370,7 @@ export class ReplyReader {
   #conclude(): void {
     if (this.#isConcluded) return;
     this.#isConcluded = true;
-    if (this.#choices.length === 0) throw this.#invalid("answered without a reply");
+    if (this.#choices.length === 0) throw this.#body.invalid("answered without a reply");
     for (const choice of this.#choices) {
       // Nothing, for a reason that nobody knows, is no success.
       if (choice?.unknownWord !== undefined && !choice.hasBegun) throw this.#brokenOff(choice.unknownWord);
@@ -459,31 +389,10 @@ export class ReplyReader {
     if (parts.length > 0) this.#events.push({ parts });
   }
 
-  #endEvents(events: EventSourceParser): void {
-    try {
-      // The last event may lack the blank line that ends it, or be only half there.
-      events.feed("\n\n");
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== "upstream_invalid_response") throw error;
-    }
-    if (this.#done || this.complete) return;
-    throw this.#sawEvent || this.#head.startsWith(":")
-      ? new ApiError("upstream_unreachable", `${this.#options.name} broke off in the middle of its reply.`)
-      : this.#invalid("answered with neither JSON nor events");
-  }
-
-  #readObject(): void {
-    let body: unknown;
-    try {
-      body = this.#parseJson(this.#head);
-    } catch (cause) {
-      if (cause instanceof ApiError) throw cause;
-      const what = this.#head.startsWith("<") ? "answered with a web page" : "answered with what is not JSON";
-      throw new ApiError("upstream_invalid_response", `${this.#options.name} ${what}.`, { cause });
-    }
+  #readWhole(body: unknown): void {
     if (!isRecord(body)) {
       if (Array.isArray(body) && isRecord(body[0]) && isFailure(body[0])) throw this.#options.failure(body);
-      throw this.#invalid("sent JSON that is no reply");
+      throw this.#body.invalid("sent JSON that is no reply");
     }
     if (!Array.isArray(body.choices) && readErrorFields(body) !== undefined)
       throw this.#options.failure(body);

@@ -21,6 +21,8 @@ export interface UpstreamSettings {
   readonly streamUsage?: boolean | undefined;
   /** Whether it has the older `/completions` itself; by default such requests are asked as a chat. */
   readonly completions?: boolean | undefined;
+  /** Whether it speaks Responses itself, and keeps them; by default such requests are asked as a chat, and kept here. */
+  readonly responses?: boolean | undefined;
   /** The most calls at once; no limit by default. */
   readonly maxConcurrency?: number | undefined;
   /** The tags, such as "think", around the thoughts that a text may begin with; by default they stay in the text. */
@@ -82,6 +84,7 @@ const upstreamSchema = v.strictObject({
   contextMaxTokens: v.optional(whole(1)),
   streamUsage: v.optional(v.boolean()),
   completions: v.optional(v.boolean()),
+  responses: v.optional(v.boolean()),
   maxConcurrency: v.optional(whole(0)),
 });
 

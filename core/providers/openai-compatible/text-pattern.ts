@@ -2,10 +2,8 @@
  * Reads events that differ from an earlier one in their text alone, as nearly all events of a stream do, without parsing
  * them: 0.3 µs an event instead of 0.9, and 0.2 instead of 0.5 to write it.
  */
-import type { JsonObject, StreamPart, UpstreamEvent } from "../../types.ts";
+import type { JsonObject, NativeChatEvent, StreamPart, UpstreamEvent } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
-
-type Native = NonNullable<UpstreamEvent["native"]>;
 
 const key = '"content":';
 
@@ -22,7 +20,7 @@ const isPlainBut = (field: string, object: JsonObject): boolean => {
 };
 
 /** An event of a stream that differs from `like` in its text. It is put together only where it is looked at. */
-class TextNative implements Native {
+class TextNative implements NativeChatEvent {
   readonly format = "chat-completions";
   readonly isWhole = false;
   readonly like: JsonObject;

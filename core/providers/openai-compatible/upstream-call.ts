@@ -2,7 +2,7 @@
 import { ApiError } from "../../errors.ts";
 import type { Clock, Fetch, UpstreamEvent } from "../../types.ts";
 import { BodyReader, failConnection, isClosedConnection } from "../shared/upstream-http.ts";
-import { ReplyReader } from "./reply.ts";
+import type { AnswerReader } from "./reply-body.ts";
 
 /** What all requests at one upstream have in common. */
 export interface UpstreamEndpoint {
@@ -66,8 +66,17 @@ function linger(body: BodyReader, clock: Clock): void {
   body.next().then(end, end);
 }
 
+/** Events of Responses that come before the model has begun. */
+const openings: ReadonlySet<unknown> = new Set([
+  "response.created",
+  "response.queued",
+  "response.in_progress",
+  "keepalive",
+]);
+
 /** Whether an event says something of the reply: until then a failure can still have its true status, or be mended. */
-const isTelling = ({ parts }: UpstreamEvent): boolean => parts.length > 0;
+const isTelling = ({ parts, native }: UpstreamEvent): boolean =>
+  parts.length > 0 || (native?.format === "responses" && !openings.has(native.event.type));
 
 /** Resolves as `task` does, or to undefined after `ms`. */
 function atMost<Result>(task: Promise<Result>, ms: number, clock: Clock): Promise<Result | undefined> {
@@ -77,6 +86,13 @@ function atMost<Result>(task: Promise<Result>, ms: number, clock: Clock): Promis
   });
 }
 
+export interface ReplyOptions {
+  /** How many replies there will be. */
+  readonly choices: number;
+  readonly signal: AbortSignal;
+  readonly createReader: (events: UpstreamEvent[]) => AnswerReader;
+}
+
 /**
  * The events of a response with `choices` replies, as they arrive. Once all replies have finished, the answer is complete
  * within seconds, whatever the connection does. Returning the iterator early ends the call.
@@ -84,13 +100,13 @@ function atMost<Result>(task: Promise<Result>, ms: number, clock: Clock): Promis
 export async function* readReply(
   response: Response,
   endpoint: UpstreamEndpoint,
-  { choices, signal }: { readonly choices: number; readonly signal: AbortSignal },
+  { choices, signal, createReader }: ReplyOptions,
 ): AsyncGenerator<readonly UpstreamEvent[], undefined> {
   const { name, clock, maxEventChars, maxAnswerChars, readFailure } = endpoint;
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
   const body = new BodyReader(response, isStream ? 0 : maxEventChars);
   const events: UpstreamEvent[] = [];
-  const reply = new ReplyReader(events, endpoint);
+  const reply = createReader(events);
   let hasBegun = false;
   let chars = 0;
   let chunks = 0;

@@ -7,7 +7,15 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chunk, doneEvent, eventStream, type Json, type Script } from "../../fakes/openai-upstream.ts";
+import {
+  chunk,
+  doneEvent,
+  eventStream,
+  type Json,
+  namedEvents,
+  type Script,
+} from "../../fakes/openai-upstream.ts";
+import { responseEvents } from "../../fakes/responses-api.ts";
 import { fetchProgram } from "../../support/fetch-program.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../../support/gateway-before-upstreams.ts";
 import { watchedDoor } from "../../support/watched-door.ts";
@@ -49,9 +57,18 @@ wire_api = "responses"
 `,
 );
 
+/** The same before an upstream that speaks Responses itself. */
+const own = await testUpstream();
+const ownGateway = await gatewayBeforeUpstreams({
+  API_MASTER_KEY: apiKey,
+  PROVIDERS: JSON.stringify([{ name: "own", baseUrl: own.baseUrl, models: ["echo"], responses: true }]),
+  MODEL_ALIASES: "gpt-5.5=echo",
+});
+
 /** Runs one prompt to its end; resolves to what it did. */
-async function codex(prompt: string, key = apiKey) {
+async function codex(prompt: string, { key = apiKey, baseURL = gateway.baseURL } = {}) {
   const flags = ["--skip-git-repo-check", "--json", "--dangerously-bypass-approvals-and-sandbox"];
+  flags.push("--config", `model_providers.gateway.base_url="${baseURL}"`);
   const child = Bun.spawn([program, "exec", ...flags, prompt], {
     cwd: work,
     env: { PATH: process.env.PATH, HOME: home, GATEWAY_KEY: key, NO_PROXY: "127.0.0.1" },
@@ -150,8 +167,65 @@ describe.skipIf(reason !== undefined)("Codex", () => {
     expect(out).toContain("Out of ink");
   }, 120_000);
 
+  test("does the same through an upstream that speaks Responses, in that one's own words", async () => {
+    const does = (...output: object[]): Script => {
+      const response = { ...own.responses.responseTo({ model: "echo", input: "", store: false }), output };
+      return { headers: eventStream, steps: namedEvents(responseEvents(response)) };
+    };
+    const text = patch.replace("patched.txt", "passed.txt");
+    const status = "completed";
+    own.script(
+      does(
+        {
+          type: "reasoning",
+          id: "rs_1",
+          summary: [{ type: "summary_text", text: "I have to act." }],
+          encrypted_content: "opaque",
+        },
+        {
+          type: "function_call",
+          id: "fc_1",
+          call_id: "call_1",
+          name: "exec_command",
+          arguments: '{"cmd":"echo own > own.txt"}',
+          status,
+        },
+      ),
+      does({
+        type: "custom_tool_call",
+        id: "ctc_1",
+        call_id: "call_2",
+        name: "apply_patch",
+        input: text,
+        status,
+      }),
+      does({
+        type: "message",
+        id: "msg_1",
+        role: "assistant",
+        status,
+        content: [{ type: "output_text", text: "All done.", annotations: [] }],
+      }),
+    );
+    const { code, events } = await codex("Make both files.", { baseURL: ownGateway.baseURL });
+    expect(code).toBe(0);
+    expect(readFileSync(join(work, "own.txt"), "utf8")).toBe("own\n");
+    expect(readFileSync(join(work, "passed.txt"), "utf8")).toContain("世界");
+    const items = events.filter(({ type }) => type === "item.completed").map(({ item }) => item);
+    expect(items.at(-1)).toMatchObject({ type: "agent_message", text: "All done." });
+
+    const [first, second] = own.calls.slice(-3).map(({ body }) => body as Json);
+    // What a chat has no words for arrives too.
+    expect(first).toMatchObject({ model: "echo", store: false, include: ["reasoning.encrypted_content"] });
+    expect(first.tools.map(({ type }: Json) => type)).toContain("custom");
+    expect(second.input).toContainEqual(
+      expect.objectContaining({ type: "reasoning", encrypted_content: "opaque" }),
+    );
+    expect(second.input.at(-1)).toMatchObject({ type: "function_call_output", call_id: "call_1" });
+  }, 120_000);
+
   test("ends with a wrong key", async () => {
-    const { code, out } = await codex("Hi", "sk-wrong");
+    const { code, out } = await codex("Hi", { key: "sk-wrong" });
     expect(code).not.toBe(0);
     expect(out).toContain("API key");
   }, 120_000);
