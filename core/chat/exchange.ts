@@ -2,6 +2,7 @@
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
 import type { ResponseOpening, Responses } from "../conversations/responses.ts";
 import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
+import type { Transcript } from "../conversations/transcript.ts";
 import { ApiError, toApiError } from "../errors.ts";
 import type { BodyBudget } from "../http/body-budget.ts";
 import { type JsonBody, type ReadBodyOptions, readJson } from "../http/read-body.ts";
@@ -161,6 +162,8 @@ class Exchange {
   #releaseBody = () => {};
   #begun: TurnAnswer<UpstreamAnswer> | undefined;
   #begunMs = 0;
+  /** Counted once. */
+  #tokens: Usage | undefined;
 
   constructor(options: ExchangeOptions, routed: RoutedRequest) {
     this.#options = options;
@@ -338,16 +341,12 @@ class Exchange {
       this.#lifetime.heard();
       for (const event of events) addEvent(this.#collected, event);
     }
-    let body: string | undefined;
-    const encode = () => {
-      body ??= encoder.whole(this.#collected, this.#usage(turn));
-      return body;
-    };
-    const isKept = await this.#keep(turn, encode);
+    const isKept = await this.#keep(turn, encoder);
     if (isKept) this.#summarizeAfterwards(turn, answer);
     const headers = this.#headers(answer);
     if (!isKept) headers["x-session-saved"] = "false";
-    const response = this.#routed.respond(200, encode(), headers);
+    const body = encoder.whole(this.#collected, this.#usage(turn));
+    const response = this.#routed.respond(200, body, headers);
     return { response, finished: Promise.resolve({ facts: this.#end() }) };
   }
 
@@ -425,15 +424,10 @@ class Exchange {
       if (text !== "") yield text;
       this.#taken();
     }
-    let usage: Usage | undefined;
-    const countTokens = () => {
-      usage ??= this.#usage(turn);
-      return usage;
-    };
-    const isKept = await this.#keep(turn, () => encoder.whole(this.#collected, countTokens()));
+    const isKept = await this.#keep(turn, encoder);
     if (isKept) this.#summarizeAfterwards(turn, answer);
     const note = isKept ? "" : encoder.comment("x-session-saved: false");
-    return held + note + encoder.close(this.#collected, countTokens);
+    return held + note + encoder.close(this.#collected, () => this.#usage(turn));
   }
 
   /** The client has taken what there was: only now can the upstream be to blame for a silence. */
@@ -442,11 +436,12 @@ class Exchange {
     this.#lifetime.heard();
   }
 
-  /** Keeps the finished turn; false if that failed. `encode` writes the answer as the client gets it. */
-  #keep(turn: Turn<UpstreamAnswer>, encode: () => string): Promise<boolean> {
+  /** Keeps the finished turn; false if that failed. */
+  #keep(turn: Turn<UpstreamAnswer>, encoder: AnswerEncoder): Promise<boolean> {
     if (!isFinished(this.#collected))
       throw new ApiError("upstream_invalid_response", "The upstream's answer ended before it was finished.");
-    return this.#timeStore(turn.finish(this.#collected, encode));
+    const record = () => encoder.record?.(this.#collected, this.#usage(turn));
+    return this.#timeStore(turn.finish(this.#collected, record));
   }
 
   /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */
@@ -479,8 +474,11 @@ class Exchange {
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {
-    const { usage } = this.#collected;
-    if (usage !== undefined) return usage;
+    this.#tokens ??= this.#collected.usage ?? this.#estimateUsage(transcript);
+    return this.#tokens;
+  }
+
+  #estimateUsage(transcript: Transcript): Usage {
     const begun = this.#begun?.begun;
     const messages: readonly ChatMessage[] = begun?.messages ?? transcript.messages();
     return estimateUsage(messages, begun?.droppedByProvider ?? 0, this.#collected);

@@ -6,6 +6,7 @@ import { replyEvent } from "../dialects/shared/chat-completions-message.ts";
 import { ApiError } from "../errors.ts";
 import type {
   Answer,
+  AnswerRecord,
   ChatMessage,
   Clock,
   ConversationRef,
@@ -65,10 +66,10 @@ export interface Turn<Begun extends BegunAnswer> {
    */
   answer(ask: (signal: AbortSignal) => Promise<Begun>, signal: AbortSignal): Promise<TurnAnswer<Begun>>;
   /**
-   * Keeps the whole answer as it was delivered; to be called before its last bytes go out. `encode` writes it as the
-   * client gets it. Resolves to false if the turn could not be kept. Never rejects.
+   * Keeps the whole answer as it was delivered; to be called before its last bytes go out. `record` makes of it what is
+   * kept by its id. Resolves to false if the turn could not be kept. Never rejects.
    */
-  finish(answer: Answer, encode: () => string): Promise<boolean>;
+  finish(answer: Answer, record: () => AnswerRecord | undefined): Promise<boolean>;
   /**
    * Keeps a summary of the older messages, for turns to come; to be called after `finish`. Absent where no turns are
    * kept. Never rejects.
@@ -151,7 +152,7 @@ export class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
     });
   }
 
-  finish(_answer: Answer, _encode: () => string): Promise<boolean> {
+  finish(_answer: Answer, _record: () => AnswerRecord | undefined): Promise<boolean> {
     return Promise.resolve(true);
   }
 }

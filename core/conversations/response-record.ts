@@ -6,7 +6,7 @@
  *     {"type":"message","role":"user",…}
  *     {"type":"message","role":"assistant",…}
  */
-import type { JsonObject } from "../types.ts";
+import type { AnswerRecord, JsonObject } from "../types.ts";
 import { isRecord, tryParseJson } from "../util/json.ts";
 
 export type Items = readonly JsonObject[];
@@ -53,21 +53,22 @@ const byteLength = (text: string): number => encoder.encode(text).length;
 export function encodeResponse(
   before: Before,
   input: Items,
-  { output, ...response }: JsonObject & { readonly output: Items },
+  { response, outputJson }: AnswerRecord,
   expiresAtMs: number,
 ): { readonly text: string; readonly bytes: number } {
-  const newLines = [...input, ...output].map((item) => `\n${JSON.stringify(item)}`).join("");
+  let newLines = "";
+  for (const item of input) newLines += `\n${JSON.stringify(item)}`;
+  for (const json of outputJson) newLines += `\n${json}`;
   const bytes = before.bytes + byteLength(newLines);
-  const head: Head = {
+  const head: Omit<Head, "response"> = {
     v: 1,
     expiresAtMs,
     depth: before.depth + 1,
     input: input.length,
-    output: output.length,
+    output: outputJson.length,
     bytes,
-    response,
   };
-  const headText = JSON.stringify(head);
+  const headText = `${JSON.stringify(head).slice(0, -1)},"response":${response}}`;
   return { text: headText + before.lines + newLines, bytes: byteLength(headText) + bytes };
 }
 

@@ -6,7 +6,7 @@
 import { responseId, responseOfItem } from "../dialects/shared/response-ids.ts";
 import { ApiError } from "../errors.ts";
 import type {
-  Answer,
+  AnswerRecord,
   Caller,
   ChatMessage,
   Clock,
@@ -109,7 +109,7 @@ const here: HeldBy = { kind: "gateway" };
 
 const beforeOf = ({ head: { depth, bytes }, lines }: ResponseRecord): Before => ({ depth, bytes, lines });
 
-type Keep = (answer: Answer, encode: () => string) => Promise<boolean>;
+type Keep = Turn<BegunAnswer>["finish"];
 
 /** A turn whose answer is kept. */
 class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
@@ -124,6 +124,15 @@ class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
 /** Keeps answers in a store. */
 export function createResponses<Begun extends BegunAnswer>(options: ResponsesOptions): Responses<Begun> {
   const { store, clock, log, ttlMs, maxBytes } = options;
+
+  const owners = new WeakMap<Caller, Promise<string>>();
+
+  /** Worked out once for each API key. */
+  const ownerOfCaller = (caller: Caller): Promise<string> => {
+    const owner = owners.get(caller) ?? ownerOf({ apiKey: caller.key });
+    owners.set(caller, owner);
+    return owner;
+  };
 
   /** What is stored under a key never changes. */
   const parsed = createFairCache<Items>({
@@ -155,7 +164,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       throw storeUnavailable(cause);
     }
     if (text === undefined) return undefined;
-    const found = decode(key, text, await ownerOf({ apiKey: caller.key }));
+    const found = decode(key, text, await ownerOfCaller(caller));
     if (found === undefined) log.warn("response.not_read", { store: store.name });
     // The store's own expiry may be late.
     const expiresAtMs = isHeld(found) ? found.expiresAtMs : (found?.head.expiresAtMs ?? 0);
@@ -241,15 +250,15 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     caller: Caller,
     id: string,
     { before, items, input }: Opened,
-    body: string,
+    record: AnswerRecord | undefined,
   ): Promise<string | undefined> => {
-    const response = JSON.parse(body) as JsonObject & { readonly output: Items };
-    const { text, bytes } = encodeResponse(before, input, response, clock.now() + ttlMs);
+    if (record === undefined) return "no_record";
+    const { text, bytes } = encodeResponse(before, input, record, clock.now() + ttlMs);
     if (bytes > maxBytes) return "too_long";
     const key = await storeKey(caller, responseId(id));
-    const owner = await ownerOf({ apiKey: caller.key });
+    const owner = await ownerOfCaller(caller);
     await store.set(key, text, { ttlMs, owner });
-    keepParsed(key, [...items, ...input, ...response.output], text.length, owner);
+    keepParsed(key, [...items, ...input, ...(record.output as Items)], text.length, owner);
     return undefined;
   };
 
@@ -267,7 +276,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       typeof id === "string" && id !== "" && responseOfItem(id) !== response.id;
     const ids = [response.id, ...output.map((item) => isRecord(item) && item.id)].filter(isNoted);
     const text = encodeHeld({ provider, model, expiresAtMs: clock.now() + ttlMs });
-    const owner = await ownerOf({ apiKey: caller.key });
+    const owner = await ownerOfCaller(caller);
     await Promise.all(ids.map(async (id) => store.set(await storeKey(caller, id), text, { ttlMs, owner })));
   };
 
@@ -279,12 +288,12 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       const { items, input, heldBy } = opened;
       const messages = heldBy?.kind === "gateway" ? memory.toMessages([...items, ...input]) : sent;
       if (!memory.store) return new StatelessTurn(messages, clock.now(), heldBy);
-      return new KeptTurn(messages, clock.now(), heldBy, async ({ native }, encode) => {
+      return new KeptTurn(messages, clock.now(), heldBy, async ({ native }, record) => {
         let reason: string | undefined;
         try {
           reason = await (native?.format === "responses"
             ? noteHeld(caller, model, native)
-            : keep(caller, id, opened, encode()));
+            : keep(caller, id, opened, record()));
         } catch (error) {
           reason = (error as Error).message;
         }

@@ -41,12 +41,24 @@ export interface AnswerHead {
   readonly mayBeNative?: boolean;
 }
 
+/** What is kept of an answer that can be had again by its id. */
+export interface AnswerRecord {
+  /** The response as JSON, but for its output. */
+  readonly response: string;
+  /** Its items, which are JSON objects. */
+  readonly output: readonly object[];
+  /** The same items as JSON. */
+  readonly outputJson: readonly string[];
+}
+
 /** Writes one answer in a client's format. It keeps what it has sent, so that the last event can hold the whole answer. */
 export interface AnswerEncoder {
   /** The Content-Type of a stream; by default that of server-sent events. */
   readonly streamType?: string;
   /** The body of a whole answer. */
   whole(answer: Answer, usage: Usage): string;
+  /** The answer as it is kept by its id; for dialects whose memory is of the kind "response". */
+  record?(answer: Answer, usage: Usage): AnswerRecord;
   /** The first bytes of a stream whose first event is still awaited. */
   open(): string;
   /** The events for one of the upstream's; "" when it has nothing for the client. */

@@ -142,7 +142,7 @@ export function rememberedChat(options: RememberedChatOptions = {}) {
       const answer = emptyAnswer();
       for (const event of begun.first) addEvent(answer, event);
       for await (const events of begun.rest) for (const event of events) addEvent(answer, event);
-      const isSaved = await turn.finish(answer, () => "");
+      const isSaved = await turn.finish(answer, () => undefined);
       if (request.summary) {
         await request.beforeSummary?.();
         await turn.keepSummary?.(request.summary);

@@ -12,7 +12,7 @@ import type {
 } from "../../types.ts";
 import { estimatePrompt } from "../../util/estimate-prompt.ts";
 import { isRecord } from "../../util/json.ts";
-import { type Block, type BlockStep, BlockTracker } from "../shared/block-tracker.ts";
+import { type Block, BlockTracker, type BlockWriter } from "../shared/block-tracker.ts";
 import { toSafeToolId } from "../shared/tool-ids.ts";
 import { type CallWithInput, callsWithInput } from "../shared/tool-input.ts";
 import { encodeError } from "./errors.ts";
@@ -64,7 +64,9 @@ function encodeStop(reply: Reply, calls: readonly CallWithInput[]): JsonObject {
 export class MessagesEncoder implements AnswerEncoder {
   readonly #request: MessagesRequest;
   readonly #head: AnswerHead;
-  readonly #blocks = new BlockTracker();
+  readonly #blocks = new BlockTracker(this.#blockWriter());
+  /** The events that are to go out next. */
+  #events = "";
   #isOpen = false;
   /** Whether the open block's arguments have had a delta. */
   #hasInput = false;
@@ -108,12 +110,12 @@ export class MessagesEncoder implements AnswerEncoder {
   }
 
   event({ parts }: UpstreamEvent): string {
-    let events = this.open();
+    this.#events = this.open();
     for (const part of parts) {
       if (part.type === "reasoning-delta" && !this.#request.showsThinking) continue;
-      for (const step of this.#blocks.push(part)) events += this.#step(step);
+      this.#blocks.push(part);
     }
-    return events;
+    return this.#events;
   }
 
   comment(text: string): string {
@@ -127,10 +129,10 @@ export class MessagesEncoder implements AnswerEncoder {
   close({ replies }: Answer, countTokens: () => Usage): string {
     const reply = replies[0] as Reply;
     const delta = encodeStop(reply, callsWithInput(reply));
-    let events = this.open();
-    for (const step of this.#blocks.end()) events += this.#step(step);
+    this.#events = this.open();
+    this.#blocks.end();
     return (
-      events +
+      this.#events +
       encodeEvent("message_delta", { delta, usage: encodeUsage(countTokens()) }) +
       encodeEvent("message_stop", {})
     );
@@ -154,27 +156,28 @@ export class MessagesEncoder implements AnswerEncoder {
     return { ...counts, service_tier: "standard" };
   }
 
-  #step(step: BlockStep): string {
-    const { index, block } = step;
-    switch (step.type) {
-      case "open":
+  #blockWriter(): BlockWriter {
+    return {
+      open: (index, block) => {
         this.#hasInput = false;
-        return encodeEvent("content_block_start", { index, content_block: this.#emptyBlock(block) });
-      case "delta":
+        this.#events += encodeEvent("content_block_start", { index, content_block: this.#emptyBlock(block) });
+      },
+      delta: (index, { kind }, delta) => {
         this.#hasInput = true;
-        if (block.kind === "tool-call")
-          return encodeDelta(index, "input_json_delta", "partial_json", step.delta);
-        if (block.kind === "reasoning") return encodeDelta(index, "thinking_delta", "thinking", step.delta);
-        return encodeDelta(index, "text_delta", "text", step.delta);
-      case "close": {
-        let last = "";
-        if (block.kind === "reasoning")
-          last = encodeDelta(index, "signature_delta", "signature", this.#signature);
-        if (block.kind === "tool-call" && !this.#hasInput)
-          last = encodeDelta(index, "input_json_delta", "partial_json", "{}");
-        return last + encodeEvent("content_block_stop", { index });
-      }
-    }
+        if (kind === "tool-call")
+          this.#events += encodeDelta(index, "input_json_delta", "partial_json", delta);
+        else if (kind === "reasoning")
+          this.#events += encodeDelta(index, "thinking_delta", "thinking", delta);
+        else this.#events += encodeDelta(index, "text_delta", "text", delta);
+      },
+      close: (index, { kind }) => {
+        if (kind === "reasoning")
+          this.#events += encodeDelta(index, "signature_delta", "signature", this.#signature);
+        if (kind === "tool-call" && !this.#hasInput)
+          this.#events += encodeDelta(index, "input_json_delta", "partial_json", "{}");
+        this.#events += encodeEvent("content_block_stop", { index });
+      },
+    };
   }
 
   #emptyBlock(block: Block): JsonObject {

@@ -6,12 +6,13 @@ import type {
   Answer,
   AnswerEncoder,
   AnswerHead,
+  AnswerRecord,
   FinishReason,
   JsonObject,
   UpstreamEvent,
   Usage,
 } from "../../types.ts";
-import { type Block, type BlockStep, BlockTracker } from "../shared/block-tracker.ts";
+import { type Block, BlockTracker, type BlockWriter } from "../shared/block-tracker.ts";
 import { replyEvent, replyMessage } from "../shared/chat-completions-message.ts";
 import { outputItemId, responseId } from "../shared/response-ids.ts";
 import { EventWriter, type OutputItem, type OutputPart } from "./events.ts";
@@ -50,8 +51,19 @@ const base64 = (text: string): string => {
   return btoa(binary);
 };
 
+/** What changes of a response while it is made. */
+interface ResponseState {
+  readonly status: "in_progress" | "completed" | "incomplete" | "failed";
+  readonly completedAtMs?: number;
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly incompleteReason?: string | undefined;
+  readonly usage?: Usage;
+}
+
+/** The response as it ends, and the events that end its last item. */
 interface EndedResponse {
   readonly status: "completed" | "incomplete";
+  /** All fields as JSON, but the output and those that stay. */
   readonly json: string;
   readonly events: string;
 }
@@ -59,15 +71,23 @@ interface EndedResponse {
 export class ResponsesEncoder implements AnswerEncoder {
   readonly #request: ResponsesRequest;
   readonly #head: AnswerHead;
+  /** The fields of the response that stay the same, as JSON, without the opening brace. */
+  readonly #constant: string;
   readonly #events = new EventWriter();
-  readonly #blocks = new BlockTracker();
+  readonly #blocks = new BlockTracker(this.#blockWriter());
+  /** The events that are to go out next. */
+  #next = "";
   readonly #output: OutputItem[] = [];
+  /** The items that are closed, as JSON: they go out more than once, and are kept. */
+  readonly #outputJson: string[] = [];
   /** The item that is open. */
   #opened: OutputItem | undefined;
   /** Its text so far. */
   #text = "";
+  /** The status of the reply's last item. */
+  #lastStatus: "completed" | "incomplete" = "completed";
   #isOpen = false;
-  /** The response as it ends, and the events that end its last item; made once. */
+  /** Made once. */
   #ended: EndedResponse | undefined;
   /** How much of the silence has been filled with events. */
   #filledMs = 0;
@@ -77,6 +97,7 @@ export class ResponsesEncoder implements AnswerEncoder {
   constructor(request: ResponsesRequest, head: AnswerHead) {
     this.#request = request;
     this.#head = head;
+    this.#constant = JSON.stringify({ model: head.model, ...request.echo }).slice(1);
   }
 
   whole(answer: Answer, usage: Usage): string {
@@ -85,7 +106,12 @@ export class ResponsesEncoder implements AnswerEncoder {
       const response = native.isWhole ? native.event : (native.event.response as JsonObject);
       return JSON.stringify(new PassedResponse(this.#head.model).named(response));
     }
-    return this.#end(answer, usage).json;
+    return this.#withOutput(this.#end(answer, usage).json);
+  }
+
+  record(answer: Answer, usage: Usage): AnswerRecord {
+    const { json } = this.#end(answer, usage);
+    return { response: `${json},${this.#constant}`, output: this.#output, outputJson: this.#outputJson };
   }
 
   open(): string {
@@ -95,7 +121,7 @@ export class ResponsesEncoder implements AnswerEncoder {
   #begin(): string {
     if (this.#isOpen) return "";
     this.#isOpen = true;
-    return this.#events.begin(this.#response("in_progress"));
+    return this.#events.begin(this.#withOutput(this.#response({ status: "in_progress" })));
   }
 
   event({ parts, native }: UpstreamEvent): string {
@@ -104,9 +130,9 @@ export class ResponsesEncoder implements AnswerEncoder {
       this.#passed ??= new PassedResponse(this.#head.model);
       return this.#passed.event(native);
     }
-    let events = this.#begin();
-    for (const part of parts) for (const step of this.#blocks.push(part)) events += this.#step(step);
-    return events;
+    this.#next = this.#begin();
+    for (const part of parts) this.#blocks.push(part);
+    return this.#next;
   }
 
   comment(text: string): string {
@@ -125,7 +151,7 @@ export class ResponsesEncoder implements AnswerEncoder {
   close(answer: Answer, countTokens: () => Usage): string {
     if (this.#passed !== undefined) return "";
     const { status, json, events } = this.#end(answer, countTokens());
-    return events + this.#events.response(status, json);
+    return events + this.#events.response(status, this.#withOutput(json));
   }
 
   fail(error: ApiError): string {
@@ -134,42 +160,46 @@ export class ResponsesEncoder implements AnswerEncoder {
     const passed = this.#passed;
     const events = passed === undefined ? this.#events : new EventWriter(passed.sequence + 1);
     const open = passed === undefined ? this.#begin() : "";
-    if (this.#opened !== undefined) this.#fill(this.#opened, "incomplete");
-    const reason = { error: { code, message } };
     const failed =
       passed === undefined
-        ? this.#response("failed", { output: this.#output, ...reason })
-        : { ...passed.unfinished, status: "failed", ...reason };
+        ? this.#failed({ code, message })
+        : JSON.stringify({ ...passed.unfinished, status: "failed", error: { code, message } });
     return (
       open +
       // OpenAI's server nests it, its schema does not.
       events.write("error", { code, message, param, error: { type, code, message, param } }) +
-      events.response("failed", JSON.stringify(failed))
+      events.response("failed", failed)
     );
   }
 
-  #response(status: string, fields: JsonObject = {}): JsonObject {
-    const { id, model, createdAtMs } = this.#head;
-    return {
+  #failed(error: { readonly code: string; readonly message: string }): string {
+    if (this.#opened !== undefined) this.#finishItem(this.#opened, "incomplete");
+    return this.#withOutput(this.#response({ status: "failed", error }));
+  }
+
+  /** The whole response, of the JSON of the fields that change. */
+  #withOutput(json: string): string {
+    return `${json},"output":[${this.#outputJson.join(",")}],${this.#constant}`;
+  }
+
+  /** The JSON of the fields that change, without the closing brace. */
+  #response({ status, completedAtMs, error, incompleteReason, usage }: ResponseState): string {
+    const { id, createdAtMs } = this.#head;
+    return JSON.stringify({
       id: responseId(id),
       object: "response",
       created_at: Math.floor(createdAtMs / 1000),
-      completed_at: null,
+      completed_at: completedAtMs === undefined ? null : Math.floor(completedAtMs / 1000),
       status,
-      error: null,
-      incomplete_details: null,
-      model,
-      output: [],
-      usage: null,
-      ...this.#request.echo,
-      ...fields,
-    };
+      error: error ?? null,
+      incomplete_details: incompleteReason === undefined ? null : { reason: incompleteReason },
+      usage: usage === undefined ? null : encodeUsage(usage),
+    }).slice(0, -1);
   }
 
   #end(answer: Answer, usage: Usage): EndedResponse {
     if (this.#ended !== undefined) return this.#ended;
     const [reply] = answer.replies;
-    let events = "";
     // Of an answer that is no stream nothing has been seen yet.
     if (!this.#isOpen && reply !== undefined) {
       const { parts } = replyEvent(replyMessage(reply), { finishReason: reply.finishReason ?? "stop" });
@@ -177,42 +207,43 @@ export class ResponsesEncoder implements AnswerEncoder {
     }
     const reason = incompleteReason(reply?.finishReason);
     const status = reason === undefined ? "completed" : "incomplete";
-    const steps = this.#blocks.end();
-    for (const step of steps) events += this.#step(step, step === steps.at(-1) ? status : "completed");
-    if (this.#output.length === 0) events += this.#emptyMessage();
-    const response = this.#response(status, {
-      completed_at: reason === undefined ? Math.floor(this.#head.clock.now() / 1000) : null,
-      incomplete_details: reason === undefined ? null : { reason },
-      output: this.#output,
-      usage: encodeUsage(usage),
+    this.#lastStatus = status;
+    this.#next = "";
+    this.#blocks.end();
+    if (this.#output.length === 0) this.#addEmptyMessage();
+    const json = this.#response({
+      status,
+      usage,
+      incompleteReason: reason,
+      ...(status === "completed" && { completedAtMs: this.#head.clock.now() }),
     });
-    this.#ended = { status, json: JSON.stringify(response), events };
+    this.#ended = { status, json, events: this.#next };
     return this.#ended;
   }
 
-  #step(step: BlockStep, status: "completed" | "incomplete" = "completed"): string {
-    const { index, block } = step;
-    if (step.type === "open") return this.#openItem(index, block);
-    const item = this.#output[index] as OutputItem;
-    if (step.type === "close") return this.#closeItem(index, item, status);
-    this.#text += step.delta;
-    // A custom tool's text is wrapped in JSON, and known once that is whole.
-    return item.type === "custom_tool_call" ? "" : this.#events.delta(index, item, step.delta);
-  }
-
-  #openItem(index: number, block: Block): string {
-    const item = this.#newItem(index, block);
-    this.#text = "";
-    this.#opened = item;
-    this.#output.push(item);
-    return this.#events.opened(index, item);
-  }
-
-  #closeItem(index: number, item: OutputItem, status: "completed" | "incomplete"): string {
-    this.#fill(item, status);
-    this.#opened = undefined;
-    const input = item.type === "custom_tool_call" ? item.input : "";
-    return (input === "" ? "" : this.#events.delta(index, item, input)) + this.#events.closed(index, item);
+  #blockWriter(): BlockWriter {
+    return {
+      open: (index, block) => {
+        const item = this.#newItem(index, block);
+        this.#text = "";
+        this.#opened = item;
+        this.#output.push(item);
+        this.#next += this.#events.opened(index, item);
+      },
+      delta: (index, _block, delta) => {
+        const item = this.#opened as OutputItem;
+        this.#text += delta;
+        // A custom tool's text is wrapped in JSON, and known once that is whole.
+        if (item.type !== "custom_tool_call") this.#next += this.#events.delta(index, item, delta);
+      },
+      close: (index, _block, isLast) => {
+        const item = this.#opened as OutputItem;
+        const json = this.#finishItem(item, isLast ? this.#lastStatus : "completed");
+        if (item.type === "custom_tool_call" && item.input !== "")
+          this.#next += this.#events.delta(index, item, item.input);
+        this.#next += this.#events.closed(index, item, json);
+      },
+    };
   }
 
   #newItem(index: number, block: Block): OutputItem {
@@ -230,6 +261,15 @@ export class ResponsesEncoder implements AnswerEncoder {
     return kind === "custom"
       ? { type: "custom_tool_call", id: id("ctc"), ...call, input: "" }
       : { type: "function_call", id: id("fc"), ...call, arguments: "" };
+  }
+
+  /** Nothing more comes of the item; returns it as JSON. */
+  #finishItem(item: OutputItem, status: "completed" | "incomplete"): string {
+    this.#fill(item, status);
+    this.#opened = undefined;
+    const json = JSON.stringify(item);
+    this.#outputJson.push(json);
+    return json;
   }
 
   /** Writes the text that has come into the item. */
@@ -258,10 +298,10 @@ export class ResponsesEncoder implements AnswerEncoder {
   }
 
   /** What an answer without anything in it is. */
-  #emptyMessage(): string {
+  #addEmptyMessage(): void {
     const item = this.#newItem(0, { kind: "text" });
-    this.#fill(item, "completed");
     this.#output.push(item);
-    return this.#events.whole(0, item);
+    this.#finishItem(item, "completed");
+    this.#next += this.#events.whole(0, item);
   }
 }

@@ -115,8 +115,7 @@ export class EventWriter {
     return encodeSseEvent(data, type);
   }
 
-  begin(response: JsonObject): string {
-    const json = JSON.stringify(response);
+  begin(json: string): string {
     return this.response("created", json) + this.response("in_progress", json);
   }
 
@@ -137,13 +136,15 @@ export class EventWriter {
   delta(index: number, item: OutputItem, delta: string): string {
     if (this.#deltas?.item !== item) this.#deltas = { item, ...deltaFrame(index, item) };
     const { start, middle, end } = this.#deltas;
-    return start + this.#sequence++ + middle + JSON.stringify(delta) + end;
+    return `${start}${this.#sequence++}${middle}${JSON.stringify(delta)}${end}`;
   }
 
-  closed(index: number, item: OutputItem): string {
-    return (
-      this.#textDone(index, item) + this.write("response.output_item.done", { output_index: index, item })
-    );
+  /** `json` is the item as JSON. */
+  closed(index: number, item: OutputItem, json: string): string {
+    const type = "response.output_item.done";
+    const done = this.#textDone(index, item);
+    const data = `{"type":"${type}","sequence_number":${this.#sequence++},"output_index":${index},"item":${json}}`;
+    return done + encodeSseEvent(data, type);
   }
 
   /** All events of an item that is there as a whole; of the kinds that only some upstreams know, the first and the last. */
@@ -157,7 +158,7 @@ export class EventWriter {
     const text = textOf(item);
     const opened = this.opened(index, item);
     const delta = text === "" ? "" : this.delta(index, item, text);
-    return opened + delta + this.closed(index, item);
+    return opened + delta + this.closed(index, item, JSON.stringify(item));
   }
 
   #textDone(index: number, item: OutputItem): string {
@@ -238,7 +239,7 @@ export function replay(response: JsonObject, after: number): string {
   const writer = new EventWriter();
   const { output, status } = response;
   const running = { ...response, status: "in_progress", completed_at: null, incomplete_details: null };
-  let events = writer.begin({ ...running, output: [], usage: null });
+  let events = writer.begin(JSON.stringify({ ...running, output: [], usage: null }));
   for (const [index, item] of (output as readonly OutputItem[]).entries())
     events += writer.whole(index, item);
   events += writer.response(String(status), JSON.stringify(response));

@@ -10,10 +10,13 @@ export type Block =
   | { readonly kind: "text" | "reasoning" | "refusal" }
   | { readonly kind: "tool-call"; readonly id: string; readonly name: string };
 
-export type BlockStep =
-  | { readonly type: "open"; readonly index: number; readonly block: Block }
-  | { readonly type: "delta"; readonly index: number; readonly block: Block; readonly delta: string }
-  | { readonly type: "close"; readonly index: number; readonly block: Block };
+/** Writes blocks, each of which is opened, added to and closed before the next one. */
+export interface BlockWriter {
+  open(index: number, block: Block): void;
+  delta(index: number, block: Block, delta: string): void;
+  /** `isLast`: no block comes after it, so that it may be unfinished. */
+  close(index: number, block: Block, isLast: boolean): void;
+}
 
 type CallDelta = Extract<StreamPart, { readonly type: "tool-call-delta" }>;
 
@@ -45,9 +48,9 @@ const isWhole = (call: Call): boolean => {
   return false;
 };
 
-/** Makes steps of parts; those of other choices than the first, and empty ones, make none. */
+/** Has blocks written of parts; those of other choices than the first, and empty ones, make none. */
 export class BlockTracker {
-  readonly #steps: BlockStep[] = [];
+  readonly #writer: BlockWriter;
   readonly #calls: Call[] = [];
   /** In the order of their first parts. */
   readonly #waiting: Waiting[] = [];
@@ -55,31 +58,39 @@ export class BlockTracker {
   #openCall: Call | undefined;
   #index = -1;
 
-  /** The steps that a part leads to. Throws ApiError for a call that goes on after its arguments were whole. */
-  push(part: StreamPart): readonly BlockStep[] {
-    if ("choice" in part && (part.choice ?? 0) !== 0) return [];
+  constructor(writer: BlockWriter) {
+    this.#writer = writer;
+  }
+
+  /** Has written what a part leads to. Throws ApiError for a call that goes on after its arguments were whole. */
+  push(part: StreamPart): void {
+    if ("choice" in part && (part.choice ?? 0) !== 0) return;
     switch (part.type) {
       case "text-delta":
       case "reasoning-delta":
       case "refusal-delta":
         if (part.delta !== "") this.#addText(kindOf[part.type], part.delta);
-        break;
+        return;
       case "tool-call-delta":
         this.#addCall(part);
-        break;
     }
-    return this.#steps.splice(0);
   }
 
-  /** The steps that are left when the reply has ended. */
-  end(): readonly BlockStep[] {
-    this.#close();
-    this.#sendWaiting(true);
-    this.#close();
-    return this.#steps.splice(0);
+  /** Has written what is left when the reply has ended. */
+  end(): void {
+    if (this.#waiting.length > 0) {
+      this.#close();
+      this.#sendWaiting(true);
+    }
+    this.#close(true);
   }
 
   #addText(kind: "text" | "reasoning" | "refusal", delta: string): void {
+    // As nearly all of a stream is.
+    if (this.#openBlock?.kind === kind && this.#waiting.length === 0) {
+      this.#writer.delta(this.#index, this.#openBlock, delta);
+      return;
+    }
     this.#sendWaiting();
     const last = this.#waiting.at(-1);
     if (this.#openCall === undefined && last === undefined) this.#text(kind, delta);
@@ -137,17 +148,16 @@ export class BlockTracker {
     this.#close();
     this.#index += 1;
     this.#openBlock = block;
-    this.#steps.push({ type: "open", index: this.#index, block });
+    this.#writer.open(this.#index, block);
   }
 
   #delta(delta: string): void {
-    if (delta === "") return;
-    this.#steps.push({ type: "delta", index: this.#index, block: this.#openBlock as Block, delta });
+    if (delta !== "") this.#writer.delta(this.#index, this.#openBlock as Block, delta);
   }
 
-  #close(): void {
+  #close(isLast = false): void {
     if (this.#openBlock === undefined) return;
-    this.#steps.push({ type: "close", index: this.#index, block: this.#openBlock });
+    this.#writer.close(this.#index, this.#openBlock, isLast);
     if (this.#openCall !== undefined) this.#openCall.state = "closed";
     this.#openBlock = undefined;
     this.#openCall = undefined;

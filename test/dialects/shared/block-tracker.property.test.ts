@@ -1,13 +1,40 @@
 /** Any order of an upstream's parts gives blocks that open, grow and close one after the other, and loses nothing. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type BlockStep, BlockTracker } from "../../../core/dialects/shared/block-tracker.ts";
+import { type Block, BlockTracker } from "../../../core/dialects/shared/block-tracker.ts";
 import type { StreamPart } from "../../../core/types.ts";
 import { deltaKinds, mixedParts, textPart } from "../../support/stream-parts.ts";
 
+interface BlockStep {
+  readonly type: "open" | "delta" | "close";
+  readonly index: number;
+  readonly block: Block;
+  readonly delta?: string;
+  readonly isLast?: boolean;
+}
+
+/** A tracker that gives what it has written. */
+function stepping() {
+  const steps: BlockStep[] = [];
+  const tracker = new BlockTracker({
+    open: (index, block) => steps.push({ type: "open", index, block }),
+    delta: (index, block, delta) => steps.push({ type: "delta", index, block, delta }),
+    close: (index, block, isLast) => steps.push({ type: "close", index, block, isLast }),
+  });
+  const push = (part: StreamPart): BlockStep[] => {
+    tracker.push(part);
+    return steps.splice(0);
+  };
+  const end = (): BlockStep[] => {
+    tracker.end();
+    return steps.splice(0);
+  };
+  return { push, end };
+}
+
 const stepsOf = (parts: readonly StreamPart[]): BlockStep[] => {
-  const tracker = new BlockTracker();
-  return [...parts.flatMap((part) => tracker.push(part)), ...tracker.end()];
+  const tracker = stepping();
+  return [...parts.flatMap(tracker.push), ...tracker.end()];
 };
 
 /** Throws where the steps are no lifecycle; the blocks with all that their deltas say. */
@@ -23,8 +50,10 @@ export function blocksOf(steps: readonly BlockStep[]) {
       const block = blocks.at(-1);
       expect({ isOpen, index }).toEqual({ isOpen: true, index: blocks.length - 1 });
       expect(step.block).toMatchObject({ kind: block?.kind });
+      // Only of the last block is it said that it is the last.
+      if (type === "close") expect(step.isLast).toBe(steps.at(-1)?.index === index);
       if (type === "close") isOpen = false;
-      else if (block && "delta" in step) block.said += step.delta;
+      else if (block) block.said += step.delta;
     }
   }
   expect(isOpen).toBe(false);
@@ -92,7 +121,7 @@ test("any parts at all are a valid lifecycle, or a failure that is the upstream'
 });
 
 test("calls that come one after the other go out at once", () => {
-  const tracker = new BlockTracker();
+  const tracker = stepping();
   const push = (index: number, delta: string, first = {}) =>
     tracker.push({ type: "tool-call-delta", index, delta, ...first }).map(({ type }) => type);
   expect(push(0, '{"a"', { id: "a", name: "f" })).toEqual(["open", "delta"]);
@@ -103,7 +132,7 @@ test("calls that come one after the other go out at once", () => {
 });
 
 test("what comes after a call that is not whole waits for it", () => {
-  const tracker = new BlockTracker();
+  const tracker = stepping();
   tracker.push({ type: "tool-call-delta", index: 0, id: "a", name: "f", delta: '{"a":' });
   expect(tracker.push({ type: "text-delta", delta: "Late" })).toEqual([]);
   const rest = [...tracker.push({ type: "tool-call-delta", index: 0, delta: "1}" }), ...tracker.end()];
