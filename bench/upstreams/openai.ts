@@ -10,12 +10,15 @@ const encoder = new TextEncoder();
 
 let whole = "";
 let events: Uint8Array[] = [];
+/** What comes last, without token counts and with them. */
+let ends: { readonly plain: Uint8Array; readonly counted: Uint8Array };
 const control = createControl(build);
 build();
 
-function event(delta: object, finish_reason: string | null): Uint8Array {
-  const chunk = { ...shared, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason }] };
-  return encoder.encode(`data: ${JSON.stringify(chunk)}\n\n`);
+function event(fields: object): Uint8Array {
+  return encoder.encode(
+    `data: ${JSON.stringify({ ...shared, object: "chat.completion.chunk", ...fields })}\n\n`,
+  );
 }
 
 function build(): void {
@@ -26,9 +29,15 @@ function build(): void {
   const { chunks, chunkChars } = control.settings;
   events = Array.from({ length: chunks }, (_, index) => {
     const piece = content.slice(index * chunkChars, (index + 1) * chunkChars);
-    return event(index === 0 ? { role: "assistant", content: piece } : { content: piece }, null);
+    const delta = index === 0 ? { role: "assistant", content: piece } : { content: piece };
+    return event({ choices: [{ index: 0, delta, finish_reason: null }] });
   });
-  events.push(Buffer.concat([event({}, "stop"), encoder.encode("data: [DONE]\n\n")]));
+  const finish = event({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] });
+  const done = encoder.encode("data: [DONE]\n\n");
+  ends = {
+    plain: Buffer.concat([finish, done]),
+    counted: Buffer.concat([finish, event({ choices: [], usage }), done]),
+  };
 }
 
 /** Bun's own kind of stream, which writes straight to the socket; the standard one costs twice as much. */
@@ -39,14 +48,14 @@ interface DirectController {
 }
 
 /** Each event is flushed by itself, as a model server does that has one token at a time. */
-function stream(signal: AbortSignal): ReadableStream {
+function stream(signal: AbortSignal, isCounted: boolean): ReadableStream {
   const source = {
     type: "direct",
     async pull(controller: DirectController) {
       try {
         const { delayMs, gapMs } = control.settings;
         if (delayMs > 0) await Bun.sleep(delayMs);
-        for (const bytes of events) {
+        for (const bytes of [...events, isCounted ? ends.counted : ends.plain]) {
           if (signal.aborted) break;
           controller.write(bytes);
           controller.flush();
@@ -63,8 +72,9 @@ function stream(signal: AbortSignal): ReadableStream {
 
 async function chat(request: Request): Promise<Response> {
   control.enter();
-  const body = (await request.json()) as { stream?: boolean };
-  if (body.stream) return new Response(stream(request.signal), { headers: streamHeaders });
+  const body = (await request.json()) as { stream?: boolean; stream_options?: { include_usage?: boolean } };
+  const isCounted = body.stream_options?.include_usage === true;
+  if (body.stream) return new Response(stream(request.signal, isCounted), { headers: streamHeaders });
   if (control.settings.delayMs > 0) await Bun.sleep(control.settings.delayMs);
   control.leave();
   return new Response(whole, { headers: jsonHeaders });

@@ -251,14 +251,16 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     id: string,
     { before, items, input }: Opened,
     record: AnswerRecord | undefined,
+    identify: ResponseMemory["identify"],
   ): Promise<string | undefined> => {
     if (record === undefined) return "no_record";
-    const { text, bytes } = encodeResponse(before, input, record, clock.now() + ttlMs);
+    const identified = identify(input, id);
+    const { text, bytes } = encodeResponse(before, identified, record, clock.now() + ttlMs);
     if (bytes > maxBytes) return "too_long";
     const key = await storeKey(caller, responseId(id));
     const owner = await ownerOfCaller(caller);
     await store.set(key, text, { ttlMs, owner });
-    keepParsed(key, [...items, ...input, ...(record.output as Items)], text.length, owner);
+    keepParsed(key, [...items, ...identified, ...(record.output as Items)], text.length, owner);
     return undefined;
   };
 
@@ -293,7 +295,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
         try {
           reason = await (native?.format === "responses"
             ? noteHeld(caller, model, native)
-            : keep(caller, id, opened, record()));
+            : keep(caller, id, opened, record(), memory.identify));
         } catch (error) {
           reason = (error as Error).message;
         }

@@ -18,7 +18,7 @@ import type {
 import { estimatePrompt } from "../util/estimate-prompt.ts";
 import { ResponsesEncoder } from "./openai-responses/encoder.ts";
 import { replay } from "./openai-responses/events.ts";
-import { type ResponsesRequest, readRequest } from "./openai-responses/request.ts";
+import { identify, type ResponsesRequest, readRequest } from "./openai-responses/request.ts";
 import { checkBody } from "./shared/check-body.ts";
 
 const memoryOf = ({ previous, store, input, toMessages }: ResponsesRequest) => ({
@@ -26,6 +26,7 @@ const memoryOf = ({ previous, store, input, toMessages }: ResponsesRequest) => (
   ...(previous !== undefined && { previous }),
   store,
   input,
+  identify,
   toMessages,
 });
 

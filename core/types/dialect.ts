@@ -92,8 +92,10 @@ export interface ResponseMemory {
   readonly previous?: string;
   /** Whether the answer is to be had again by its id. */
   readonly store: boolean;
-  /** What the client has sent, in items with ids; `item_reference` stands for a stored item. */
+  /** What the client has sent, each item with its type; `item_reference` stands for a stored item. */
   readonly input: readonly JsonObject[];
+  /** Items as they are kept and listed, each with an id; `id` is that of the answer, of 32 hexadecimal digits. */
+  identify(items: readonly JsonObject[], id: string): readonly JsonObject[];
   /** All items of a chain, the oldest first, as what the model reads. */
   toMessages(items: readonly JsonObject[]): readonly ChatMessage[];
 }

@@ -5,6 +5,7 @@ import type { ChatMessage, ChatPrompt, JsonObject } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
 import { type ChatBody, readPrompt } from "../shared/chat-completions-prompt.ts";
 import { checkBody, range, wholeRange } from "../shared/check-body.ts";
+import { outputItemId } from "../shared/response-ids.ts";
 import { readItems, toolsIn } from "./items.ts";
 import { readToolChoice, readTools, type Tools } from "./tools.ts";
 
@@ -47,7 +48,7 @@ export interface ResponsesRequest {
   readonly tools: Tools;
   readonly previous?: string;
   readonly store: boolean;
-  /** All input items, each with an id. */
+  /** All input items, each with a type. */
   readonly input: readonly JsonObject[];
   /** Whether reasoning goes out a second time, in the form in which clients without a store send it back. */
   readonly wantsEncryptedReasoning: boolean;
@@ -84,25 +85,34 @@ const idPrefixes: ReadonlyMap<string, string> = new Map([
   ["custom_tool_call", "ctc"],
 ]);
 
+/** Each item has a type. */
+function withTypes(input: RequestBody["input"]): readonly JsonObject[] {
+  if (input == null) return [];
+  if (typeof input === "string") return [{ type: "message", role: "user", content: input }];
+  return input.map((item) => {
+    if (typeof item.type === "string") return item;
+    const isReference = item.role == null && typeof item.id === "string";
+    return { ...item, type: isReference ? "item_reference" : "message" };
+  });
+}
+
 /** A message's content as a list of parts. */
 const partsOf = ({ role, content: text }: JsonObject): unknown =>
   typeof text === "string" ? [{ type: role === "assistant" ? "output_text" : "input_text", text }] : text;
 
-/** Each item has a type and an id, and each message a list of parts, as clients that list a response's input expect. */
-function withIds(input: RequestBody["input"]): readonly JsonObject[] {
-  if (input == null) return [];
-  const items: readonly JsonObject[] = typeof input === "string" ? [{ role: "user", content: input }] : input;
-  const base = crypto.randomUUID().replaceAll("-", "");
-  return items.map((item, index) => {
-    const isReference = item.type == null && item.role == null && typeof item.id === "string";
-    const type = typeof item.type === "string" ? item.type : isReference ? "item_reference" : "message";
-    const id =
+/** Input items have places behind those of the output, whose ids are made in the same way. */
+const firstInputPlace = 0x8000;
+
+/** Each item has an id, and each message a list of parts, as clients that list a response's input expect. */
+export const identify = (items: readonly JsonObject[], id: string): readonly JsonObject[] =>
+  items.map((item, index) => ({
+    ...item,
+    id:
       typeof item.id === "string" && item.id !== ""
         ? item.id
-        : `${idPrefixes.get(type) ?? "item"}_${base}${index.toString(16)}`;
-    return { ...item, type, id, ...(type === "message" && { content: partsOf(item) }) };
-  });
-}
+        : outputItemId(idPrefixes.get(String(item.type)) ?? "item", id, firstInputPlace + index),
+    ...(item.type === "message" && { content: partsOf(item) }),
+  }));
 
 const instructionsOf = ({ instructions }: RequestBody, tools: Tools): string => {
   if (instructions == null || typeof instructions === "string") return instructions ?? "";
@@ -211,7 +221,7 @@ export function readRequest(body: unknown): ResponsesRequest {
   const request = checkBody(requestSchema, body);
   refuseAnywhere(request);
   const { model, previous_response_id: previous, store } = request;
-  const input = withIds(request.input);
+  const input = withTypes(request.input);
   const tools = readTools([...(request.tools ?? []), ...toolsIn(input)]);
   return {
     ...(model && { model }),

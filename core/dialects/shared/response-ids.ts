@@ -6,7 +6,7 @@
 /** `id`: 32 hexadecimal digits. */
 export const responseId = (id: string): string => `resp_${id}`;
 
-/** `prefix` is the kind of item, such as "msg"; `index` its place in the response's output. */
+/** `prefix` is the kind of item, such as "msg"; `index` its place in the response: that of its input is behind its output. */
 export const outputItemId = (prefix: string, id: string, index: number): string =>
   `${prefix}_${id}${index.toString(16).padStart(4, "0")}`;
 

@@ -353,6 +353,14 @@ describe("an item_reference", () => {
   );
 });
 
+test("an item_reference may stand for an item of an input too", async () => {
+  const { create, show, told } = gateway();
+  const { id } = await create({ input: "Hi" });
+  const { body } = await show(`${id}/input_items`);
+  await create({ input: [{ id: body.data[0].id }, { role: "user", content: "And?" }] });
+  expect(told()?.map(({ content }) => content)).toEqual(["Hi", "And?"]);
+});
+
 test("input tokens are counted with the chain and the tools, and nobody is asked", async () => {
   const { create, post, provider, counts } = gateway();
   const { id } = await create({ input: "A long story about nothing at all" });
