@@ -139,8 +139,8 @@ export class StatelessTurn<Begun extends BegunAnswer> implements Turn<Begun> {
   readonly conversation: ConversationRef;
   readonly heldBy?: HeldBy | undefined;
 
-  constructor(messages: readonly ChatMessage[], openedMs: number, heldBy?: HeldBy) {
-    this.transcript = new Transcript(messages);
+  constructor(transcript: Transcript, openedMs: number, heldBy?: HeldBy) {
+    this.transcript = transcript;
     this.conversation = newConversation(openedMs);
     this.heldBy = heldBy;
   }
@@ -335,7 +335,7 @@ export function createConversations<Begun extends BegunAnswer>(
   return {
     open: (call) =>
       call.key === undefined
-        ? Promise.resolve(new StatelessTurn(call.messages, clock.now()))
+        ? Promise.resolve(new StatelessTurn(new Transcript(call.messages), clock.now()))
         : openKeyed(call, call.key),
 
     async show(key) {

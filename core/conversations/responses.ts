@@ -21,6 +21,7 @@ import type {
 import { createFairCache } from "../util/fair-cache.ts";
 import { sha256Hex } from "../util/hash.ts";
 import { isRecord } from "../util/json.ts";
+import { type Chain, settle, transcriptOf, unsettled } from "./chain.ts";
 import { StatelessTurn, type Turn } from "./conversations.ts";
 import { storeUnavailable } from "./record-store.ts";
 import {
@@ -36,6 +37,7 @@ import {
 } from "./response-record.ts";
 import { ownerOf } from "./session-key.ts";
 import type { BegunAnswer } from "./shared-answer.ts";
+import { Transcript } from "./transcript.ts";
 
 export interface ResponsesOptions {
   readonly store: SessionStore;
@@ -67,14 +69,14 @@ export interface ResponseOpening {
 interface Opened {
   readonly heldBy?: HeldBy | undefined;
   readonly before: Before;
-  /** The items of the turns before. */
-  readonly items: Items;
+  /** The turns before. */
+  readonly chain: Chain;
   readonly input: Items;
 }
 
 /** A stored response and all items up to its end. */
 interface Stored extends ResponseRecord {
-  readonly items: Items;
+  readonly chain: Chain;
 }
 
 const isHeld = (found: Stored | HeldRecord | undefined): found is HeldRecord =>
@@ -105,6 +107,8 @@ const notKept = "It may have expired, been deleted, been too long to be kept, or
 const notFound = (id: string): ApiError =>
   new ApiError("response_not_found", `Response with id '${id}' not found. ${notKept}`);
 
+const empty = unsettled([]);
+
 const here: HeldBy = { kind: "gateway" };
 
 const beforeOf = ({ head: { depth, bytes }, lines }: ResponseRecord): Before => ({ depth, bytes, lines });
@@ -115,8 +119,8 @@ type Keep = Turn<BegunAnswer>["finish"];
 class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
   override readonly finish: Keep;
 
-  constructor(messages: readonly ChatMessage[], openedMs: number, heldBy: HeldBy | undefined, keep: Keep) {
-    super(messages, openedMs, heldBy);
+  constructor(transcript: Transcript, openedMs: number, heldBy: HeldBy | undefined, keep: Keep) {
+    super(transcript, openedMs, heldBy);
     this.finish = keep;
   }
 }
@@ -135,24 +139,26 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   };
 
   /** What is stored under a key never changes. */
-  const parsed = createFairCache<Items>({
+  const parsed = createFairCache<Chain>({
     maxEntries: Number.POSITIVE_INFINITY,
     maxSize: maxParsedLength,
     clock,
   });
 
-  const keepParsed = (key: string, items: Items, size: number, owner: string) => {
-    if (size > maxShortLength) parsed.set(key, items, { owner, size });
+  const keepParsed = (key: string, chain: Chain, size: number, owner: string) => {
+    if (size > maxShortLength) parsed.set(key, chain, { owner, size });
   };
 
   const decode = (key: string, text: string, owner: string): Stored | HeldRecord | undefined => {
     const record = decodeResponse(text);
     if (record !== undefined && "provider" in record) return record;
     const known = parsed.get(key);
-    const items = known ?? (record && decodeItems(record));
+    if (record !== undefined && known !== undefined) return { ...record, chain: known };
+    const items = record && decodeItems(record);
     if (record === undefined || items === undefined) return undefined;
-    if (known === undefined) keepParsed(key, items, text.length, owner);
-    return { ...record, items };
+    const chain = unsettled(items);
+    keepParsed(key, chain, text.length, owner);
+    return { ...record, chain };
   };
 
   const read = async (caller: Caller, id: string): Promise<Stored | HeldRecord | undefined> => {
@@ -182,7 +188,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       const responseId = responseOfItem(String(id));
       const found = responseId === undefined ? undefined : await read(caller, responseId);
       if (isHeld(found)) providers.add(found.provider);
-      else for (const item of found?.items ?? []) items.set(item.id, item);
+      else for (const item of found?.chain.items ?? []) items.set(item.id, item);
       if (!isHeld(found) && !items.has(id)) others.push(String(id));
     }
     const noteHolder = async (id: string): Promise<void> => {
@@ -216,11 +222,11 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   const openChain = async ({ previous, input }: ResponseMemory, caller: Caller): Promise<Opened> => {
     const found = previous === undefined ? undefined : await readPrevious(caller, previous);
     const references = input.filter(isReference);
-    if (found === undefined && references.length === 0) return { before: nothingBefore, items: [], input };
+    if (found === undefined && references.length === 0) return { before: nothingBefore, chain: empty, input };
 
     const stored = isHeld(found) ? undefined : found;
-    const items = stored?.items ?? [];
-    const told = references.length > 0 ? new Set(items.map(({ id }) => id)) : undefined;
+    const chain = stored?.chain ?? empty;
+    const told = references.length > 0 ? new Set(chain.items.map(({ id }) => id)) : undefined;
     const referred = await resolve(
       caller,
       references.filter(({ id }) => !told?.has(id)),
@@ -234,7 +240,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
         if (!isReference(item)) return [item];
         return told?.has(item.id) ? [] : [referred.items.get(item.id) as JsonObject];
       });
-      return { before: stored ? beforeOf(stored) : nothingBefore, items, input: resolved, heldBy: here };
+      return { before: stored ? beforeOf(stored) : nothingBefore, chain, input: resolved, heldBy: here };
     }
     if (isAnyHere || providers.size > 1) {
       const message =
@@ -242,14 +248,14 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       throw new ApiError("invalid_request", message, { param: "input" });
     }
     const param = isHeld(found) ? "previous_response_id" : "input";
-    return { before: nothingBefore, items, input, heldBy: { kind: "upstream", provider, param } };
+    return { before: nothingBefore, chain, input, heldBy: { kind: "upstream", provider, param } };
   };
 
   /** Resolves to why an answer could not be kept; undefined if it was. */
   const keep = async (
     caller: Caller,
     id: string,
-    { before, items, input }: Opened,
+    { before, chain, input }: Opened,
     record: AnswerRecord | undefined,
     identify: ResponseMemory["identify"],
   ): Promise<string | undefined> => {
@@ -260,7 +266,8 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     const key = await storeKey(caller, responseId(id));
     const owner = await ownerOfCaller(caller);
     await store.set(key, text, { ttlMs, owner });
-    keepParsed(key, [...items, ...identified, ...(record.output as Items)], text.length, owner);
+    const items = [...chain.items, ...identified, ...(record.output as Items)];
+    keepParsed(key, { ...chain, items }, text.length, owner);
     return undefined;
   };
 
@@ -286,11 +293,13 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     isKept: ({ store: keeps, previous, input }) => keeps || previous !== undefined || input.some(isReference),
 
     async open(memory, caller, { id, model, messages: sent }) {
-      const opened = await openChain(memory, caller);
-      const { items, input, heldBy } = opened;
-      const messages = heldBy?.kind === "gateway" ? memory.toMessages([...items, ...input]) : sent;
-      if (!memory.store) return new StatelessTurn(messages, clock.now(), heldBy);
-      return new KeptTurn(messages, clock.now(), heldBy, async ({ native }, record) => {
+      const found = await openChain(memory, caller);
+      const { heldBy } = found;
+      const opened = { ...found, chain: settle(found.chain, memory.toMessages) };
+      const transcript =
+        heldBy?.kind === "gateway" ? transcriptOf(opened.chain, opened.input, memory) : new Transcript(sent);
+      if (!memory.store) return new StatelessTurn(transcript, clock.now(), heldBy);
+      return new KeptTurn(transcript, clock.now(), heldBy, async ({ native }, record) => {
         let reason: string | undefined;
         try {
           reason = await (native?.format === "responses"
@@ -305,15 +314,16 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     },
 
     async items(memory, caller) {
-      const { items, input, heldBy } = await openChain(memory, caller);
-      return { items: [...items, ...input], heldBy };
+      const { chain, input, heldBy } = await openChain(memory, caller);
+      return { items: [...chain.items, ...input], heldBy };
     },
 
     async find(id, caller) {
       const found = await read(caller, id);
       if (found === undefined) throw notFound(id);
       if (isHeld(found)) return { kind: "held", provider: found.provider, model: found.model };
-      const { head, items } = found;
+      const { head } = found;
+      const { items } = found.chain;
       const outputAt = items.length - head.output;
       return {
         kind: "stored",

@@ -1,5 +1,6 @@
 /** What a model may read in a turn: what the client has sent, after what is remembered of earlier turns. */
 import type { ChatMessage } from "../types.ts";
+import { isSystem } from "../util/messages.ts";
 
 export class Transcript {
   readonly #system: readonly ChatMessage[];
@@ -20,11 +21,15 @@ export class Transcript {
     return this.#system.length + this.#remembered.length + this.#sent.length;
   }
 
-  /** System texts first. Of what is remembered, the newest turns that have `maxHistoryMessages` messages at most. */
+  /**
+   * System texts first. Of what is remembered, the newest turns that have `maxHistoryMessages` messages at most, and the
+   * system texts of the others.
+   */
   messages(maxHistoryMessages = Number.POSITIVE_INFINITY): readonly ChatMessage[] {
     const remembered = this.#remembered;
     let start = Math.max(remembered.length - maxHistoryMessages, 0);
     while (start > 0 && start < remembered.length && remembered[start]?.role !== "user") start++;
-    return [...this.#system, ...remembered.slice(start), ...this.#sent];
+    const system = start > 0 ? remembered.slice(0, start).filter(isSystem) : [];
+    return [...this.#system, ...system, ...remembered.slice(start), ...this.#sent];
   }
 }

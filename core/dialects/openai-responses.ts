@@ -21,12 +21,13 @@ import { replay } from "./openai-responses/events.ts";
 import { identify, type ResponsesRequest, readRequest } from "./openai-responses/request.ts";
 import { checkBody } from "./shared/check-body.ts";
 
-const memoryOf = ({ previous, store, input, toMessages }: ResponsesRequest) => ({
+const memoryOf = ({ previous, store, input, instructions, toMessages }: ResponsesRequest) => ({
   kind: "response" as const,
   ...(previous !== undefined && { previous }),
   store,
   input,
   identify,
+  instructions,
   toMessages,
 });
 
@@ -134,7 +135,7 @@ function routes(deps: DialectDeps): Route[] {
       path: "/responses/input_tokens",
       async handle(routed) {
         const request = readRequest((await read(routed)).body);
-        const { model, prompt, toMessages } = request;
+        const { model, prompt, instructions, toMessages } = request;
         const { items, heldBy } = await responses.items(memoryOf(request), routed.caller);
         const offered = model === undefined ? undefined : await deps.model(model, routed);
         const provider = heldBy?.kind === "upstream" ? heldBy.provider : offered?.provider.name;
@@ -145,7 +146,8 @@ function routes(deps: DialectDeps): Route[] {
           return routed.json(await deps.askResponses(routed, provider, call));
         }
         if (prompt.unsayable !== undefined) throw prompt.unsayable;
-        const input_tokens = estimatePrompt({ ...prompt, messages: toMessages(items) });
+        const messages = [...instructions, ...toMessages(items, "present")];
+        const input_tokens = estimatePrompt({ ...prompt, messages });
         return routed.json({ object: "response.input_tokens", input_tokens });
       },
     },

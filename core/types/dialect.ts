@@ -96,8 +96,13 @@ export interface ResponseMemory {
   readonly input: readonly JsonObject[];
   /** Items as they are kept and listed, each with an id; `id` is that of the answer, of 32 hexadecimal digits. */
   identify(items: readonly JsonObject[], id: string): readonly JsonObject[];
-  /** All items of a chain, the oldest first, as what the model reads. */
-  toMessages(items: readonly JsonObject[]): readonly ChatMessage[];
+  /** What the model reads before all items. */
+  readonly instructions: readonly ChatMessage[];
+  /**
+   * Items of a chain, the oldest first, as what the model reads. They are "past" where a message of the user comes after
+   * them, and "present" where they go up to the newest one.
+   */
+  toMessages(items: readonly JsonObject[], time: "past" | "present"): readonly ChatMessage[];
 }
 
 /** An answer that the gateway keeps by its id. */

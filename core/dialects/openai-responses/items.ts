@@ -123,7 +123,7 @@ interface OpenReply {
 }
 
 class Conversation {
-  readonly #messages: ChatMessageBody[];
+  readonly #messages: ChatMessageBody[] = [];
   readonly #tools: Tools;
   /** By the id of their call. */
   readonly #results = new Map<string, JsonObject>();
@@ -131,8 +131,7 @@ class Conversation {
   #reply: OpenReply | undefined;
   #reasoning = "";
 
-  constructor(items: readonly JsonObject[], tools: Tools, first: readonly ChatMessageBody[]) {
-    this.#messages = [...first];
+  constructor(items: readonly JsonObject[], tools: Tools) {
     this.#tools = tools;
     for (const item of items) if (isResult(item)) this.#results.set(text(item.call_id), item);
     for (const item of items) this.#add(item);
@@ -227,27 +226,24 @@ class Conversation {
 }
 
 /** A model that waits for its tools' results may want its thoughts again; of earlier turns nobody does. */
-const withoutOldReasoning = (messages: readonly ChatMessageBody[]): readonly ChatMessageBody[] => {
-  const turnStart = messages.findLastIndex(({ role }) => role === "user");
-  return messages.map((message, index) => {
-    if (index > turnStart || message.reasoning_content === undefined) return message;
-    const { reasoning_content: _, ...rest } = message;
-    return rest as ChatMessageBody;
-  });
+const withoutReasoning = (message: ChatMessageBody): ChatMessageBody => {
+  if (message.reasoning_content === undefined) return message;
+  const { reasoning_content: _, ...rest } = message;
+  return rest as ChatMessageBody;
 };
 
-/** Throws ApiError unsupported_content for what only OpenAI's file store could resolve. */
+/**
+ * Items as messages: "past" ones are of turns that are over, "present" ones go up to the newest. Throws ApiError
+ * unsupported_content for what only OpenAI's file store could resolve.
+ */
 export function readItems(
   items: readonly JsonObject[],
   tools: Tools,
-  instructions: string,
+  time: "past" | "present",
 ): readonly ChatMessageBody[] {
-  const first: ChatMessageBody[] = instructions === "" ? [] : [{ role: "system", content: instructions }];
-  const messages = withoutOldReasoning(new Conversation(items, tools, first).messages);
-  // A probe of Codex has no input at all.
-  return messages.some(({ role }) => role !== "system")
-    ? messages
-    : [...messages, { role: "user", content: "" }];
+  const { messages } = new Conversation(items, tools);
+  const turnStart = time === "past" ? messages.length : messages.findLastIndex(({ role }) => role === "user");
+  return messages.map((message, index) => (index > turnStart ? message : withoutReasoning(message)));
 }
 
 /** The tools that items bring along. */

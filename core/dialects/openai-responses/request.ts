@@ -3,7 +3,12 @@ import * as v from "valibot";
 import { ApiError } from "../../errors.ts";
 import type { ChatMessage, ChatPrompt, JsonObject } from "../../types.ts";
 import { isRecord } from "../../util/json.ts";
-import { type ChatBody, readPrompt } from "../shared/chat-completions-prompt.ts";
+import {
+  type ChatBody,
+  type ChatMessageBody,
+  readMessage,
+  readPrompt,
+} from "../shared/chat-completions-prompt.ts";
 import { checkBody, range, wholeRange } from "../shared/check-body.ts";
 import { outputItemId } from "../shared/response-ids.ts";
 import { readItems, toolsIn } from "./items.ts";
@@ -54,8 +59,9 @@ export interface ResponsesRequest {
   readonly wantsEncryptedReasoning: boolean;
   /** What the response object repeats of the request. */
   readonly echo: JsonObject;
-  /** Items, those of earlier responses first, as what the model reads. */
-  toMessages(items: readonly JsonObject[]): readonly ChatMessage[];
+  /** As of `ResponseMemory`. */
+  readonly instructions: readonly ChatMessage[];
+  toMessages(items: readonly JsonObject[], time: "past" | "present"): readonly ChatMessage[];
 }
 
 const unsupported = (param: string, instead: string): ApiError =>
@@ -114,10 +120,13 @@ export const identify = (items: readonly JsonObject[], id: string): readonly Jso
     ...(item.type === "message" && { content: partsOf(item) }),
   }));
 
-const instructionsOf = ({ instructions }: RequestBody, tools: Tools): string => {
-  if (instructions == null || typeof instructions === "string") return instructions ?? "";
-  const texts = readItems(instructions, tools, "").map(({ content }) => content);
-  return texts.filter((each) => typeof each === "string" && each !== "").join("\n\n");
+/** The instructions as a message, if there are any. */
+const systemMessages = ({ instructions }: RequestBody, tools: Tools): readonly ChatMessageBody[] => {
+  const texts = Array.isArray(instructions)
+    ? readItems(instructions, tools, "past").map(({ content }) => content)
+    : [instructions];
+  const content = texts.filter((each) => typeof each === "string" && each !== "").join("\n\n");
+  return content === "" ? [] : [{ role: "system", content }];
 };
 
 const readFormat = (text: RequestBody["text"]): Partial<ChatBody> => {
@@ -201,8 +210,11 @@ function readChat(request: RequestBody, input: readonly JsonObject[], tools: Too
   try {
     refuseInChat(request);
     const choice = readToolChoice(tools, request.tool_choice);
+    const messages = [...systemMessages(request, tools), ...readItems(input, tools, "present")];
+    // A probe of Codex has no input at all.
+    const isEmpty = messages.every(({ role }) => role === "system");
     const chat: ChatBody = {
-      messages: readItems(input, tools, instructionsOf(request, tools)),
+      messages: isEmpty ? [...messages, { role: "user", content: "" }] : messages,
       stream,
       ...readSampling(request),
       ...readFormat(request.text),
@@ -232,9 +244,9 @@ export function readRequest(body: unknown): ResponsesRequest {
     input,
     wantsEncryptedReasoning: request.include?.includes("reasoning.encrypted_content") === true,
     echo: readEcho(request),
-    toMessages: (items) => {
-      const messages = readItems(items, tools, instructionsOf(request, tools));
-      return readPrompt({ messages }, { usage: true }).messages;
+    get instructions() {
+      return systemMessages(request, tools).map(readMessage);
     },
+    toMessages: (items, time) => readItems(items, tools, time).map(readMessage),
   };
 }

@@ -55,7 +55,8 @@ function readText(part: string | ChatPart): string | undefined {
 /** A role that only some models know, such as `control`, is one of instructions, not of talk. */
 const readRole = (role: string): Role => (roles.has(role) ? (role as Role) : "system");
 
-function readMessage(native: ChatMessageBody): ChatMessage {
+/** A message of any role, in Chat Completions' shape. */
+export function readMessage(native: ChatMessageBody): ChatMessage {
   const { role, content } = native;
   let text = "";
   const attachments: Attachment[] = [];
