@@ -49,13 +49,16 @@ export const nothingBefore: Before = { depth: 0, bytes: 0, lines: "" };
 const encoder = new TextEncoder();
 const byteLength = (text: string): number => encoder.encode(text).length;
 
-/** A response that follows `before`, as text, and the text's length in bytes of UTF-8. */
+/**
+ * A response that follows `before`, as text, and what comes after it then. What came before is not copied here: engines
+ * join texts only where they are looked at.
+ */
 export function encodeResponse(
   before: Before,
   input: Items,
   { response, outputJson }: AnswerRecord,
   expiresAtMs: number,
-): { readonly text: string; readonly bytes: number } {
+): { readonly text: string; readonly textBytes: number; readonly after: Before } {
   let newLines = "";
   for (const item of input) newLines += `\n${JSON.stringify(item)}`;
   for (const json of outputJson) newLines += `\n${json}`;
@@ -69,7 +72,9 @@ export function encodeResponse(
     bytes,
   };
   const headText = `${JSON.stringify(head).slice(0, -1)},"response":${response}}`;
-  return { text: headText + before.lines + newLines, bytes: byteLength(headText) + bytes };
+  const lines = before.lines + newLines;
+  const after = { depth: head.depth, bytes, lines };
+  return { text: headText + lines, textBytes: byteLength(headText) + bytes, after };
 }
 
 const isHead = (value: unknown): value is Head => {

@@ -74,8 +74,12 @@ interface Opened {
   readonly input: Items;
 }
 
-/** A stored response and all items up to its end. */
-interface Stored extends ResponseRecord {
+/** What a turn needs of a stored response. */
+interface Stored {
+  readonly expiresAtMs: number;
+  /** What the next response comes after. */
+  readonly before: Before;
+  /** All items up to its end. */
   readonly chain: Chain;
 }
 
@@ -111,8 +115,6 @@ const empty = unsettled([]);
 
 const here: HeldBy = { kind: "gateway" };
 
-const beforeOf = ({ head: { depth, bytes }, lines }: ResponseRecord): Before => ({ depth, bytes, lines });
-
 type Keep = Turn<BegunAnswer>["finish"];
 
 /** A turn whose answer is kept. */
@@ -139,42 +141,52 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   };
 
   /** What is stored under a key never changes. */
-  const parsed = createFairCache<Chain>({
+  const parsed = createFairCache<Stored>({
     maxEntries: Number.POSITIVE_INFINITY,
     maxSize: maxParsedLength,
     clock,
   });
 
-  const keepParsed = (key: string, chain: Chain, size: number, owner: string) => {
-    if (size > maxShortLength) parsed.set(key, chain, { owner, size });
+  const keepParsed = (key: string, stored: Stored, size: number, owner: string) => {
+    if (size > maxShortLength) parsed.set(key, stored, { owner, size });
   };
 
-  const decode = (key: string, text: string, owner: string): Stored | HeldRecord | undefined => {
-    const record = decodeResponse(text);
-    if (record !== undefined && "provider" in record) return record;
-    const known = parsed.get(key);
-    if (record !== undefined && known !== undefined) return { ...record, chain: known };
-    const items = record && decodeItems(record);
-    if (record === undefined || items === undefined) return undefined;
-    const chain = unsettled(items);
-    keepParsed(key, chain, text.length, owner);
-    return { ...record, chain };
-  };
-
-  const read = async (caller: Caller, id: string): Promise<Stored | HeldRecord | undefined> => {
-    const key = await storeKey(caller, id);
-    let text: string | undefined;
+  /** Throws ApiError session_store_unavailable. */
+  const load = async (key: string): Promise<string | undefined> => {
     try {
-      text = (await store.get(key))?.value;
+      return (await store.get(key))?.value;
     } catch (cause) {
       throw storeUnavailable(cause);
     }
+  };
+
+  const decode = (text: string): (ResponseRecord & { readonly items: Items }) | HeldRecord | undefined => {
+    const record = decodeResponse(text);
+    if (record === undefined || "provider" in record) return record;
+    const items = decodeItems(record);
+    return items && { ...record, items };
+  };
+
+  /** The store's own expiry may be late. */
+  const isOver = ({ expiresAtMs }: { readonly expiresAtMs: number }): boolean => expiresAtMs <= clock.now();
+
+  const reportUnread = () => log.warn("response.not_read", { store: store.name });
+
+  const read = async (caller: Caller, id: string): Promise<Stored | HeldRecord | undefined> => {
+    const key = await storeKey(caller, id);
+    const text = await load(key);
     if (text === undefined) return undefined;
-    const found = decode(key, text, await ownerOfCaller(caller));
-    if (found === undefined) log.warn("response.not_read", { store: store.name });
-    // The store's own expiry may be late.
-    const expiresAtMs = isHeld(found) ? found.expiresAtMs : (found?.head.expiresAtMs ?? 0);
-    return expiresAtMs > clock.now() ? found : undefined;
+    const known = parsed.get(key);
+    if (known !== undefined) return isOver(known) ? undefined : known;
+    const record = decode(text);
+    if (record === undefined) reportUnread();
+    if (record === undefined || isOver("provider" in record ? record : record.head)) return undefined;
+    if ("provider" in record) return record;
+    const { head, lines, items } = record;
+    const { expiresAtMs, depth, bytes } = head;
+    const stored = { expiresAtMs, before: { depth, bytes, lines }, chain: unsettled(items) };
+    keepParsed(key, stored, text.length, await ownerOfCaller(caller));
+    return stored;
   };
 
   /** What references stand for. Throws ApiError response_not_found. */
@@ -211,7 +223,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       const message = `Previous response with id '${id}' not found. ${notKept} Send the whole history instead.`;
       throw new ApiError("previous_response_not_found", message, { param });
     }
-    if (!isHeld(found) && found.head.depth >= maxDepth) {
+    if (!isHeld(found) && found.before.depth >= maxDepth) {
       const message = `previous_response_id ends a chain of ${maxDepth} responses, the most there may be. Begin a new one.`;
       throw new ApiError("invalid_request", message, { param });
     }
@@ -240,7 +252,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
         if (!isReference(item)) return [item];
         return told?.has(item.id) ? [] : [referred.items.get(item.id) as JsonObject];
       });
-      return { before: stored ? beforeOf(stored) : nothingBefore, chain, input: resolved, heldBy: here };
+      return { before: stored?.before ?? nothingBefore, chain, input: resolved, heldBy: here };
     }
     if (isAnyHere || providers.size > 1) {
       const message =
@@ -261,13 +273,14 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
   ): Promise<string | undefined> => {
     if (record === undefined) return "no_record";
     const identified = identify(input, id);
-    const { text, bytes } = encodeResponse(before, identified, record, clock.now() + ttlMs);
-    if (bytes > maxBytes) return "too_long";
+    const expiresAtMs = clock.now() + ttlMs;
+    const { text, textBytes, after } = encodeResponse(before, identified, record, expiresAtMs);
+    if (textBytes > maxBytes) return "too_long";
     const key = await storeKey(caller, responseId(id));
     const owner = await ownerOfCaller(caller);
     await store.set(key, text, { ttlMs, owner });
     const items = [...chain.items, ...identified, ...(record.output as Items)];
-    keepParsed(key, { ...chain, items }, text.length, owner);
+    keepParsed(key, { expiresAtMs, before: after, chain: { ...chain, items } }, text.length, owner);
     return undefined;
   };
 
@@ -319,11 +332,12 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     },
 
     async find(id, caller) {
-      const found = await read(caller, id);
-      if (found === undefined) throw notFound(id);
-      if (isHeld(found)) return { kind: "held", provider: found.provider, model: found.model };
-      const { head } = found;
-      const { items } = found.chain;
+      const text = await load(await storeKey(caller, id));
+      const found = text === undefined ? undefined : decode(text);
+      if (text !== undefined && found === undefined) reportUnread();
+      if (found === undefined || isOver("provider" in found ? found : found.head)) throw notFound(id);
+      if ("provider" in found) return { kind: "held", provider: found.provider, model: found.model };
+      const { head, items } = found;
       const outputAt = items.length - head.output;
       return {
         kind: "stored",
