@@ -50,6 +50,7 @@ describe("docs/upstreams.md", () => {
       "contextMaxTokens",
       "streamUsage",
       "completions",
+      "responses",
       "maxConcurrency",
     ];
     expect(fields.filter((field) => !field?.startsWith("x"))).toEqual(known);
@@ -62,6 +63,7 @@ describe("docs/upstreams.md", () => {
       contextMaxTokens: 1,
       streamUsage: false,
       completions: true,
+      responses: true,
       maxConcurrency: 1,
     };
     expect(Object.keys(upstream)).toEqual(known);
