@@ -17,10 +17,14 @@ const keys = { ann: "sk-ann-0123456789", bob: "sk-bob-0123456789" };
 export async function responsesAcross(name: string, { count, env, command }: ResponsesAcrossOptions) {
   const upstream = await startOpenAiUpstream();
   afterAll(() => upstream.close());
+  /** Speaks Responses itself. */
+  const own = await startOpenAiUpstream();
+  afterAll(() => own.close());
   const settings = {
     KIMI_WEB: "off",
     OPENAI_BASE_URL: upstream.baseUrl,
     OPENAI_MODELS: "echo",
+    PROVIDERS: JSON.stringify([{ name: "own", baseUrl: own.baseUrl, models: ["echo"], responses: true }]),
     API_KEYS: JSON.stringify(keys),
     ...env,
   };
@@ -95,6 +99,26 @@ export async function responsesAcross(name: string, { count, env, command }: Res
       const lost = await send(0, "", { ...next, input: "lost" });
       expect([lost.status, (await lost.json()).error.code]).toEqual([400, "previous_response_not_found"]);
       expect(upstream.calls.some(({ body }) => /stolen|lost/.test(JSON.stringify(body ?? "")))).toBe(false);
+    });
+
+    test("what an upstream keeps, every gateway leads to, for the same key alone, and after one is killed", async () => {
+      const victim = servers.push(await start()) - 1;
+      const model = "own/echo";
+      const first = await (await send(victim, "", { model, input: "one" })).json();
+      process.kill(servers[victim]?.pid as number, "SIGKILL");
+      const next = { model, input: "two", previous_response_id: first.id };
+      const turns = await Promise.all(
+        Array.from({ length: 10 }, async (_, gateway) => (await send(gateway % count, "", next)).json()),
+      );
+      for (const { usage } of turns) expect(usage.input_tokens).toBe(3);
+      expect(new Set(turns.map(({ id }) => id))).toEqual(new Set(own.responses.kept.slice(1)));
+      expect(await (await send(1, `/${first.id}`)).json()).toEqual(first);
+      const calls = own.calls.length;
+      expect((await send(0, `/${first.id}`, undefined, keys.bob)).status).toBe(404);
+      expect((await send(0, "", next, keys.bob)).status).toBe(400);
+      expect(own.calls.length).toBe(calls);
+      expect((await send(0, `/${first.id}`, undefined, keys.ann, "DELETE")).status).toBe(200);
+      expect((await send(1, `/${first.id}`)).status).toBe(404);
     });
 
     test("a response is gone when its time is over", async () => {
