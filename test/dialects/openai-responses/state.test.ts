@@ -43,7 +43,7 @@ const gateway = (env: Record<string, string> = {}, options: Parameters<typeof re
     return { status: answer.status, body: await answer.json() };
   };
   const told = () => provider.requests.at(-1)?.request.messages.map(({ native }) => native);
-  return { ...made, counts, show, told };
+  return { ...made, provider, counts, show, told };
 };
 
 describe("a turn that goes on from a response", () => {
@@ -361,6 +361,21 @@ test("an item_reference may stand for an item of an input too", async () => {
   expect(told()?.map(({ content }) => content)).toEqual(["Hi", "And?"]);
 });
 
+test("the same text asked twice at once, with tools and without, as for a title, is two answers that nothing joins", async () => {
+  const { post, create, told, provider } = gateway();
+  const tools = [{ type: "function", name: "f", parameters: null }];
+  const session = { "x-session-id": "s" };
+  const body = { input: "Hello", stream: true, user: "ann" };
+  const both = await Promise.all([post({ ...body, tools }, session), post(body, session)]);
+  const ids = await Promise.all(
+    both.map(async (answer) => readEvents(await answer.text()).at(-1).response.id as string),
+  );
+  expect(new Set(ids).size).toBe(2);
+  expect(provider.requests.map(({ request }) => request.tools.length).sort()).toEqual([0, 1]);
+  await create({ input: "And?", previous_response_id: ids[0] });
+  expect(told()).toHaveLength(3);
+});
+
 test("input tokens are counted with the chain and the tools, and nobody is asked", async () => {
   const { create, post, provider, counts } = gateway();
   const { id } = await create({ input: "A long story about nothing at all" });
@@ -371,7 +386,7 @@ test("input tokens are counted with the chain and the tools, and nobody is asked
   expect(await count({ input: "And?", tools })).toBeGreaterThan(alone);
   expect(await count({ input: "And?", previous_response_id: id })).toBeGreaterThan(alone + 8);
   expect(counts.set).toBe(1);
-  expect(provider.requests).toEqual([]);
+  expect(provider.requests).toHaveLength(1);
 });
 
 describe("when the store fails", () => {

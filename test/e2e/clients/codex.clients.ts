@@ -66,9 +66,9 @@ const ownGateway = await gatewayBeforeUpstreams({
 });
 
 /** Runs one prompt to its end; resolves to what it did. */
-async function codex(prompt: string, { key = apiKey, baseURL = gateway.baseURL } = {}) {
+async function codex(prompt: string, { key = apiKey, baseURL }: { key?: string; baseURL?: string } = {}) {
   const flags = ["--skip-git-repo-check", "--json", "--dangerously-bypass-approvals-and-sandbox"];
-  flags.push("--config", `model_providers.gateway.base_url="${baseURL}"`);
+  if (baseURL !== undefined) flags.push("--config", `model_providers.gateway.base_url="${baseURL}"`);
   const child = Bun.spawn([program, "exec", ...flags, prompt], {
     cwd: work,
     env: { PATH: process.env.PATH, HOME: home, GATEWAY_KEY: key, NO_PROXY: "127.0.0.1" },
@@ -207,7 +207,9 @@ describe.skipIf(reason !== undefined)("Codex", () => {
         content: [{ type: "output_text", text: "All done.", annotations: [] }],
       }),
     );
-    const { code, events } = await codex("Make both files.", { baseURL: ownGateway.baseURL });
+    const { code, events } = await codex("Make both files.", {
+      baseURL: `${watchedDoor(ownGateway.url)}/v1`,
+    });
     expect(code).toBe(0);
     expect(readFileSync(join(work, "own.txt"), "utf8")).toBe("own\n");
     expect(readFileSync(join(work, "passed.txt"), "utf8")).toContain("世界");
