@@ -1,5 +1,6 @@
 /** The API reference's rows of OpenAI's Responses. */
 import { requestSchema } from "../../core/dialects/openai-responses/request.ts";
+import type { ErrorCode } from "../../core/errors.ts";
 import {
   bodyErrors,
   chatErrors,
@@ -10,10 +11,18 @@ import {
   type Parameter,
   ref,
   text,
+  upstreamErrors,
 } from "./operation.ts";
 
 /** A response that the first example has made. */
 const made = { needs: "createResponse", path: { id: "resp_…" } } as const;
+/** What can go wrong with a response that is asked for by its id, here or at the upstream that keeps it. */
+const keptErrors: readonly ErrorCode[] = [
+  "response_not_found",
+  "session_store_unavailable",
+  ...upstreamErrors,
+  "upstream_rejected",
+];
 const responseId: Parameter = { name: "id", in: "path", what: ["The response's id.", "响应 ID。"] };
 
 export const responsesOperations: readonly Operation[] = [
@@ -69,10 +78,20 @@ export const responsesOperations: readonly Operation[] = [
     id: "countInputTokens",
     group: "responses",
     summary: ["Estimate the tokens of a request", "估算请求的词元数"],
-    description: ["An estimate, made without the model.", "由本服务器估算，不询问模型。"],
+    description: [
+      "An estimate, made without the model; an upstream that speaks Responses is asked.",
+      "由本服务器估算，不询问模型；上游支持 Responses 时由其计算。",
+    ],
     request: requestSchema,
     success: { status: 200, content: { "application/json": object({ input_tokens: number }) } },
-    errors: [...bodyErrors, "response_not_found", "previous_response_not_found", "session_store_unavailable"],
+    errors: [
+      ...bodyErrors,
+      "model_not_found",
+      "previous_response_not_found",
+      "unsupported_content",
+      "unsupported_parameter",
+      ...keptErrors,
+    ],
     examples: [{ name: ["A text", "一段文本"], body: { model, input: "Hello!" } }],
   },
   {
@@ -90,7 +109,7 @@ export const responsesOperations: readonly Operation[] = [
       status: 200,
       content: { "application/json": ref("Response"), "text/event-stream": ref("ResponseEvent") },
     },
-    errors: ["response_not_found", "session_store_unavailable"],
+    errors: ["invalid_request", ...keptErrors],
     examples: [{ name: ["One", "一个"], ...made }],
   },
   {
@@ -105,7 +124,7 @@ export const responsesOperations: readonly Operation[] = [
       status: 200,
       content: { "application/json": object({ id: text, object: text, deleted: { type: "boolean" } }) },
     },
-    errors: ["response_not_found", "session_store_unavailable"],
+    errors: keptErrors,
     examples: [{ name: ["One", "一个"], ...made }],
   },
   {
@@ -128,7 +147,7 @@ export const responsesOperations: readonly Operation[] = [
         }),
       },
     },
-    errors: ["invalid_request", "response_not_found", "session_store_unavailable"],
+    errors: ["invalid_request", ...keptErrors],
     examples: [{ name: ["All", "全部"], ...made }],
   },
   {
@@ -136,13 +155,14 @@ export const responsesOperations: readonly Operation[] = [
     path: "/responses/:id/cancel",
     id: "cancelResponse",
     group: "responses",
-    summary: ["Refuse to cancel", "拒绝取消"],
+    summary: ["Cancel a response", "取消一个响应"],
     description: [
-      "Only responses in the background could be cancelled, and there are none.",
-      "只有后台响应可以取消，而这里没有。",
+      "Only one that an upstream which speaks Responses makes in the background.",
+      "仅限支持 Responses 的上游在后台生成的响应。",
     ],
     parameters: [responseId],
-    errors: ["invalid_request"],
+    success: { status: 200, content: { "application/json": ref("Response") } },
+    errors: ["invalid_request", ...keptErrors],
     examples: [],
   },
 ];
