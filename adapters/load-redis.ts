@@ -1,10 +1,16 @@
 /** Redis over TCP. Apart from the other drivers, so that what is bundled for a hosting platform has no more than it needs. */
 import type { ConnectRedis } from "../core/stores/open-store.ts";
 import type { RedisConnection } from "../core/stores/redis.ts";
+import { parseRedisUrl } from "../core/util/redis-url.ts";
+import { connectCluster } from "./redis-cluster.ts";
+import { connectThroughSentinels } from "./redis-sentinel.ts";
 
 interface BunRedisClient extends RedisConnection {
   connect(): Promise<unknown>;
 }
+
+/** Opens a connection to the one server of a URL. */
+export type OpenServer = (url: string, connectTimeoutMs: number) => Promise<RedisConnection>;
 
 // Declared here, as Vercel compiles this without Bun's types.
 const { Bun } = globalThis as {
@@ -20,18 +26,20 @@ export const optional = async <Package>(name: string, loading: Promise<Package>)
   }
 };
 
+const loadPackage = () => optional("redis", import("redis"));
+
 /** Bun's own client, else the optional package `redis`. */
-export const loadRedis = async (): Promise<ConnectRedis> => {
+const loadOpenServer = async (): Promise<OpenServer> => {
   if (Bun !== undefined) {
-    return async (url) => {
-      const client = new Bun.RedisClient(url, { autoReconnect: false, connectionTimeout: 2_000 });
+    return async (url, connectionTimeout) => {
+      const client = new Bun.RedisClient(url, { autoReconnect: false, connectionTimeout });
       await client.connect();
       return client;
     };
   }
-  const { createClient } = await optional("redis", import("redis"));
-  return async (url) => {
-    const client = createClient({ url, socket: { reconnectStrategy: false, connectTimeout: 2_000 } });
+  const { createClient } = await loadPackage();
+  return async (url, connectTimeout) => {
+    const client = createClient({ url, socket: { reconnectStrategy: false, connectTimeout } });
     // Without a listener an error would end the process; the call that waits for a reply fails with it anyway.
     client.on("error", () => {});
     await client.connect();
@@ -40,4 +48,15 @@ export const loadRedis = async (): Promise<ConnectRedis> => {
       close: () => client.destroy(),
     };
   };
+};
+
+const connectTimeoutMs = 2_000;
+
+/** What opens connections to the server, the cluster or the sentinels' master that `url` names. */
+export const loadRedis = async (url: string): Promise<ConnectRedis> => {
+  const address = parseRedisUrl(url);
+  if (address?.kind === "cluster") return connectCluster(address, await loadPackage());
+  const openServer = await loadOpenServer();
+  if (address?.kind === "sentinel") return () => connectThroughSentinels(address, openServer);
+  return () => openServer(url, connectTimeoutMs);
 };

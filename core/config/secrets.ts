@@ -1,5 +1,6 @@
 /** Every secret that the settings hold. */
 import { errorTable } from "../errors.ts";
+import { parseRedisUrl } from "../util/redis-url.ts";
 import { createSecrets, type Secrets } from "../util/secrets.ts";
 import { allUpstreams, type Config, type Environment } from "./config.ts";
 import type { ConfiguredUpstream } from "./provider-entries.ts";
@@ -10,6 +11,15 @@ const decoded = (text: string): string => {
   } catch {
     return text;
   }
+};
+
+/** The passwords of a `REDIS_URL`, which may list several hosts, as URL can't read it. */
+const inRedisUrl = (url: string | undefined): string[] => {
+  const address = url === undefined ? undefined : parseRedisUrl(url);
+  if (address === undefined) return [];
+  return [address.credentials, address.sentinelCredentials].flatMap(({ username, password }) =>
+    [username, password].flatMap((text) => [text, encodeURIComponent(text)]),
+  );
 };
 
 /** Credentials within an URL: user and password, and the values of its query, as written and decoded. */
@@ -56,6 +66,7 @@ const secretsOf = (config: Config, environment: Environment): string[] => {
     ...upstreams.flatMap((upstream) => (upstream.kind === "wordpress-chat" ? [] : (upstream.apiKey ?? []))),
     ...headers.flatMap((each) => Object.values(each ?? {}).flatMap(inHeader)),
     ...urls.flatMap(inUrl),
+    ...inRedisUrl(sessions.redisUrl),
     sessions.redisRest?.token ?? "",
     environment.DENO_KV_ACCESS_TOKEN ?? "",
     ...apiKeys.map(({ key }) => key),

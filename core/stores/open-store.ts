@@ -9,13 +9,13 @@ import { redisRestStore } from "./redis-rest.ts";
 import type { StoreName, StoreSettings } from "./settings.ts";
 import { type SqliteDatabase, sqliteStore } from "./sqlite.ts";
 
-export type ConnectRedis = (url: string) => Promise<RedisConnection>;
+export type ConnectRedis = () => Promise<RedisConnection>;
 
 /** Clients of stores that need the platform's own, or an optional package; absent where there is none. */
 export interface StoreDrivers {
   readonly openKv?: ((path?: string) => Promise<DenoKv>) | undefined;
-  /** Rejects where an optional package is missing: at the start, not at the first conversation. */
-  readonly loadRedis?: (() => Promise<ConnectRedis>) | undefined;
+  /** For a `REDIS_URL`. Rejects where an optional package is missing: at the start, not at the first conversation. */
+  readonly loadRedis?: ((url: string) => Promise<ConnectRedis>) | undefined;
   /** Opens a database file, or makes it. */
   readonly openSqlite?: ((path: string) => Promise<SqliteDatabase>) | undefined;
   /** A Worker's binding to its Durable Objects. */
@@ -91,9 +91,9 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
     async redis() {
       const { redisUrl } = settings;
       if (redisUrl === undefined) throw new NotConfigured("set REDIS_URL");
-      const connectRedis = await drivers.loadRedis?.();
-      if (connectRedis === undefined) throw new NotConfigured("this platform has no TCP client for Redis");
-      return redisStore({ connect: () => connectRedis(redisUrl), prefix, clock });
+      const connect = await drivers.loadRedis?.(redisUrl);
+      if (connect === undefined) throw new NotConfigured("this platform has no TCP client for Redis");
+      return redisStore({ connect, prefix, clock });
     },
   };
 

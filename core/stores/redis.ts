@@ -7,6 +7,11 @@ import { storeTimeoutMs } from "./store-timeout.ts";
 /** An open connection; Bun's own client has this form, others are wrapped. */
 export interface RedisConnection {
   send(command: string, args: string[]): Promise<unknown>;
+  /**
+   * After a command that got no reply: looks for the servers anew. For a connection that stands for several of them, of which
+   * one may be away; any other is closed instead, and `connect` opens the next one.
+   */
+  renew?(): Promise<void>;
   close(): void;
 }
 
@@ -80,7 +85,8 @@ export function redisStore({
       const refusal = readRefusal((error as Error).message, command);
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
       if (refusal !== undefined && refusal.code !== "READONLY") throw refusal;
-      drop(current);
+      if (opened.renew === undefined) drop(current);
+      else await withTimeout(opened.renew(), Math.max(1, deadlineMs - clock.monotonic()), { clock });
       // A kept connection may have been closed while it was idle; all commands may be sent twice.
       if (isKept && !isLast && clock.monotonic() < deadlineMs)
         return attempt(command, args, { deadlineMs, isLast: true });

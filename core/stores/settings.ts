@@ -1,6 +1,7 @@
 /** The settings of where conversations are kept. */
 import * as v from "valibot";
 import { custom, httpUrl, integer, oneOf, text, type Values } from "../config/values.ts";
+import { parseRedisUrl } from "../util/redis-url.ts";
 
 const storeNames = [
   "memory",
@@ -22,6 +23,7 @@ export interface StoreSettings {
   readonly cacheBytes: number;
   /** The first part of every key in a shared store. */
   readonly prefix: string;
+  /** One server, a cluster or sentinels, as `parseRedisUrl` reads it. */
   readonly redisUrl?: string | undefined;
   readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
   /** A file, ":memory:" or a remote database's URL; undefined for Deno's own file. */
@@ -34,34 +36,11 @@ export const defaultMaxEntries = 1024;
 export const defaultCacheBytes = 256 * 1024 * 1024;
 export const defaultPrefix = "kimi-ai-2api:";
 
-const isDecodable = (text: string): boolean => {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-/** A "#", "/" or "%" in the password ends the host's part too early, or makes no escape sequence. */
-const isRedisUrl = (value: string): boolean => {
-  if (!/^rediss?:\/\//.test(value) || !URL.canParse(value)) return false;
-  const { hostname, username, password, pathname, search, hash } = new URL(value);
-  return (
-    hostname !== "" &&
-    /^\/?\d*$/.test(pathname) &&
-    hash === "" &&
-    !search.includes("@") &&
-    isDecodable(username) &&
-    isDecodable(password)
-  );
-};
-
 const readRedisUrl = (value: string): string | undefined => {
-  if (value === "" || isRedisUrl(value)) return value || undefined;
+  if (value === "" || parseRedisUrl(value) !== undefined) return value || undefined;
   throw new Error(
-    "must be a redis:// or rediss:// URL such as redis://:PASSWORD@HOST:6379/0; " +
-      "in a password write # as %23, / as %2F, ? as %3F, @ as %40 and % as %25",
+    "must be a redis:// or rediss:// URL such as redis://:PASSWORD@HOST:6379/0, redis+cluster://HOST,HOST or " +
+      "redis+sentinel://HOST,HOST/MASTER; in a password write # as %23, / as %2F, ? as %3F, @ as %40 and % as %25",
   );
 };
 

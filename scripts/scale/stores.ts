@@ -220,7 +220,7 @@ const redisBytes = async (url: string): Promise<number> => {
 
 const redis = async ({ url }: RedisServer): Promise<Subject> => {
   const counts = noCounts();
-  const connect = await (await storeDrivers.loadRedis?.())?.(url);
+  const connect = await (await storeDrivers.loadRedis?.(url))?.();
   if (connect === undefined) throw new Error("no client for Redis");
   const connection = {
     send(command: string, args: string[]) {

@@ -37,6 +37,12 @@ const settings: Readonly<Record<string, (value: string) => Record<string, string
   }),
   CHAT_PAGE_URL: (value) => ({ CHAT_PAGE_URL: `https://site.example/chat/?preview=${value}` }),
   REDIS_URL: (value) => ({ REDIS_URL: `redis://user:${value}@127.0.0.1:6379/0` }),
+  "REDIS_URL of a cluster": (value) => ({
+    REDIS_URL: `redis+cluster://user:${encodeURIComponent(value)}@a.example:7000,b.example`,
+  }),
+  "REDIS_URL of sentinels": (value) => ({
+    REDIS_URL: `redis+sentinel://a.example,b.example/name?sentinel_password=${encodeURIComponent(value)}`,
+  }),
   UPSTASH_REDIS_REST_TOKEN: (value) => ({
     UPSTASH_REDIS_REST_URL: "https://kv.example",
     UPSTASH_REDIS_REST_TOKEN: value,

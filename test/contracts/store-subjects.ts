@@ -13,6 +13,8 @@ import type { StoreSubject } from "./store.ts";
 
 export interface StoreServices {
   readonly redisUrl?: string | undefined;
+  /** URLs of several servers, by the name of their kind. */
+  readonly redisGroups?: Readonly<Record<string, string | undefined>>;
   readonly redisRest?: { readonly url: string; readonly token: string } | undefined;
   readonly blobsContext?: string | undefined;
   /** A remote Deno KV; its token is in DENO_KV_ACCESS_TOKEN. */
@@ -45,6 +47,7 @@ const temporaryFile = (name: string): string => join(mkdtempSync(join(tmpdir(), 
 /** Every store that can be opened here with what there is. */
 export function storeSubjects({
   redisUrl,
+  redisGroups,
   redisRest,
   denoKvUrl,
   blobsContext,
@@ -62,16 +65,14 @@ export function storeSubjects({
     const options = { context: () => blobsContext, prefix, random: () => 0.019 };
     subjects.push({ name: "netlify-blobs", open: (clock) => netlifyBlobsStore({ ...options, clock }) });
   }
-  if (redisUrl) {
+  for (const [kind, url] of Object.entries({ redis: redisUrl, ...redisGroups })) {
+    if (url === undefined) continue;
     subjects.push({
-      name: "redis",
+      name: kind,
       keepsTime: true,
-      open(clock) {
-        const connect = async () => {
-          const connectRedis = await storeDrivers.loadRedis?.();
-          if (connectRedis === undefined) throw new Error("no driver for Redis");
-          return connectRedis(redisUrl);
-        };
+      async open(clock) {
+        const connect = await storeDrivers.loadRedis?.(url);
+        if (connect === undefined) throw new Error("no driver for Redis");
         return redisStore({ connect, prefix, clock });
       },
     });

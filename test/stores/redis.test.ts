@@ -21,8 +21,8 @@ const failure = async (task: unknown): Promise<string> => {
 
 const openTcp = (url: string): SessionStore => {
   const connect = async () => {
-    const connectRedis = await storeDrivers.loadRedis?.();
-    return connectRedis?.(url) ?? Promise.reject(new Error("no driver"));
+    const connectRedis = await storeDrivers.loadRedis?.(url);
+    return connectRedis?.() ?? Promise.reject(new Error("no driver"));
   };
   return redisStore({ connect, prefix: "p:", clock: systemClock, timeoutMs });
 };

@@ -10,8 +10,11 @@ import { freePort } from "./free-port.ts";
 export interface RedisServer {
   readonly port: number;
   readonly url: string;
+  readonly isRunning: boolean;
   /** Ends the process; its data stay for the next `start`. */
   stop(): Promise<void>;
+  /** Ends it on the spot, as `kill -9` does. */
+  kill(): Promise<void>;
   start(): Promise<void>;
   /** Holds the process still, with its connections open. */
   pause(): void;
@@ -52,9 +55,20 @@ export async function redisServer(...extraArguments: string[]): Promise<RedisSer
   args.push("--appendonly", "yes", "--appendfsync", "always", "--save", "", ...extraArguments);
   let child: ReturnType<typeof spawn> | undefined;
 
+  const isRunning = () => child !== undefined && child.exitCode === null && child.signalCode === null;
+  const end = async (signal: "SIGTERM" | "SIGKILL") => {
+    if (child === undefined || !isRunning()) return;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    await ended;
+  };
+
   const server: RedisServer = {
     port,
     url: `redis://127.0.0.1:${port}`,
+    get isRunning() {
+      return isRunning();
+    },
     async start() {
       child = spawn("redis-server", args, { stdio: "ignore" });
       while (!(await isReady(port))) {
@@ -62,12 +76,8 @@ export async function redisServer(...extraArguments: string[]): Promise<RedisSer
         await sleep(5);
       }
     },
-    async stop() {
-      if (child === undefined || child.exitCode !== null) return;
-      const ended = once(child, "exit");
-      child.kill("SIGTERM");
-      await ended;
-    },
+    stop: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
     pause: () => void child?.kill("SIGSTOP"),
     resume: () => void child?.kill("SIGCONT"),
     async [Symbol.asyncDispose]() {

@@ -1,6 +1,6 @@
 /**
- * `npm run test:stores`: the store contract over a real Redis, the REST API in front of it and a remote Deno KV, under
- * Bun, Deno and Node. Redis is Debian's; where it is missing and may be installed, it is.
+ * `npm run test:stores`: the store contract over a real Redis, a Redis Cluster, a master behind Sentinel, the REST API in
+ * front of the first and a remote Deno KV, under Bun, Deno and Node. Redis is Debian's; where it is missing and may be installed, it is.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,6 +8,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { upstashBridge } from "../../fakes/upstash-bridge.ts";
 import { freePort } from "../../support/free-port.ts";
+import { redisCluster, redisSentinels } from "../../support/redis-groups.ts";
 import { redisServer, requireRedis } from "../../support/redis-server.ts";
 
 const root = join(import.meta.dir, "../../..");
@@ -32,6 +33,8 @@ const run = async (title: string, command: string, args: string[], env: Record<s
 
 requireRedis();
 await using redis = await redisServer();
+await using cluster = await redisCluster();
+await using sentinels = await redisSentinels();
 await using bridge = await upstashBridge(redis.url);
 
 const kvPort = await freePort();
@@ -48,6 +51,8 @@ try {
   await waitFor(kvUrl);
   const services = {
     REDIS_URL: redis.url,
+    REDIS_CLUSTER_URL: cluster.url,
+    REDIS_SENTINEL_URL: sentinels.url,
     UPSTASH_REDIS_REST_URL: bridge.url,
     UPSTASH_REDIS_REST_TOKEN: bridge.token,
     DENO_KV_URL: kvUrl,
