@@ -2,6 +2,7 @@ import type { Clock, SessionStore, StoredValue } from "../types.ts";
 import { systemClock, withTimeout } from "../util/time.ts";
 import { onceUnlocked } from "./once-unlocked.ts";
 import { defaultPrefix } from "./settings.ts";
+import { spendByVersion } from "./spend-by-version.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
 type Key = readonly (string | number)[];
@@ -219,7 +220,7 @@ export function denoKvStore({
     }, key);
 
   const bounded = <T>(task: Promise<T>) => withTimeout(task, timeoutMs, { clock });
-  return {
+  const store: SessionStore = {
     name: "deno-kv",
     shared,
     get: (key) => bounded(chunksOf(key).then(join)),
@@ -227,6 +228,8 @@ export function denoKvStore({
     async delete(key) {
       await bounded(remove(key));
     },
+    spend: (key, spending) => bounded(spendByVersion(store, clock, key, spending)),
     close: () => kv.close(),
   };
+  return store;
 }

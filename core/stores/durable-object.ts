@@ -1,4 +1,5 @@
-import type { SessionStore } from "../types.ts";
+import type { Allowance, SessionStore, Spending } from "../types.ts";
+import { spendFrom, type Tally } from "../util/allowance.ts";
 import { defaultPrefix } from "./settings.ts";
 import { storeTimeoutMs } from "./store-timeout.ts";
 
@@ -117,6 +118,11 @@ export function durableObjectStore({
     async delete(key) {
       await call(key, { method: "DELETE" });
     },
+
+    async spend(key, spending) {
+      const response = await call(key, { method: "POST", body: JSON.stringify(spending) });
+      return (await response.json()) as Allowance;
+    },
   };
 }
 
@@ -124,6 +130,11 @@ interface Head {
   readonly version: string;
   readonly expiresAtMs: number;
   readonly parts: number;
+}
+
+/** What is used of an allowance. An object holds one or a value. */
+interface StoredTally extends Tally {
+  readonly expiresAtMs: number;
 }
 
 /** A row holds 2 MB at most. */
@@ -146,6 +157,8 @@ const partKey = (index: number): string => `part:${index}`;
  */
 export class Conversations {
   readonly #storage: DurableObjectState["storage"];
+  /** Of an allowance: when the alarm that this instance has set is due. */
+  #alarmAtMs = 0;
 
   constructor(state: DurableObjectState) {
     this.#storage = state.storage;
@@ -155,19 +168,24 @@ export class Conversations {
   async fetch(request: Request): Promise<Response> {
     if (request.method === "GET") return this.#read();
     if (request.method === "PUT") return this.#write(request);
+    if (request.method === "POST") return this.#spend(await request.json());
     await this.#forget();
     return new Response(null, { status: 204 });
   }
 
   /** Cloudflare calls it when the value's time is over. */
   async alarm(): Promise<void> {
-    const head = this.#storedHead();
-    if (head !== undefined && head.expiresAtMs > Date.now()) await this.#storage.setAlarm(head.expiresAtMs);
+    const { expiresAtMs = 0 } = this.#storedHead() ?? this.#storedTally() ?? {};
+    if (expiresAtMs > Date.now()) await this.#storage.setAlarm(expiresAtMs);
     else await this.#forget();
   }
 
   #storedHead(): Head | undefined {
     return this.#storage.kv.get("head") as Head | undefined;
+  }
+
+  #storedTally(): StoredTally | undefined {
+    return this.#storage.kv.get("tally") as StoredTally | undefined;
   }
 
   /** The alarm may come late. */
@@ -199,6 +217,21 @@ export class Conversations {
     this.#replace(value, { version, expiresAtMs });
     await this.#storage.setAlarm(expiresAtMs);
     return new Response(null, { status: 204 });
+  }
+
+  async #spend(spending: Spending): Promise<Response> {
+    const nowMs = Date.now();
+    const { allowance, tally } = spendFrom(this.#storedTally(), spending, nowMs);
+    if (tally !== undefined) {
+      const expiresAtMs = tally.sinceMs + spending.windowMs;
+      this.#storage.kv.put("tally", { ...tally, expiresAtMs } satisfies StoredTally);
+      // Once in a while, as an alarm costs as much as a write; the alarm itself looks again.
+      if (this.#alarmAtMs <= nowMs) {
+        this.#alarmAtMs = expiresAtMs;
+        await this.#storage.setAlarm(expiresAtMs);
+      }
+    }
+    return Response.json(allowance);
   }
 
   #replace(value: Uint8Array, head: Omit<Head, "parts">): void {

@@ -1,4 +1,5 @@
 import type { SessionStore } from "../types.ts";
+import { allowanceOf, tallyDigits } from "../util/allowance.ts";
 
 /** Sends one command to Redis, Valkey or another server of their protocol, and resolves to its reply. */
 export type SendCommand = (command: string, args: string[]) => Promise<unknown>;
@@ -39,11 +40,34 @@ if head ~= ARGV[1] and head ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2] .. ARGV[3], 'PX', ARGV[4])
 return 1`;
 
+/**
+ * `spendFrom`, in Redis. The key's remaining life says how much time has passed since it was written, so that no instance's
+ * clock counts, and none of Redis': a script that asks for the time is not for every server.
+ */
+const spend = `local cost, limit, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local held = redis.pcall('GET', KEYS[1])
+local used = type(held) == 'string' and tonumber(held)
+local life = redis.call('PTTL', KEYS[1])
+if not used or used ~= used or used < 0 or life < 0 or life > window then used = 0 end
+if used == 0 then life = window end
+local passed = window - life
+if ARGV[4] == 'evenly' then
+  used = math.max(0, used - passed * limit / window)
+  passed = 0
+end
+local granted = used + cost <= limit + 0.00001
+if ARGV[5] == 'force' or (ARGV[5] == 'take' and granted) then
+  used = used + cost
+  local text = string.format('%.${tallyDigits}f', used)
+  redis.call('SET', KEYS[1], text, 'PX', string.format('%d', math.max(1, window - passed)))
+end
+return {granted and 1 or 0, string.format('%.${tallyDigits}f', used), passed}`;
+
 /** The operations of a store in Redis' commands; no key but the one in question is ever looked at. */
 export function redisCommands(
   send: SendCommand,
   prefix: string,
-): Pick<SessionStore, "get" | "set" | "delete"> {
+): Pick<SessionStore, "get" | "set" | "delete" | "spend"> {
   return {
     async get(key) {
       let reply: unknown;
@@ -73,6 +97,20 @@ export function redisCommands(
 
     async delete(key) {
       await send("DEL", [prefix + key]);
+    },
+
+    async spend(key, spending) {
+      const { cost, limit, windowMs, returns, mode } = spending;
+      const args = [spend, "1", prefix + key, String(cost), String(limit), String(windowMs), returns, mode];
+      const reply = await send("EVAL", args);
+      const [granted, used, passedMs] = Array.isArray(reply) ? reply.map(Number) : [];
+      if (granted === undefined || !Number.isFinite(used) || !Number.isFinite(passedMs))
+        throw new Error("The reply is not the script's");
+      return allowanceOf(spending, {
+        isGranted: granted === 1,
+        used: used as number,
+        passedMs: passedMs as number,
+      });
     },
   };
 }

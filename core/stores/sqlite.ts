@@ -1,6 +1,7 @@
 import type { Clock, SessionStore, StoredValue } from "../types.ts";
 import { systemClock } from "../util/time.ts";
 import { onceUnlocked } from "./once-unlocked.ts";
+import { spendByVersion } from "./spend-by-version.ts";
 
 /** The part of an SQLite client that is used; those of Bun, Deno and Node have it. */
 export interface SqliteDatabase {
@@ -102,7 +103,7 @@ export function sqliteStore({ database, clock = systemClock }: SqliteStoreOption
     return Number(changes) > 0 ? version : undefined;
   };
 
-  return {
+  const store: SessionStore = {
     name: "sqlite",
     shared: true,
     get: (key) => onceUnlocked(async () => read(encode(key)), clock),
@@ -110,6 +111,8 @@ export function sqliteStore({ database, clock = systemClock }: SqliteStoreOption
     async delete(key) {
       await onceUnlocked(async () => void remove.run(encode(key)), clock);
     },
+    spend: (key, spending) => spendByVersion(store, clock, key, spending),
     close: () => database.close(),
   };
+  return store;
 }

@@ -158,12 +158,25 @@ export interface DialectCall {
   encoder(head: AnswerHead): AnswerEncoder;
 }
 
+/** What one API key may do, where it may not do everything. */
+export interface KeyLimits {
+  /** Requests a minute, in place of RATE_LIMIT_RPM; 0 for no limit. */
+  readonly rpm?: number;
+  /** Tokens of prompts and answers within 24 hours. */
+  readonly tokensPerDay?: number;
+  /** The models that it may use, by any of their names; the first one is for requests that name none. */
+  readonly models?: readonly string[];
+  /** Milliseconds since the epoch; from then on it is refused. */
+  readonly expiresAtMs?: number;
+}
+
 /** Who calls. */
 export interface Caller {
   /** The name of the API key, for the log. */
   readonly name: string;
   /** The API key; "" on a server without keys. */
   readonly key: string;
+  readonly limits?: KeyLimits;
 }
 
 /** A request that may enter. */

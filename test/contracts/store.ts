@@ -4,11 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock, SessionStore } from "../../core/types.ts";
 import { systemClock } from "../../core/util/time.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
+import { allowanceCases } from "./allowances.ts";
 
 export interface StoreUnderTest {
   readonly store: SessionStore;
   /** Lets the store's time pass, where the test's clock decides on it. */
   advance(ms: number): Promise<void>;
+  /** Sets the clock, by so many milliseconds. */
+  setWall(byMs: number): void;
 }
 
 export interface StoreCase {
@@ -23,6 +26,8 @@ export interface StoreSubject {
   readonly name: string;
   /** Its server keeps the time, so that a test can't move it. */
   readonly keepsTime?: true;
+  /** It counts no allowances. */
+  readonly countsNothing?: true;
   open(clock: Clock): SessionStore | Promise<SessionStore>;
 }
 
@@ -33,8 +38,8 @@ export interface BoundCase {
 }
 
 /** The cases that apply to a store. */
-export const casesFor = ({ name: store, keepsTime, open }: StoreSubject): BoundCase[] =>
-  storeContract
+export const casesFor = ({ name: store, keepsTime, countsNothing, open }: StoreSubject): BoundCase[] =>
+  [...storeContract, ...(countsNothing ? [] : allowanceCases)]
     .filter(({ time }) => time !== "fake" || !keepsTime)
     .map(({ name, time, run }) => ({
       name: `${store}: ${name}`,
@@ -42,7 +47,7 @@ export const casesFor = ({ name: store, keepsTime, open }: StoreSubject): BoundC
         const clock = fakeClock(Date.now());
         const subject = await open(time === "fake" ? clock : systemClock);
         try {
-          await run({ store: subject, advance: clock.advance });
+          await run({ store: subject, advance: clock.advance, setWall: clock.setWall });
         } finally {
           await subject.close?.();
         }
