@@ -81,6 +81,13 @@ const rows = {
     when: "the API key is not one of the server's",
     operator: "Compare the client's key with API_MASTER_KEY and API_KEYS.",
   },
+  api_key_expired: {
+    status: 401,
+    type: "authentication_error",
+    retry: false,
+    when: "the API key's `expiresAt` is over",
+    operator: "Give its holder a new key in API_KEYS, or a later `expiresAt`.",
+  },
   forbidden_origin: {
     status: 403,
     type: "permission_error",
@@ -92,6 +99,12 @@ const rows = {
     type: "permission_error",
     when: "a remembered conversation, or the list of requests, was asked for, on a server that others can reach and that has no API keys",
     operator: "Set API_MASTER_KEY or API_KEYS.",
+  },
+  model_not_allowed: {
+    status: 403,
+    type: "permission_error",
+    when: "the API key may not use this model; the message names those that it may",
+    operator: "Add the model to the key's `models` in API_KEYS.",
   },
   model_not_found: {
     status: 404,
@@ -172,8 +185,16 @@ const rows = {
     status: 429,
     type: "rate_limit_error",
     retryAfter: "until the key may send again",
-    when: "the API key has made RATE_LIMIT_RPM requests within a minute",
-    operator: "Raise RATE_LIMIT_RPM, or give busy clients a key of their own.",
+    when: "the API key has made RATE_LIMIT_RPM requests, or as many as its own `rpm`, within a minute",
+    operator: "Raise RATE_LIMIT_RPM or the key's `rpm`, or give busy clients a key of their own.",
+    wakeUp: "no",
+  },
+  token_limit_exceeded: {
+    status: 429,
+    type: "rate_limit_error",
+    retryAfter: "until the key's 24 hours are over",
+    when: "the API key has used its `tokensPerDay`",
+    operator: "Raise the key's `tokensPerDay` in API_KEYS, or wait.",
     wakeUp: "no",
   },
   client_closed_request: {

@@ -1,7 +1,7 @@
 /** Puts the parts together: settings and plug-ins in, one fetch handler out. */
 import { createAskResponses } from "./chat/ask-responses.ts";
 import { createBodyReader, createExchange } from "./chat/exchange.ts";
-import { allUpstreams, type Config, firstModel, parseConfig } from "./config/config.ts";
+import { allUpstreams, type Config, ConfigError, firstModel, parseConfig } from "./config/config.ts";
 import { configuredSecrets } from "./config/secrets.ts";
 import { createConversations } from "./conversations/conversations.ts";
 import { createResponses } from "./conversations/responses.ts";
@@ -13,12 +13,13 @@ import { openAiCompletions } from "./dialects/openai-completions.ts";
 import { openAiResponses } from "./dialects/openai-responses.ts";
 import { type ErrorCode, errorTable, toApiError } from "./errors.ts";
 import { accessControl } from "./http/access.ts";
+import { localAllowances, sharedAllowances } from "./http/allowances.ts";
 import { createBodyBudget } from "./http/body-budget.ts";
 import { cors } from "./http/cors.ts";
 import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { type Pages, withPages } from "./http/pages.ts";
-import { createRateLimit } from "./http/rate-limit.ts";
+import { createRateLimit, createTokenBudget } from "./http/rate-limit.ts";
 import { createRouter } from "./http/router.ts";
 import { gatewayRoutes } from "./http/routes.ts";
 import { createLogger, withoutSecrets } from "./operations/log.ts";
@@ -155,6 +156,9 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     ttlMs: config.responses.ttlMs ?? (store.shared ? sharedResponseTtlMs : ttlMs),
     maxBytes: config.responses.maxBytes,
   });
+  const allowances = config.sharesLimits
+    ? sharedAllowances({ store: countingStore(givenStore), clock, log })
+    : localAllowances(clock);
   const bounds = {
     maxBodyBytes,
     bodyDecoders: options.bodyDecoders ?? standardDecoders,
@@ -180,6 +184,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     mayPassResponses: providers.some(({ askResponses }) => askResponses !== undefined),
     remembersGuessable: config.access !== "open" || config.sessions.areOpen,
     stream: config.stream,
+    tokenBudget: hasTokenBudget(config) ? createTokenBudget(allowances) : undefined,
     hide: secrets.hide,
     log,
   });
@@ -198,9 +203,10 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   const deps: DialectDeps = {
     chat,
     read: createBodyReader(bounds),
-    models: ({ request }) => models.list({ signal: request.signal, log }),
-    async model(id, { request }) {
-      const route = await models.find(id, { signal: request.signal, log });
+    models: ({ request, caller }) =>
+      models.list({ signal: request.signal, log, only: caller.limits?.models }),
+    async model(id, { request, caller }) {
+      const route = await models.find(id, { signal: request.signal, log, only: caller.limits?.models });
       if (route.listError) throw route.listError;
       return { id, ...route };
     },
@@ -232,9 +238,9 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     ],
     encodeError: openAiChat.encodeError,
     hide: secrets.hide,
-    authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin }),
+    authorize: accessControl({ access, apiKeys, corsOrigins, cors: crossOrigin, clock }),
     cors: crossOrigin,
-    rateLimit: config.requestsPerMinute > 0 ? createRateLimit(config.requestsPerMinute, clock) : undefined,
+    rateLimit: hasRateLimit(config) ? createRateLimit(config.requestsPerMinute, allowances) : undefined,
     clock,
     onRequest(facts, error) {
       metrics.observe(facts);
@@ -259,6 +265,20 @@ export function createHandler(options: HandlerOptions = {}): Handler {
       await store.close?.();
     },
   };
+}
+
+const hasRateLimit = ({ requestsPerMinute, apiKeys }: Config): boolean =>
+  requestsPerMinute > 0 || apiKeys.some(({ limits }) => limits?.rpm);
+
+const hasTokenBudget = ({ apiKeys }: Config): boolean => apiKeys.some(({ limits }) => limits?.tokensPerDay);
+
+/** The store, as one that counts. Throws ConfigError. */
+function countingStore(store: SessionStore): Required<Pick<SessionStore, "name" | "spend">> {
+  const { name, spend } = store;
+  if (spend !== undefined) return { name, spend: (key, spending) => spend.call(store, key, spending) };
+  throw new ConfigError([
+    `RATE_LIMIT_SHARED is on, and the store is ${name}, which does not count for several instances: set SESSION_STORE to redis, redis-rest, durable-object, deno-kv or sqlite`,
+  ]);
 }
 
 /** The line of a request: the operator's trouble is an error, what was refused for being too much a warning. */

@@ -82,6 +82,7 @@ const rules: readonly { readonly of: string; readonly may: readonly string[] }[]
       "core/routing/",
       "core/http/access.ts",
       "core/http/body-budget.ts",
+      "core/http/rate-limit.ts",
       "core/http/read-body.ts",
       "core/http/sse.ts",
     ],

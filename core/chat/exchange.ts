@@ -5,6 +5,7 @@ import { guessable, type SessionKey, sessionKey } from "../conversations/session
 import type { Transcript } from "../conversations/transcript.ts";
 import { ApiError, toApiError } from "../errors.ts";
 import type { BodyBudget } from "../http/body-budget.ts";
+import type { TokenBudget } from "../http/rate-limit.ts";
 import { type JsonBody, type ReadBodyOptions, readJson } from "../http/read-body.ts";
 import type { ModelDirectory, ModelRoute } from "../routing/model-directory.ts";
 import { AskError, type Question, type UpstreamAnswer, type Upstreams } from "../routing/upstreams.ts";
@@ -56,6 +57,8 @@ export interface ExchangeOptions {
   /** Takes secrets out of texts. */
   readonly hide: (text: string) => string;
   readonly stream: ChatSettings["stream"];
+  /** Of callers who may use so many tokens a day; undefined where nobody has such a limit. */
+  readonly tokenBudget: TokenBudget | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -160,6 +163,7 @@ class Exchange {
   /** Why the turn is not kept though it names a conversation. */
   #notKept: string | undefined;
   #releaseBody = () => {};
+  #budgetHeaders: Readonly<Record<string, string>> | undefined;
   #begun: TurnAnswer<UpstreamAnswer> | undefined;
   #begunMs = 0;
   /** Counted once. */
@@ -173,17 +177,19 @@ class Exchange {
   }
 
   async respond(parse: Parse): Promise<ChatResponse> {
-    const { request, requestId } = this.#routed;
-    const { models, defaultModel, clock, log } = this.#options;
+    const { request, requestId, caller } = this.#routed;
+    const { models, tokenBudget, clock, log } = this.#options;
     try {
+      if (tokenBudget !== undefined) this.#budgetHeaders = await tokenBudget.check(caller);
       const body = await readJson(request, this.#bodyOptions());
       const call = this.#parse(body, parse);
-      const model = call.model ?? defaultModel ?? (await this.#firstModel());
-      const route = await models.find(model, { signal: this.#lifetime.signal, log });
+      const model = call.model ?? this.#defaultModel() ?? (await this.#firstModel());
+      const only = caller.limits?.models;
+      const route = await models.find(model, { signal: this.#lifetime.signal, log, only });
       this.#noteRoute(route);
       const id = crypto.randomUUID().replaceAll("-", "");
       const turn = await this.#openTurn(call, body.text, { id, model, messages: call.prompt.messages });
-      const asked = { route, fallbacks: models.fallbacks(model, route) };
+      const asked = { route, fallbacks: models.fallbacks(model, route, only) };
       const mayBeNative = this.#mayBeNative(asked, call, turn);
       const encoder = call.encoder({ id, model, createdAtMs: clock.now(), clock, requestId, mayBeNative });
       const asking = this.#ask(asked, call, turn);
@@ -210,6 +216,13 @@ class Exchange {
     this.#facts.stream = call.prompt.stream;
     this.#facts.charsIn = textLength(call.prompt.messages);
     return call;
+  }
+
+  /** What a request without a model asks for, as far as it is known without a look at the list. */
+  #defaultModel(): string | undefined {
+    const { defaultModel } = this.#options;
+    const only = this.#routed.caller.limits?.models;
+    return only === undefined || (defaultModel && only.includes(defaultModel)) ? defaultModel : only[0];
   }
 
   /** The first model on offer, for a request that names none. */
@@ -486,6 +499,7 @@ class Exchange {
 
   #headers(answer?: TurnAnswer<UpstreamAnswer>): Record<string, string> {
     const headers = answer === undefined ? {} : answerHeaders(answer);
+    if (this.#budgetHeaders !== undefined) Object.assign(headers, this.#budgetHeaders);
     if (this.#notKept !== undefined) {
       headers["x-session-saved"] = "false";
       headers["x-session-reason"] = this.#notKept;
@@ -504,6 +518,19 @@ class Exchange {
       facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.monotonic() - this.#begunMs;
     facts.charsOut = textLength(this.#collected.replies);
     this.#begun?.close();
+    if (this.#budgetHeaders !== undefined) this.#spendTokens();
     return facts;
+  }
+
+  /** An answer that was broken off has used tokens too; one given before, or to another request, has not. */
+  #spendTokens(): void {
+    const { source, begun } = this.#begun ?? {};
+    if (source !== "provider" || begun === undefined) return;
+    const { totalTokens } =
+      this.#tokens ??
+      this.#collected.usage ??
+      estimateUsage(begun.messages, begun.droppedByProvider, this.#collected);
+    const spent = this.#options.tokenBudget?.spend(this.#routed.caller, totalTokens);
+    if (spent instanceof Promise) this.#routed.waitUntil?.(spent);
   }
 }

@@ -242,6 +242,11 @@ export function parseConfig(environment: Environment = {}, options: ConfigOption
   if (values.DEFAULT_MODEL !== undefined && isWholeList && !known.includes(values.DEFAULT_MODEL)) {
     problems.push(`DEFAULT_MODEL must be one of ${named.join(", ")}`);
   }
+  for (const { name, limits } of http.apiKeys) {
+    const isUnknown = limits?.models?.some((model) => !known.includes(model));
+    if (isWholeList && isUnknown)
+      warnings.push(`API_KEYS lets ${name} use a model that is not among ${named.join(", ")}.`);
+  }
   const store = readStore(values, problems);
   if (problems.length > 0 || !port.success) throw new ConfigError(problems);
 

@@ -1,12 +1,13 @@
 /** Who may call: API keys, and for a server without keys the check that only this machine calls. */
 
 import { ApiError } from "../errors.ts";
-import type { Caller } from "../types.ts";
+import type { Caller, Clock } from "../types.ts";
 import { type Cors, hostOfOrigin, isHostOfContainers, isLoopbackHost } from "./cors.ts";
 import type { HttpSettings } from "./settings.ts";
 
 export interface AccessOptions extends Pick<HttpSettings, "access" | "apiKeys" | "corsOrigins"> {
   readonly cors: Pick<Cors, "allows">;
+  readonly clock: Pick<Clock, "now">;
 }
 
 /** The caller where no key is needed. */
@@ -41,6 +42,7 @@ export function accessControl({
   apiKeys,
   corsOrigins,
   cors,
+  clock,
 }: AccessOptions): (headers: Headers) => Caller {
   const byKey = (headers: Headers): Caller => {
     // Claude Code may send both, one of them for somebody else: any that is known will do.
@@ -51,8 +53,23 @@ export function accessControl({
       throw new ApiError("missing_api_key", message, { headers: { "www-authenticate": "Bearer" } });
     }
     let caller: Caller | undefined;
+    let expiredAtMs: number | undefined;
     for (const key of keys) {
-      for (const candidate of apiKeys) if (equalsInConstantTime(key, candidate.key)) caller ??= candidate;
+      for (const candidate of apiKeys) {
+        if (!equalsInConstantTime(key, candidate.key)) continue;
+        const { expiresAtMs = Number.POSITIVE_INFINITY } = candidate.limits ?? {};
+        if (expiresAtMs > clock.now()) caller ??= candidate;
+        else expiredAtMs = expiresAtMs;
+      }
+    }
+    if (caller === undefined && expiredAtMs !== undefined) {
+      throw new ApiError(
+        "api_key_expired",
+        `The API key has expired on ${new Date(expiredAtMs).toISOString()}.`,
+        {
+          headers: { "www-authenticate": 'Bearer error="invalid_token"' },
+        },
+      );
     }
     if (caller === undefined) {
       throw new ApiError("invalid_api_key", "The API key is not valid on this server.", {

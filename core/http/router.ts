@@ -156,10 +156,13 @@ export function createRouter(
     visit.speak(route);
     if (!route.isPublic) visit.caller = authorize(visit.request.headers);
     visit.key = visit.caller.name;
-    if (route.isLimited && rateLimit) {
-      visit.answerHeaders = { ...visit.answerHeaders, ...rateLimit.take(visit.caller.key) };
-    }
-    return route.handle(visit);
+    if (!route.isLimited || rateLimit === undefined) return route.handle(visit);
+    const handle = (headers: Readonly<Record<string, string>>) => {
+      visit.answerHeaders = { ...visit.answerHeaders, ...headers };
+      return route.handle(visit);
+    };
+    const taken = rateLimit.take(visit.caller);
+    return taken instanceof Promise ? taken.then(handle) : handle(taken);
   };
 
   const router = IttyRouter<IRequest, [Visit]>();

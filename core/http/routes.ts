@@ -244,7 +244,8 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       path: "/models",
       handle: async (routed) => {
         const { signal, url } = routed.request;
-        const data = (await models.list({ signal, log })).map(encodeModel);
+        const only = routed.caller.limits?.models;
+        const data = (await models.list({ signal, log, only })).map(encodeModel);
         // Codex wants a list of its own beside, which may be empty.
         const isCodex = new URL(url, "http://localhost").searchParams.has("client_version");
         return routed.json({ object: "list", data, ...(isCodex && { models: [] }) });
@@ -256,7 +257,7 @@ export function gatewayRoutes(options: RoutesOptions): Route[] {
       handle: async (routed) => {
         const id = decodePath(routed.params.id);
         const { signal } = routed.request;
-        const route = await models.find(id, { signal, log });
+        const route = await models.find(id, { signal, log, only: routed.caller.limits?.models });
         if (route.listError) throw route.listError;
         if (route.isGuess) throw modelNotFound(id);
         return routed.json(encodeModel({ id, ...route }));

@@ -1,21 +1,25 @@
 /** The settings of what stands between a client and the chat: keys, cross-origin rules, limits, the welcome page. */
 import * as v from "valibot";
+import { entryProblem } from "../config/entry-problem.ts";
 import {
   custom,
   integer,
   isQuoted,
   keptQuotes,
   onOff,
-  stringRecord,
+  parsedJson,
   text,
   type Values,
 } from "../config/values.ts";
 import { version } from "../config/version.ts";
+import type { KeyLimits } from "../types.ts";
 
 export interface NamedKey {
   /** The holder's name, for the log. */
   readonly name: string;
   readonly key: string;
+  /** What it may not do; absent for a key that may do everything. */
+  readonly limits?: KeyLimits;
 }
 
 /**
@@ -39,6 +43,8 @@ export interface HttpSettings {
   readonly pages: boolean;
   /** Requests a minute and API key; 0 for no limit. */
   readonly requestsPerMinute: number;
+  /** Whether limits are counted in the store, for all instances together. */
+  readonly sharesLimits: boolean;
 }
 
 const visibleAscii = /^[\x21-\x7e]+$/;
@@ -56,14 +62,72 @@ const readMasterKey = (value: string): readonly string[] | "open" => {
   return keys;
 };
 
-const readNamedKeys = (value: string): readonly NamedKey[] =>
-  Object.entries(stringRecord('named keys, such as {"alice":"sk-…"}')(value)).map(([name, key]) => {
+const wholeNumber = (min: number, max: number, unit: string) => {
+  const allowed = `must be a whole number from ${min} to ${max} (${unit})`;
+  return v.pipe(v.number(allowed), v.integer(allowed), v.minValue(min, allowed), v.maxValue(max, allowed));
+};
+
+const dateForm = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d))?$/;
+const dateAllowed = "must be a date, or a time with its zone, such as 2027-01-01T00:00:00Z";
+const modelsAllowed = "must be a list of models' names, at least one";
+
+/** A key of API_KEYS that may not do everything. */
+const limitedKeySchema = v.strictObject({
+  key: v.string("must be the key, a text"),
+  rpm: v.optional(wholeNumber(0, 1_000_000, "requests a minute; 0 for no limit")),
+  tokensPerDay: v.optional(wholeNumber(1, 1_000_000_000_000, "tokens in 24 hours")),
+  models: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.string(modelsAllowed), v.trim(), v.nonEmpty(modelsAllowed)), modelsAllowed),
+      v.nonEmpty(modelsAllowed),
+    ),
+  ),
+  expiresAt: v.optional(
+    v.pipe(
+      v.string(dateAllowed),
+      v.regex(dateForm, dateAllowed),
+      v.transform((time) => Date.parse(time)),
+      v.check((ms) => !Number.isNaN(ms), dateAllowed),
+    ),
+  ),
+});
+
+const keyFields = Object.keys(limitedKeySchema.entries);
+
+/** Throws an Error that names the holder and the field, and shows no value. */
+const readLimitedKey = (name: string, given: unknown): NamedKey => {
+  const result = v.safeParse(limitedKeySchema, given);
+  if (result.success) {
+    const { key, expiresAt: expiresAtMs, ...rest } = result.output;
+    const limits = { ...rest, ...(expiresAtMs !== undefined && { expiresAtMs }) };
+    return { name, key, ...(Object.keys(limits).length > 0 && { limits }) };
+  }
+  const [issue] = result.issues;
+  const isMissing = issue.type === "strict_object" && issue.expected !== "never";
+  throw new Error(
+    `${name}.${isMissing ? "key is missing" : entryProblem(issue, { what: "a key", fields: keyFields })}`,
+  );
+};
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const readNamedKeys = (value: string): readonly NamedKey[] => {
+  const keys = parsedJson(value);
+  if (!isObject(keys) || !Object.values(keys).every((given) => typeof given === "string" || isObject(given)))
+    throw new Error(
+      'must be a JSON object of named keys, such as {"alice":"sk-…","bob":{"key":"sk-…","rpm":60}}',
+    );
+  return Object.entries(keys).map(([name, given]) => {
+    const named = typeof given === "string" ? { name, key: given } : readLimitedKey(name, given);
+    const { key } = named;
     if (name.trim() === "" || key === "" || key === "1")
       throw new Error('has an empty name, or an empty key or "1" as a key');
     if (isQuoted(key)) throw new Error(keptQuotes("a key"));
     if (!visibleAscii.test(key)) throw new Error("must hold keys of visible ASCII characters only");
-    return { name, key };
+    return named;
   });
+};
 
 const readOrigins = (value: string): "*" | readonly string[] | undefined => {
   if (value === "") return undefined;
@@ -87,6 +151,7 @@ export const httpEntries = {
   MAX_BODIES_BYTES: integer(256 * 1024 * 1024, 1024, 1024 ** 4, "bytes"),
   PAGES: onOff("on"),
   RATE_LIMIT_RPM: integer(0, 0, 1_000_000, "requests a minute; 0 for no limit"),
+  RATE_LIMIT_SHARED: onOff("off"),
 };
 
 /** `isExposed`: whether the server can be reached from outside. What is wrong goes to `problems`. */
@@ -114,5 +179,6 @@ export function readHttp(
     maxBodiesBytes: values.MAX_BODIES_BYTES,
     pages: values.PAGES,
     requestsPerMinute: values.RATE_LIMIT_RPM,
+    sharesLimits: values.RATE_LIMIT_SHARED,
   };
 }

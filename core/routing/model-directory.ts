@@ -23,18 +23,24 @@ export interface ListedModel {
   readonly model: Model;
 }
 
-export type ListingContext = Pick<ProviderContext, "signal" | "log">;
+export interface ListingContext extends Pick<ProviderContext, "signal" | "log"> {
+  /** The models that the caller may use, by any of their names; absent for all. */
+  readonly only?: readonly string[] | undefined;
+}
 
 /** Looks a fallback's model up when it is needed: the upstream that must be asked for its list may be slow, or down. */
 export type FindRoute = (context: ListingContext) => Promise<ModelRoute>;
 
 export interface ModelDirectory {
-  /** Every model on offer: by its id, or as `provider/id` where that id leads to another provider. */
+  /**
+   * Every model on offer: by its id, or as `provider/id` where that id leads to another provider. For a caller who may not use
+   * all, those that it may, by the names that it has them by.
+   */
   list(context: ListingContext): Promise<readonly ListedModel[]>;
-  /** Where a request for that model goes. Throws ApiError model_not_found. */
+  /** Where a request for that model goes. Throws ApiError model_not_found or model_not_allowed. */
   find(modelName: string, context: ListingContext): Promise<ModelRoute>;
-  /** What to try when the route that was found for the name fails early, in order. */
-  fallbacks(modelName: string, route: ModelRoute): readonly FindRoute[];
+  /** What to try when the route that was found for the name fails early, in order; `only` as in ListingContext. */
+  fallbacks(modelName: string, route: ModelRoute, only?: readonly string[]): readonly FindRoute[];
 }
 
 export interface ModelDirectoryOptions {
@@ -216,12 +222,51 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     if (catchAll !== undefined && (route === undefined || route.listError || route.isGuess)) {
       route = await lookUp(catchAll, context);
     }
-    if (route === undefined) throw modelNotFound(modelName, await knownNames(context));
-    return route;
+    if (route === undefined) throw modelNotFound(modelName, context.only ?? (await knownNames(context)));
+    if (context.only === undefined || (await isAmong(context.only, modelName, route, context))) return route;
+    throw new ApiError(
+      "model_not_allowed",
+      `Your API key may not use the model \`${modelName}\`. It may use: ${context.only.join(", ")}.`,
+      { param: "model" },
+    );
+  };
+
+  /** Whether one of the names leads to the same model. */
+  const isAmong = async (
+    names: readonly string[],
+    modelName: string,
+    { provider, model }: ModelRoute,
+    { only: _, ...context }: ListingContext,
+  ): Promise<boolean> => {
+    if (names.includes(modelName)) return true;
+    for (const name of names) {
+      const other = await find(name, context).catch(() => undefined);
+      if (other?.provider === provider && other.model.id === model.id) return true;
+    }
+    return false;
+  };
+
+  const listOnly = async (
+    names: readonly string[],
+    { only: _, ...context }: ListingContext,
+  ): Promise<readonly ListedModel[]> => {
+    const listed: ListedModel[] = [];
+    let failure: ApiError | undefined;
+    for (const id of names) {
+      const route = await find(id, context).catch((error) => {
+        if (error instanceof ApiError && error.code === "model_not_found") return undefined;
+        throw error;
+      });
+      failure ??= route?.listError;
+      if (route !== undefined && !route.listError && !route.isGuess) listed.push({ id, ...route });
+    }
+    if (listed.length === 0 && failure !== undefined) throw failure;
+    return listed;
   };
 
   return {
     async list(context) {
+      if (context.only !== undefined) return listOnly(context.only, context);
       const lists = await allLists(context);
       const listsByProvider = new Map<Provider, readonly Model[]>();
       for (const [index, list] of lists.entries())
@@ -248,12 +293,12 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
 
     find,
 
-    fallbacks(modelName, { provider, model }) {
+    fallbacks(modelName, { provider, model }, only) {
       const names =
         own(modelFallbacks, modelName) ??
         own(modelFallbacks, `${provider.name}/${model.id}`) ??
         own(modelFallbacks, model.id);
-      return names?.map((name) => (context) => find(name, context)) ?? none;
+      return names?.map((name) => (context) => find(name, only ? { ...context, only } : context)) ?? none;
     },
   };
 }

@@ -161,13 +161,13 @@ export interface DialectCall {
 /** What one API key may do, where it may not do everything. */
 export interface KeyLimits {
   /** Requests a minute, in place of RATE_LIMIT_RPM; 0 for no limit. */
-  readonly rpm?: number;
+  readonly rpm?: number | undefined;
   /** Tokens of prompts and answers within 24 hours. */
-  readonly tokensPerDay?: number;
+  readonly tokensPerDay?: number | undefined;
   /** The models that it may use, by any of their names; the first one is for requests that name none. */
-  readonly models?: readonly string[];
+  readonly models?: readonly string[] | undefined;
   /** Milliseconds since the epoch; from then on it is refused. */
-  readonly expiresAtMs?: number;
+  readonly expiresAtMs?: number | undefined;
 }
 
 /** Who calls. */

@@ -37,6 +37,7 @@ const streams: ReadonlySet<string> = new Set(["text/event-stream", "application/
 const keyErrors: readonly ErrorCode[] = [
   "missing_api_key",
   "invalid_api_key",
+  "api_key_expired",
   "forbidden_origin",
   "api_key_not_configured",
 ];

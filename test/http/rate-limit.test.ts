@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { localAllowances } from "../../core/http/allowances.ts";
 import { createRateLimit } from "../../core/http/rate-limit.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
@@ -8,10 +9,11 @@ const authorization = (key: string) => ({ headers: { authorization: `Bearer ${ke
 describe("a rate limit", () => {
   test("lets as many requests through as a minute has, then one for each interval", async () => {
     const clock = fakeClock();
-    const limit = createRateLimit(3, clock);
+    const limit = createRateLimit(3, localAllowances(clock));
     const take = () => {
       try {
-        return limit.take("key")["x-ratelimit-remaining-requests"];
+        const headers = limit.take({ name: "key", key: "key" });
+        return headers instanceof Promise ? "later" : headers["x-ratelimit-remaining-requests"];
       } catch (error) {
         return (error as { retryAfterMs: number }).retryAfterMs;
       }

@@ -31,6 +31,10 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
     "This key is not one of the server's. Check it for typing errors.",
     "密钥不正确，请检查是否输错。",
   ],
+  api_key_expired: [
+    "This key has expired. Ask the operator of this server for a new one.",
+    "密钥已过期，请向服务器的管理员索取新密钥。",
+  ],
   forbidden_origin: [
     "This server has no key and answers its own machine only. Open it as 127.0.0.1, or set API_MASTER_KEY on the server.",
     "服务器未设密钥，只响应本机。请用 127.0.0.1 打开，或在服务器上设置 API_MASTER_KEY。",
@@ -49,6 +53,10 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
     "A firewall before the site refused the wording of this message. Say it in other words, without code if you can.",
     "站点前的防火墙拒绝了这条消息的措辞。请换一种说法，尽量不含代码。",
   ],
+  model_not_allowed: [
+    "This key may not use the model. Choose another one.",
+    "此密钥不能使用该模型，请换一个模型。",
+  ],
   model_not_found: ["Choose another model.", "请换一个模型。"],
   unsupported_content: otherModel,
   unsupported_parameter: otherModel,
@@ -59,6 +67,10 @@ const advice: Readonly<Record<ErrorCode, Words>> & Readonly<Record<string, Words
   rate_limit_exceeded: [
     "You have sent many messages in a minute. Wait a little.",
     "一分钟内消息过多，请稍等。",
+  ],
+  token_limit_exceeded: [
+    "This key has used its tokens for the day. The message says when there will be more.",
+    "此密钥今天的 token 已用完。消息中写有何时恢复。",
   ],
   upstream_rate_limited: [
     "The site is limiting requests. Wait a minute, then try again.",
