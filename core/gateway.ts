@@ -28,6 +28,7 @@ import { createRecentRequests } from "./operations/recent-requests.ts";
 import { openAiCompatible } from "./providers/openai-compatible/provider.ts";
 import { createSiteProvider } from "./providers/wordpress-chat/provider.ts";
 import { createModelDirectory } from "./routing/model-directory.ts";
+import { createSharedCircuits } from "./routing/shared-circuits.ts";
 import { createUpstreams, type UpstreamAnswer } from "./routing/upstreams.ts";
 import { memoryStore } from "./stores/memory.ts";
 import { watchStore } from "./stores/watch-store.ts";
@@ -147,7 +148,10 @@ export function createHandler(options: HandlerOptions = {}): Handler {
   // One chat: who answers for a model, what is remembered, and the way from a body to an answer.
   const { modelAliases, modelFallbacks, circuitBreaker } = config;
   const models = createModelDirectory({ providers, modelAliases, modelFallbacks });
-  const upstreams = createUpstreams({ circuitBreaker, clock, log });
+  const sharedCircuits = config.sharesCircuits
+    ? createSharedCircuits({ store: sharedStore(store), clock })
+    : undefined;
+  const upstreams = createUpstreams({ circuitBreaker, clock, log, sharedCircuits });
   const conversations = createConversations<UpstreamAnswer>({ store, clock, log, ttlMs, maxBytes });
   const responses = createResponses<UpstreamAnswer>({
     store,
@@ -271,6 +275,14 @@ const hasRateLimit = ({ requestsPerMinute, apiKeys }: Config): boolean =>
   requestsPerMinute > 0 || apiKeys.some(({ limits }) => limits?.rpm);
 
 const hasTokenBudget = ({ apiKeys }: Config): boolean => apiKeys.some(({ limits }) => limits?.tokensPerDay);
+
+/** The store, as one that other instances see. Throws ConfigError. */
+function sharedStore(store: SessionStore): SessionStore {
+  if (store.shared) return store;
+  throw new ConfigError([
+    `CIRCUIT_SHARED is on, and the store is ${store.name}, which no other instance sees: set SESSION_STORE to another one`,
+  ]);
+}
 
 /** The store, as one that counts. Throws ConfigError. */
 function countingStore(store: SessionStore): Required<Pick<SessionStore, "name" | "spend">> {

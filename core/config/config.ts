@@ -259,6 +259,7 @@ export function parseConfig(environment: Environment = {}, options: ConfigOption
     modelAliases: values.MODEL_ALIASES,
     modelFallbacks: values.MODEL_FALLBACKS,
     circuitBreaker: values.CIRCUIT_BREAKER,
+    sharesCircuits: values.CIRCUIT_SHARED,
     site,
     upstreams,
     sessions: { ...readConversations(values), ...store },

@@ -9,8 +9,12 @@ import type { Clock } from "../types.ts";
 export interface CircuitBreaker {
   /** Lets a call go out. While a circuit in its way is open, throws the code that opened it, with the time to wait. */
   admit(caller: string): Admission;
+  /** Opens a circuit that is closed here, for `ms` milliseconds, as another instance has; `caller` as in CircuitChange. */
+  adopt(caller: string | undefined, code: ErrorCode, ms: number): void;
   /** The common circuit's; a caller's own counts too while nobody else has been answered since. */
   readonly state: CircuitState;
+  /** When a call last went well, by the monotonic clock; undefined before the first. */
+  readonly lastAnswerMs: number | undefined;
 }
 
 export type CircuitState = "closed" | "open" | "half-open";
@@ -31,6 +35,8 @@ export interface CircuitChange {
   readonly caller: string | undefined;
   /** For how long it is open, or was. */
   readonly ms: number;
+  /** Whether another instance has opened it. */
+  readonly isAdopted?: true;
 }
 
 export interface CircuitBreakerOptions {
@@ -38,6 +44,8 @@ export interface CircuitBreakerOptions {
   /** Whether all clients of the gateway share the upstream's rate limit, so that one 429 holds for all of them. */
   readonly sharesRateLimit: boolean;
   readonly onChange?: (change: CircuitChange) => void;
+  /** Called with a caller that fails for the first time since the upstream last answered it. */
+  readonly onFirstFailure?: ((caller: string) => void) | undefined;
 }
 
 const failuresToOpen = 5;
@@ -60,12 +68,20 @@ interface Circuit {
   openedAtMs: number;
   openUntilMs: number;
   pauses: number;
+  /** Whether another instance has opened it: before any call that is under way here. */
+  isAdopted: boolean;
 }
 
-const closedCircuit = (): Circuit => ({ code: undefined, openedAtMs: 0, openUntilMs: 0, pauses: 0 });
+const closedCircuit = (): Circuit => ({
+  code: undefined,
+  openedAtMs: 0,
+  openUntilMs: 0,
+  pauses: 0,
+  isAdopted: false,
+});
 
 export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
-  const { clock, sharesRateLimit, onChange = () => {} } = options;
+  const { clock, sharesRateLimit, onChange = () => {}, onFirstFailure } = options;
   const common = closedCircuit();
   /** Of callers that have failed and were not answered since. */
   const own = new Map<string, Circuit & { failures: number }>();
@@ -77,6 +93,7 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
   const failedProbers = new Set<string>();
   /** Whether the upstream has answered somebody since a caller's circuit opened. */
   let isProvenUp = false;
+  let lastAnswerMs: number | undefined;
 
   const ownOf = (caller: string) => {
     let circuit = own.get(caller);
@@ -94,6 +111,7 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
     circuit.code = code;
     circuit.openUntilMs = nowMs + pauseMs;
     circuit.pauses++;
+    circuit.isAdopted = false;
     onChange({ state: "open", code, caller, ms: pauseMs });
   };
 
@@ -103,10 +121,14 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
     if (code !== undefined) onChange({ state: "closed", code, caller, ms: clock.monotonic() - openedAtMs });
   };
 
+  const isNoneOfOurs = (circuit: Circuit | undefined): boolean =>
+    circuit?.code === undefined || circuit.isAdopted;
+
   const stateOf = ({ code, openUntilMs }: Circuit): CircuitState =>
     code === undefined ? "closed" : openUntilMs > clock.monotonic() ? "open" : "half-open";
 
   const recover = (caller: string) => {
+    lastAnswerMs = clock.monotonic();
     if (common.code !== undefined) {
       close(common);
       failedProbers.clear();
@@ -133,6 +155,7 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
     const circuit = ownOf(caller);
     const isCertain = error.code === "upstream_challenge";
     const weight = isCertain ? failuresToOpen : 1;
+    if (circuit.failures === 0) onFirstFailure?.(caller);
     circuit.failures += weight;
     shares.set(caller, (shares.get(caller) ?? 0) + weight);
     if (isProbe || (circuit.failures >= failuresToOpen && circuit.code === undefined)) {
@@ -160,7 +183,7 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
 
   /** A call that began before a circuit opened does not close it. */
   const mayClose = (caller: string, isProbe: boolean): boolean =>
-    isProbe || (common.code === undefined && own.get(caller)?.code === undefined);
+    isProbe || (isNoneOfOurs(common) && isNoneOfOurs(own.get(caller)));
 
   const succeeded = (caller: string, isProbe: boolean) => {
     ended(caller, isProbe);
@@ -190,7 +213,7 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
 
   return {
     admit(caller) {
-      if (mayClose(caller, false)) return admissionOf(caller, false);
+      if (common.code === undefined && own.get(caller)?.code === undefined) return admissionOf(caller, false);
       const isBusy = probers.has(caller) || probers.size >= maxProbers;
       for (const { code, openUntilMs } of [own.get(caller) ?? closedCircuit(), common]) {
         const waitMs = openUntilMs - clock.monotonic();
@@ -198,6 +221,23 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
       }
       probers.add(caller);
       return admissionOf(caller, true);
+    },
+    adopt(caller, code, ms) {
+      const circuit = caller === undefined ? common : ownOf(caller);
+      if (circuit.code !== undefined || ms <= 0) return;
+      const nowMs = clock.monotonic();
+      if (caller !== undefined) isProvenUp = false;
+      Object.assign(circuit, {
+        code,
+        openedAtMs: nowMs,
+        openUntilMs: nowMs + ms,
+        pauses: 1,
+        isAdopted: true,
+      });
+      onChange({ state: "open", code, caller, ms, isAdopted: true });
+    },
+    get lastAnswerMs() {
+      return lastAnswerMs;
     },
     get state() {
       if (common.code !== undefined) return stateOf(common);

@@ -11,6 +11,8 @@ export interface RoutingSettings {
   readonly modelFallbacks: Readonly<Record<string, readonly string[]>>;
   /** Whether an upstream that keeps failing is left alone for a while. */
   readonly circuitBreaker: boolean;
+  /** Whether instances tell each other, through the store, which circuits are open. */
+  readonly sharesCircuits: boolean;
 }
 
 /** `name=model,…` or a JSON object. */
@@ -47,4 +49,5 @@ export const routingEntries = {
   MODEL_ALIASES: custom("", readAliases),
   MODEL_FALLBACKS: custom("{}", readFallbacks),
   CIRCUIT_BREAKER: onOff("on"),
+  CIRCUIT_SHARED: onOff("off"),
 };

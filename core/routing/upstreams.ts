@@ -22,6 +22,7 @@ import { AbortableWaits, createDeadline, type Deadline } from "../util/time.ts";
 import { type Admission, type CircuitBreaker, createCircuitBreaker } from "./circuit-breaker.ts";
 import { type ConcurrencyLimit, createConcurrencyLimit, type Slot } from "./concurrency-limit.ts";
 import type { FindRoute, ModelRoute } from "./model-directory.ts";
+import type { CircuitPlace, SharedCircuits } from "./shared-circuits.ts";
 
 export interface UpstreamsOptions {
   /** Whether an upstream that keeps failing is left alone for a while. */
@@ -29,6 +30,8 @@ export interface UpstreamsOptions {
   readonly clock: Clock;
   /** Learns of circuits that open and close. */
   readonly log: Logger;
+  /** What other instances know of circuits; absent where each has its own. */
+  readonly sharedCircuits?: SharedCircuits | undefined;
 }
 
 /** A request, and where it may go. */
@@ -193,7 +196,7 @@ function formFor(
 }
 
 export function createUpstreams(options: UpstreamsOptions): Upstreams {
-  const { circuitBreaker: breaks, clock, log } = options;
+  const { circuitBreaker: breaks, clock, log, sharedCircuits } = options;
   interface State extends ProviderState {
     readonly breakers: LRUCache<string, CircuitBreaker>;
     /** The names of keys that have called. */
@@ -221,18 +224,26 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   };
 
   /** Says when a circuit opens and closes; of callers, `callers` by key has the names. */
-  const createBreaker = ({ provider, callers }: State, model: string): CircuitBreaker =>
-    createCircuitBreaker({
+  const createBreaker = ({ provider, callers }: State, model: string): CircuitBreaker => {
+    const place = { provider: provider.name, model };
+    const breaker = createCircuitBreaker({
       clock,
       sharesRateLimit: provider.sharesRateLimit === true,
-      onChange({ state, code, caller, ms }) {
+      onChange({ state, code, caller, ms, isAdopted }) {
         const key = caller === undefined ? "all" : callers.get(caller);
-        const facts = { provider: provider.name, model, key, code };
-        if (state === "closed") return log.info("circuit.closed", { ...facts, openMs: ms });
+        const facts = { ...place, key, code, elsewhere: isAdopted };
+        if (state === "closed") {
+          void sharedCircuits?.closed(place, caller);
+          return log.info("circuit.closed", { ...facts, openMs: ms });
+        }
+        if (!isAdopted) void sharedCircuits?.opened(place, caller, { code, ms });
         const until = new Date(clock.now() + ms).toISOString();
         log.warn("circuit.opened", { ...facts, until, next: errorTable[code].operator });
       },
+      onFirstFailure: sharedCircuits && ((caller) => void adopt(sharedCircuits, breaker, place, caller)),
     });
+    return breaker;
+  };
 
   const admit = (state: State, { model, isListed }: ModelRoute, caller: Caller): Admission | undefined => {
     if (!breaks) return undefined;
@@ -244,8 +255,25 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
       if (breakers.size >= maxBreakers) dropClosed(breakers);
       breaker = createBreaker(state, name);
       breakers.set(name, breaker);
+      if (sharedCircuits)
+        void adopt(sharedCircuits, breaker, { provider: state.provider.name, model: name }, caller.key);
     }
     return breaker.admit(caller.key);
+  };
+
+  /** Opens what other instances have opened. Nobody waits for it: it comes too late for the request that asks. */
+  const adopt = async (
+    shared: SharedCircuits,
+    breaker: CircuitBreaker,
+    place: CircuitPlace,
+    caller: string,
+  ): Promise<void> => {
+    const askedMs = clock.monotonic();
+    const { common, own } = await shared.find(place, caller);
+    // What has answered meanwhile is well.
+    if (breaker.lastAnswerMs !== undefined && breaker.lastAnswerMs >= askedMs) return;
+    if (common !== undefined) breaker.adopt(undefined, common.code, common.ms);
+    if (own !== undefined) breaker.adopt(caller, own.code, own.ms);
   };
 
   /** A share of the request's time. */

@@ -67,6 +67,7 @@ const wallClockUsers = [
   "core/providers/wordpress-chat/protocol/stream.ts",
   "core/providers/wordpress-chat/site-client.ts",
   "core/providers/wordpress-chat/talk.ts",
+  "core/routing/shared-circuits.ts",
   "core/routing/upstreams.ts",
   "core/stores/deno-kv.ts",
   "core/stores/durable-object.ts",

@@ -1,9 +1,9 @@
-/** Limits of keys that hold for three processes together, and what becomes of them when their store is gone. */
+/** Limits of keys and circuits that hold for three processes together, and what becomes of them when their store is gone. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type OpenAiUpstream, startOpenAiUpstream } from "../../fakes/openai-upstream.ts";
+import { jsonScript, type OpenAiUpstream, startOpenAiUpstream } from "../../fakes/openai-upstream.ts";
 import { redisCluster } from "../../support/redis-groups.ts";
 import { type RedisServer, redisServer, requireRedis } from "../../support/redis-server.ts";
 import { type Server, startServer } from "../../support/start-server.ts";
@@ -169,4 +169,26 @@ describe("three processes whose Redis is killed", () => {
     await Bun.sleep(1_100);
     expect(await timed()).toBeLessThan(290);
   });
+});
+
+test("an outage that one process has found out spares the others four failures of five", async () => {
+  await using redis = await redisServer();
+  const servers = await startThree({ SESSION_STORE: "redis", REDIS_URL: redis.url, CIRCUIT_SHARED: "on" });
+  const outage = Array.from({ length: 20 }, () => jsonScript(503, { error: { message: "Closed" } }));
+  upstream.script(...outage);
+  const calls = async (server: Server, count: number): Promise<number> => {
+    const before = upstream.calls.length;
+    for (let time = 0; time < count; time++) {
+      expect((await ask(server, keys.cy)).status).toBe(503);
+      await Bun.sleep(50);
+    }
+    return upstream.calls.length - before;
+  };
+  const [first, second, third] = servers as [Server, Server, Server];
+  expect(await calls(first, 8)).toBe(5);
+  expect(await calls(second, 3)).toBe(1);
+  expect(second.output()).toContain('"elsewhere":true');
+  await redis.kill();
+  expect(await calls(third, 8)).toBe(5);
+  await Promise.all(servers.map((server) => server.stop()));
 });
