@@ -16,7 +16,7 @@ import type {
   SessionStore,
 } from "../types.ts";
 import { sleep } from "../util/time.ts";
-import type { ConversationRecord, LastTurn } from "./record.ts";
+import { type ConversationRecord, type LastTurn, markBytes } from "./record.ts";
 import { createRecordStore, type Place, type StoredRecord } from "./record-store.ts";
 import { fingerprint, ownerOf, type SessionKey, storeKey as storeKeyOf } from "./session-key.ts";
 import { type BegunAnswer, SharedAnswer } from "./shared-answer.ts";
@@ -189,6 +189,7 @@ export function createConversations<Begun extends BegunAnswer>(
   options: ConversationsOptions,
 ): Conversations<Begun> {
   const { store, clock, log, ttlMs, maxBytes } = options;
+  const limits = { ttlMs, maxBytes: maxBytes - markBytes };
   const records = createRecordStore(store, clock, log);
   const running = new Map<string, readonly RunningTurn<Begun>[]>();
 
@@ -327,7 +328,7 @@ export function createConversations<Begun extends BegunAnswer>(
     if (record && last && clock.now() - record.head.finishedAtMs < replayMs && isSame(last))
       return replayedTurn(messages, record, last);
     const { namespace } = key;
-    const plan = planTurn({ namespace, messages, identity }, record, { ttlMs, maxBytes }, clock.now());
+    const plan = planTurn({ namespace, messages, identity }, record, limits, clock.now());
     const opened = await dropStored(place, stored, plan);
     return keyedTurn(place, identity, isSame, plan, opened);
   };

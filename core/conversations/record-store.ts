@@ -2,7 +2,7 @@
 import { ApiError } from "../errors.ts";
 import type { Clock, Logger, SessionStore, StoredValue } from "../types.ts";
 import { createFairCache } from "../util/fair-cache.ts";
-import { type ConversationRecord, decodeRecord, emptyRecord, encodeRecord } from "./record.ts";
+import { type ConversationRecord, decodeRecord, emptyRecord, encodeRecord, withMark } from "./record.ts";
 import type { KeptTurn } from "./turn-plan.ts";
 
 /** What is stored under a conversation's key. */
@@ -66,7 +66,7 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
   const decode = (place: Place, { value, version }: StoredValue): ConversationRecord | undefined => {
     const known = parsed.get(place.storeKey);
     if (known?.version === version) return known.record;
-    const record = decodeRecord(value);
+    const record = decodeRecord(value, place.storeKey);
     if (record === undefined) log.warn("session.not_read", { store: store.name });
     else keepParsed(place, version, record, value.length);
     return record;
@@ -91,7 +91,8 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
     },
 
     async write(place, { record, text, ttlMs }, ifVersion) {
-      const version = await store.set(place.storeKey, text, { ttlMs, ifVersion, owner: place.owner });
+      const { storeKey, owner } = place;
+      const version = await store.set(storeKey, withMark(text, storeKey), { ttlMs, ifVersion, owner });
       if (version !== undefined) keepParsed(place, version, record, text.length);
       return version;
     },
@@ -109,7 +110,8 @@ export function createRecordStore(store: SessionStore, clock: Clock, log: Logger
       });
       parsed.delete(storeKey);
       try {
-        await store.set(storeKey, encodeRecord(mark).text, { ttlMs: deletionTtlMs, owner });
+        const text = withMark(encodeRecord(mark).text, storeKey);
+        await store.set(storeKey, text, { ttlMs: deletionTtlMs, owner });
       } catch (cause) {
         throw storeUnavailable(cause);
       }

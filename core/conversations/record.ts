@@ -66,6 +66,8 @@ interface WrittenTurns {
 }
 
 interface StoredHead extends RecordHead {
+  /** Whose record it is: the end of its key. Absent in what older gateways have written. */
+  readonly of?: string;
   readonly v: number;
   /** How many of the messages that follow are system texts. */
   readonly systemMessages: number;
@@ -130,12 +132,27 @@ const isHead = (value: unknown): value is StoredHead => {
 /** A record of nothing. */
 export const emptyRecord = (head: RecordHead): ConversationRecord => ({ head, system: [], turns: [] });
 
-/** Undefined for what can't be read: foreign, damaged or of a newer version. */
-export function decodeRecord(text: string): ConversationRecord | undefined {
+/** How much of a key its record has. */
+const markLength = 16;
+const markOf = (storeKey: string): string => storeKey.slice(-markLength);
+
+/** What a record takes more where it is stored, in bytes. */
+export const markBytes = markLength + '"of":"",'.length;
+
+/** A record's text with the mark of the key that it is stored under. */
+export const withMark = (text: string, storeKey: string): string =>
+  `[{"of":${JSON.stringify(markOf(storeKey))},${text.slice("[{".length)}`;
+
+/**
+ * Undefined for what can't be read: foreign, damaged or of a newer version; and for another conversation's, should a store
+ * or a client of one ever hand that out.
+ */
+export function decodeRecord(text: string, storeKey: string): ConversationRecord | undefined {
   try {
     const values: unknown = JSON.parse(text);
     if (!Array.isArray(values) || !isHead(values[0])) return undefined;
-    const { v: _, systemMessages, turnBytes: __, ...head } = values[0];
+    const { of = markOf(storeKey), v: _, systemMessages, turnBytes: __, ...head } = values[0];
+    if (of !== markOf(storeKey)) return undefined;
     const messages = values.slice(1).map(decodeMessage);
     return { head, system: messages.slice(0, systemMessages), turns: messages.slice(systemMessages) };
   } catch {

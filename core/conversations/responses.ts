@@ -160,9 +160,14 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     }
   };
 
-  const decode = (text: string): (ResponseRecord & { readonly items: Items }) | HeldRecord | undefined => {
+  /** `id` is the one that was asked for: a store, or a client of one, may hand out another answer's record. */
+  const decode = (
+    text: string,
+    id: string,
+  ): (ResponseRecord & { readonly items: Items }) | HeldRecord | undefined => {
     const record = decodeResponse(text);
     if (record === undefined || "provider" in record) return record;
+    if (record.head.response.id !== id) return undefined;
     const items = decodeItems(record);
     return items && { ...record, items };
   };
@@ -178,7 +183,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     if (text === undefined) return undefined;
     const known = parsed.get(key);
     if (known !== undefined) return isOver(known) ? undefined : known;
-    const record = decode(text);
+    const record = decode(text, id);
     if (record === undefined) reportUnread();
     if (record === undefined || isOver("provider" in record ? record : record.head)) return undefined;
     if ("provider" in record) return record;
@@ -333,7 +338,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
 
     async find(id, caller) {
       const text = await load(await storeKey(caller, id));
-      const found = text === undefined ? undefined : decode(text);
+      const found = text === undefined ? undefined : decode(text, id);
       if (text !== undefined && found === undefined) reportUnread();
       if (found === undefined || isOver("provider" in found ? found : found.head)) throw notFound(id);
       if ("provider" in found) return { kind: "held", provider: found.provider, model: found.model };

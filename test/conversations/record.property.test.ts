@@ -43,7 +43,7 @@ test("a record goes on the same from memory and from its text, however long it i
         const kept = add(atHand);
         expect(kept.text).toBe(add(stored).text);
         expect(Buffer.byteLength(kept.text)).toBeLessThanOrEqual(maxBytes);
-        const read = decodeRecord(kept.text);
+        const read = decodeRecord(kept.text, "chat:key");
         if (read === undefined) throw new Error("can't be read");
         const { written: _, ...record } = kept.record;
         expect(record).toEqual(read);

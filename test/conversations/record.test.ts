@@ -44,7 +44,7 @@ test("a record writes texts alone, and other messages with all their fields", ()
 });
 
 test("a record reads back what it has written", () => {
-  expect(decodeRecord(encodeRecord(remembered).text)).toEqual(remembered);
+  expect(decodeRecord(encodeRecord(remembered).text, "chat:key")).toEqual(remembered);
 });
 
 test("a record reads texts that are written as whole messages, as they were at first", () => {
@@ -57,14 +57,14 @@ test("a record reads texts that are written as whole messages, as they were at f
   const earlier = [first, ...others.map((line) => asMessage[line] ?? line)].join("\n");
   expect(earlier).toContain(`"content":${text}`);
   expect(earlier).toContain('"content":"Yes"');
-  expect(decodeRecord(earlier)).toEqual(remembered);
+  expect(decodeRecord(earlier, "chat:key")).toEqual(remembered);
 });
 
 test("a record reads attachments that are written as their types alone, as they were at first", () => {
   const { text } = encodeRecord(remembered);
   const earlier = text.replace('"attachments":[{"type":"image_url"}]', '"attachments":["image_url"]');
   expect(earlier).not.toBe(text);
-  expect(decodeRecord(earlier)).toEqual(remembered);
+  expect(decodeRecord(earlier, "chat:key")).toEqual(remembered);
 });
 
 test("a record holds no text that it has dropped", () => {

@@ -11,12 +11,17 @@ export interface CondensedTexts {
 
 export function condensedTexts(store: SessionStore | undefined, ttlMs: number, log: Logger): CondensedTexts {
   const keyOf = async (text: string, chars: number) => `condensed:${await sha256Hex(`${chars} ${text}`)}`;
+  /** Stands before what is kept: should a store ever hand out somebody else's text, it must get into no prompt. */
+  const markOf = (key: string) => `${key.slice(-16)} `;
   const failed = (error: unknown) =>
     log.warn("condensing.not_stored", { store: store?.name, error: (error as Error).message });
   return {
     async get(text, chars) {
       try {
-        return (await store?.get(await keyOf(text, chars)))?.value;
+        const key = await keyOf(text, chars);
+        const value = (await store?.get(key))?.value;
+        const mark = markOf(key);
+        return value?.startsWith(mark) ? value.slice(mark.length) : undefined;
       } catch (error) {
         failed(error);
         return undefined;
@@ -24,7 +29,8 @@ export function condensedTexts(store: SessionStore | undefined, ttlMs: number, l
     },
     async keep(text, chars, condensed) {
       try {
-        await store?.set(await keyOf(text, chars), condensed, { ttlMs });
+        const key = await keyOf(text, chars);
+        await store?.set(key, markOf(key) + condensed, { ttlMs });
       } catch (error) {
         failed(error);
       }
