@@ -12,8 +12,8 @@ import { conversation, growth } from "./scenarios/conversation.ts";
 import { messagesStreams, responsesStreams } from "./scenarios/dialect-streams.ts";
 import { chunkGaps, firstChunk, openLoop } from "./scenarios/latency.ts";
 import { silentStreams, tenThousandStreams, thousandStreams } from "./scenarios/many-streams.ts";
-import { redisTurn } from "./scenarios/redis.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
+import { storeTurns } from "./scenarios/store-turns.ts";
 import { throughput } from "./scenarios/throughput.ts";
 import { uptime } from "./scenarios/uptime.ts";
 
@@ -34,7 +34,7 @@ const scenarios: readonly Scenario[] = [
   tenThousandStreams,
   conversation,
   growth,
-  redisTurn,
+  storeTurns,
   coldStart,
   singleFileStart,
   uptime,

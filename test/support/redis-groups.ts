@@ -32,6 +32,8 @@ const endAll = (servers: readonly RedisServer[]) =>
 
 export interface RedisCluster {
   readonly url: string;
+  readonly password: string;
+  readonly masters: readonly RedisServer[];
   /** Those that were masters at first, then their replicas. */
   readonly nodes: readonly RedisServer[];
   /** Moves so many slots from the first master to the second, keys and all, while clients go on. */
@@ -77,6 +79,8 @@ export async function redisCluster(): Promise<RedisCluster> {
   await settled();
   return {
     url: `redis+cluster://:${encodeURIComponent(password)}@${addresses.slice(0, 2).join(",")}`,
+    password,
+    masters: nodes.slice(0, masterCount),
     nodes,
     settled,
     async reshard(slots) {
@@ -94,6 +98,8 @@ export async function redisCluster(): Promise<RedisCluster> {
 
 export interface RedisSentinels {
   readonly url: string;
+  /** The master's and the replica's. */
+  readonly password: string;
   readonly master: RedisServer;
   readonly replica: RedisServer;
   /** Resolves once the sentinels name another master than the first. */
@@ -141,6 +147,7 @@ export async function redisSentinels(): Promise<RedisSentinels> {
   const hosts = ports.map((port) => `127.0.0.1:${port}`).join(",");
   return {
     url: `redis+sentinel://:${encodeURIComponent(password)}@${hosts}/cache?sentinel_password=${encodeURIComponent(sentinelPassword)}`,
+    password,
     master,
     replica,
     failedOver: () => until(async () => ![0, master.port].includes(await masterPort())),
