@@ -115,7 +115,8 @@ const storeMeans = errorTable.session_store_unavailable.when;
 export const storeAdvice: Readonly<Record<string, Advice>> = {
   redis: {
     means: storeMeans,
-    change: "REDIS_URL (redis://user:password@host:port; rediss:// for TLS)",
+    change:
+      "REDIS_URL (redis://user:password@host:port, redis+cluster://host,host or redis+sentinel://host,host/master; rediss for TLS)",
   },
   "redis-rest": {
     means: storeMeans,
