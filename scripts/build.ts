@@ -22,7 +22,7 @@ const program = join(dist, process.platform === "win32" ? "kimi-ai-2api.exe" : "
  * notices what was added by mistake.
  * docs/deploy/single-file.md tells what the rest is.
  */
-const budget = { minifiedBytes: 368 * 1024, gzippedBytes: 132 * 1024 };
+const budget = { minifiedBytes: 384 * 1024, gzippedBytes: 139 * 1024 };
 
 /** One module without imports; returns its sizes. */
 async function buildModule(path: string, plugins: Bun.BunPlugin[]) {

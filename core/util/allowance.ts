@@ -40,8 +40,9 @@ export function spendFrom(
 ): { readonly allowance: Allowance; readonly tally: Tally | undefined } {
   const { cost, limit, windowMs, returns, mode } = spending;
   let { used, sinceMs } = held ?? { used: 0, sinceMs: nowMs };
-  // A clock that was ahead and has been set since must not keep anybody waiting for it.
-  sinceMs = Math.min(sinceMs, nowMs);
+  // A clock that was ahead and has been set since must not keep anybody waiting for it: time counts from now on.
+  const isFromAhead = sinceMs > nowMs;
+  if (isFromAhead) sinceMs = nowMs;
   if (returns === "evenly") {
     used = Math.max(0, used - ((nowMs - sinceMs) * limit) / windowMs);
     sinceMs = nowMs;
@@ -54,6 +55,6 @@ export function spendFrom(
   if (isUsed) used += cost;
   return {
     allowance: allowanceOf(spending, { used, passedMs: nowMs - sinceMs, isGranted }),
-    tally: isUsed ? { used, sinceMs } : undefined,
+    tally: isUsed || isFromAhead ? { used, sinceMs } : undefined,
   };
 }

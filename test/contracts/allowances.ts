@@ -101,7 +101,7 @@ export const allowanceCases: readonly StoreCase[] = [
   {
     name: "keeps nobody waiting for a clock that was ahead and is set back",
     time: "fake",
-    async run({ store, setWall }) {
+    async run({ store, setWall, advance }) {
       const evenly = newKey();
       const atOnce = newKey();
       for (let time = 0; time < 3; time++) {
@@ -111,6 +111,12 @@ export const allowanceCases: readonly StoreCase[] = [
       setWall(-365 * day.windowMs);
       assert.equal((await spend(store, evenly, minute)).waitMs, 20_000);
       assert.equal((await spend(store, atOnce, { ...day, mode: "look" })).waitMs, day.windowMs);
+      await advance(20_000);
+      assert.equal((await spend(store, evenly, minute)).isGranted, true);
+      const look = { ...day, mode: "look" } as const;
+      assert.equal((await spend(store, atOnce, look)).waitMs, day.windowMs - 20_000);
+      await advance(day.windowMs - 20_000);
+      assert.equal((await spend(store, atOnce, look)).isGranted, true);
     },
   },
   {

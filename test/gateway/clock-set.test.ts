@@ -1,8 +1,10 @@
 /** A machine's clock that is set, back or forth: durations go on as before. */
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ApiError } from "../../core/errors.ts";
+import { sqliteStore } from "../../core/stores/sqlite.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 import { failure, scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
@@ -19,6 +21,44 @@ describe.each([-hourMs, hourMs])("when the clock is set by %d ms", (byMs) => {
     expect((await chat(hello)).status).toBe(429);
     await clock.advance(60_000);
     expect((await chat(hello)).status).toBe(200);
+  });
+
+  test("limits that the store counts by the clock keep nobody away for longer than their own time", async () => {
+    const clock = fakeClock();
+    const store = sqliteStore({ database: new Database(":memory:"), clock });
+    const API_KEYS = '{"ann":{"key":"sk-ann","rpm":1,"tokensPerDay":5}}';
+    const { chat } = testHandler({ RATE_LIMIT_SHARED: "on", API_KEYS }, { clock, store });
+    const ask = async () => (await chat(hello, { headers: { authorization: "Bearer sk-ann" } })).status;
+    expect([await ask(), await ask()]).toEqual([200, 429]);
+    clock.setWall(byMs);
+    // An hour ahead the minute seems to be over, an hour behind it counts from here.
+    expect(await ask()).toBe(byMs > 0 ? 200 : 429);
+    await clock.advance(60_000);
+    if (byMs < 0) expect(await ask()).toBe(200);
+    await clock.advance(60_000);
+    // Its tokens are used up, until a day is over by whatever clock.
+    expect(await ask()).toBe(429);
+    clock.setWall(-365 * 24 * hourMs);
+    expect(await ask()).toBe(429);
+    await clock.advance(60_000);
+    expect(await ask()).toBe(429);
+    await clock.advance(24 * hourMs);
+    expect(await ask()).toBe(200);
+  });
+
+  test("a conversation goes on, or is over; nothing fails", async () => {
+    const clock = fakeClock();
+    const store = sqliteStore({ database: new Database(":memory:"), clock });
+    const { chat, provider } = testHandler({ SESSION_CACHE_TTL: "1800" }, { clock, store });
+    const headers = { "x-session-id": "one" };
+    await chat(hello, { headers });
+    clock.setWall(byMs);
+    const answer = await chat(hello, { headers });
+    expect([answer.status, answer.headers.get("x-session-saved")]).toEqual([200, null]);
+    // An hour ahead its half hour is over; an hour behind it has an hour more.
+    expect(provider.requests.at(-1)?.request.messages).toHaveLength(byMs > 0 ? 1 : 3);
+    await chat(hello, { headers });
+    expect(provider.requests.at(-1)?.request.messages).toHaveLength(byMs > 0 ? 3 : 5);
   });
 
   test("circuits close when their time is over, and not before", async () => {

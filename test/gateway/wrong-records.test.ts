@@ -71,6 +71,48 @@ describe("a conversation", () => {
   });
 });
 
+describe("a store that carries writes out late, after it has failed them", () => {
+  test("mixes nothing: a turn that was not kept is there in its place or not at all, and its successors go on", async () => {
+    const inner = memoryStore({ clock: fakeClock() });
+    const late: (() => void)[] = [];
+    let isLate = false;
+    const store: SessionStore = {
+      ...inner,
+      shared: true,
+      async set(...args) {
+        if (!isLate) return inner.set(...args);
+        late.push(() => void inner.set(...args));
+        throw new Error("No reply within 2000 ms");
+      },
+    };
+    const { chat, provider } = testHandler({}, { store });
+    const say = async (content: string) => {
+      const body = { messages: [{ role: "user", content }] };
+      const response = await chat(body, { headers: { "x-session-id": "one" } });
+      const asked = provider.requests.at(-1)?.request.messages ?? [];
+      return {
+        isSaved: response.headers.get("x-session-saved") !== "false",
+        told: asked.filter(({ role }) => role === "user").map(({ text }) => text),
+      };
+    };
+    await say("one");
+    isLate = true;
+    expect((await say("two")).isSaved).toBe(false);
+    expect((await say("three")).isSaved).toBe(false);
+    isLate = false;
+    // Both writes named the same version: one is carried out, the other finds another version.
+    for (const write of late.splice(0)) write();
+    expect((await say("four")).told).toEqual(["one", "two", "four"]);
+
+    isLate = true;
+    await say("five");
+    isLate = false;
+    await say("six");
+    for (const write of late) write();
+    expect((await say("seven")).told).toEqual(["one", "two", "four", "six", "seven"]);
+  });
+});
+
 describe("a response", () => {
   test("is never another one, for a turn that goes on from it or for who asks for it", async () => {
     const { store, post, send, told } = setUp();
