@@ -6,6 +6,7 @@ import { startServer } from "../../support/start-server.ts";
 import { until } from "../../support/until.ts";
 import { acrossProcesses } from "../sessions/across-processes.ts";
 import { conversation } from "../sessions/conversation.ts";
+import { limitsAcross } from "../sessions/limits-across.ts";
 import { built } from "./support/built.ts";
 import { durableObjects } from "./support/durable-objects.ts";
 import { alwaysExposed, endsAtOnce } from "./support/skips.ts";
@@ -66,6 +67,12 @@ else {
     env: {},
     turns: 60,
     conversations: 10,
+  });
+
+  limitsAcross("three Workers on the same Durable Objects", {
+    command: [...workerd, await built("single-file"), "--objects", "--registry", objects.folder],
+    isSlow: true,
+    open: async () => ({ env: {}, end: async () => {} }),
   });
 
   test("a turn whose Worker dies goes on at the others, and nothing that was finished is lost", async () => {
