@@ -517,19 +517,22 @@ class Exchange {
     if (this.#begun?.source === "provider" && this.#begun.begun?.isComplete === false)
       facts.upstreamMs = (facts.upstreamMs ?? 0) + clock.monotonic() - this.#begunMs;
     facts.charsOut = textLength(this.#collected.replies);
+    this.#noteTokens();
     this.#begun?.close();
-    if (this.#budgetHeaders !== undefined) this.#spendTokens();
     return facts;
   }
 
   /** An answer that was broken off has used tokens too; one given before, or to another request, has not. */
-  #spendTokens(): void {
+  #noteTokens(): void {
     const { source, begun } = this.#begun ?? {};
     if (source !== "provider" || begun === undefined) return;
-    const { totalTokens } =
+    const { promptTokens, completionTokens, totalTokens } =
       this.#tokens ??
       this.#collected.usage ??
       estimateUsage(begun.messages, begun.droppedByProvider, this.#collected);
+    this.#facts.tokensIn = promptTokens;
+    this.#facts.tokensOut = completionTokens;
+    if (this.#budgetHeaders === undefined) return;
     const spent = this.#options.tokenBudget?.spend(this.#routed.caller, totalTokens);
     if (spent instanceof Promise) this.#routed.waitUntil?.(spent);
   }

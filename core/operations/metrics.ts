@@ -144,12 +144,16 @@ export function createMetrics(): Metrics {
     ...served,
     "direction",
   ]);
+  const tokens = createCounter("kimi_tokens_total", "Tokens of prompts in and of answers out.", [
+    ...served,
+    "direction",
+  ]);
   const dropped = createCounter(
     "kimi_dropped_messages_total",
     "Messages left out so that the rest fits.",
     served,
   );
-  const all = [requests, seconds, firstPart, upstream, store, attempts, replayed, chars, dropped];
+  const all = [requests, seconds, firstPart, upstream, store, attempts, replayed, chars, tokens, dropped];
 
   const createModelSeries = (provider: string, model: string) => ({
     firstPart: firstPart.of(provider, model),
@@ -158,6 +162,8 @@ export function createMetrics(): Metrics {
     replayed: replayed.of(provider, model),
     charsIn: chars.of(provider, model, "in"),
     charsOut: chars.of(provider, model, "out"),
+    tokensIn: tokens.of(provider, model, "in"),
+    tokensOut: tokens.of(provider, model, "out"),
     dropped: dropped.of(provider, model),
   });
   const models = new Map<string, ReturnType<typeof createModelSeries>>();
@@ -200,6 +206,8 @@ export function createMetrics(): Metrics {
       series.replayed.add(record.replayed ? 1 : 0);
       series.charsIn.add(record.charsIn);
       series.charsOut.add(record.charsOut);
+      series.tokensIn.add(record.tokensIn);
+      series.tokensOut.add(record.tokensOut);
       series.dropped.add(record.droppedMessages);
     },
     render(gauges) {

@@ -15,6 +15,10 @@ export type ChatFacts = {
   readonly attempts?: number | undefined;
   readonly charsIn?: number | undefined;
   readonly charsOut?: number | undefined;
+  /** Tokens of the prompt, as the upstream counted them or by an estimate; absent where no upstream was asked. */
+  readonly tokensIn?: number | undefined;
+  /** Tokens of the answer, as far as it came. */
+  readonly tokensOut?: number | undefined;
   readonly droppedMessages?: number | undefined;
   readonly shortenedMessages?: number | undefined;
   /** Which kind of name the conversation has, or "response" where one goes on by ids; absent for a stateless request. */

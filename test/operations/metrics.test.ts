@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import parsePrometheusTextFormat from "parse-prometheus-text-format";
 import { ApiError } from "../../core/errors.ts";
+import type { StreamPart } from "../../core/types.ts";
 import { countingStore } from "../fakes/counting-store.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 import { failure, reply, scriptedProvider } from "../fakes/scripted-provider.ts";
@@ -44,6 +45,27 @@ describe("the metrics page", () => {
     expect(found['kimi_request_duration_seconds_bucket{route="/chat/completions",le="+Inf"}']).toBe(2);
     expect(found[`kimi_circuit_open{${upstream}}`]).toBe(0);
     expect(found['kimi_upstream_running{provider="scripted"}']).toBe(0);
+  });
+
+  test("counts tokens as the upstream did, else by an estimate, streamed or not", async () => {
+    const usage = { promptTokens: 70, completionTokens: 30, totalTokens: 100 };
+    const withCounts = async function* (): AsyncGenerator<StreamPart> {
+      yield* reply("Hello there.");
+      yield { type: "usage", usage };
+    };
+    const counted = scriptedProvider({ name: "counted", answer: withCounts });
+    const uncounted = scriptedProvider({ name: "uncounted", answer: () => reply("Hello there.") });
+    const { send, chat, records } = testHandler({}, { providers: [counted, uncounted] });
+    for (const stream of [false, true]) {
+      await (await chat({ ...hello, model: "counted/test-model", stream })).text();
+      await (await chat({ ...hello, model: "uncounted/test-model", stream })).text();
+    }
+    const found = samples(await (await send("/metrics")).text());
+    const tokens = (provider: string, direction: string) =>
+      found[`kimi_tokens_total{provider="${provider}",model="test-model",direction="${direction}"}`];
+    expect([tokens("counted", "in"), tokens("counted", "out")]).toEqual([140, 60]);
+    expect([tokens("uncounted", "in"), tokens("uncounted", "out")]).toEqual([2, 6]);
+    expect(records[0]).toMatchObject({ tokensIn: 70, tokensOut: 30 });
   });
 
   test("stays bounded, whatever names clients ask an upstream for", async () => {

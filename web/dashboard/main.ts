@@ -20,7 +20,7 @@ const words = {
   errors: ["Errors", "错误"],
   median: ["Median time", "耗时中位数"],
   slow: ["p95 / p99", "p95 / p99"],
-  chars: ["Characters", "字符"],
+  tokens: ["Tokens", "Token 数"],
   inOut: ["in / out", "输入 / 输出"],
   uptime: ["Up for", "已运行"],
   store: ["Store", "会话存储"],
@@ -160,9 +160,8 @@ function draw(samples: readonly Sample[], health: Health, recent: Recent): HTMLE
   const posts = new Set(counted.flatMap(({ labels }) => (labels.method === "POST" ? [labels.route] : [])));
   const chats = of("kimi_request_duration_seconds_bucket").filter(({ labels }) => posts.has(labels.route));
   const times = histogramOf(chats);
-  const characters = of("kimi_characters_total");
-  const directed = (direction: string) =>
-    sum(characters.filter(({ labels }) => labels.direction === direction));
+  const tokens = of("kimi_tokens_total");
+  const directed = (direction: string) => sum(tokens.filter(({ labels }) => labels.direction === direction));
   const open = of("kimi_circuit_open").filter(({ value }) => value > 0);
   const share = totals.requests > 0 ? ` ${((totals.errors / totals.requests) * 100).toFixed(1)} %` : "";
   const bounds = times.buckets.map(({ to, count: value }) => ({
@@ -181,7 +180,7 @@ function draw(samples: readonly Sample[], health: Health, recent: Recent): HTMLE
       card(words.errors, count(totals.errors), share),
       card(words.median, seconds(quantile(times, 0.5))),
       card(words.slow, `${seconds(quantile(times, 0.95))} / ${seconds(quantile(times, 0.99))}`),
-      card(words.chars, `${brief(directed("in"))} / ${brief(directed("out"))}`, say(words.inOut)),
+      card(words.tokens, `${brief(directed("in"))} / ${brief(directed("out"))}`, say(words.inOut)),
       card(words.uptime, duration(Date.now() / 1000 - recent.started_at), ` v${health.version}`),
       card(
         words.store,
