@@ -71,12 +71,20 @@ export async function redisCluster(): Promise<RedisCluster> {
       const seen = await Promise.all(nodes.filter(({ isRunning }) => isRunning).map(isSettled));
       return seen.every(Boolean);
     });
-  await redisCli(["--cluster", "create", ...addresses, "--cluster-replicas", "1", "--cluster-yes"]);
   // A replica that has not yet copied everything would have nothing to go on with.
-  const replicas = () => Promise.all(nodes.map(({ port }) => ask(port, "role")));
   const isCopied = (role: string) => role.startsWith("slave") && role.includes("connected");
-  await until(async () => (await replicas()).filter(isCopied).length === masterCount);
-  await settled();
+  const areCopied = async () => {
+    const roles = await Promise.all(nodes.map(({ port }) => ask(port, "role")));
+    return roles.filter(isCopied).length === masterCount;
+  };
+  try {
+    await redisCli(["--cluster", "create", ...addresses, "--cluster-replicas", "1", "--cluster-yes"]);
+    await until(areCopied);
+    await settled();
+  } catch (error) {
+    await endAll(nodes);
+    throw error;
+  }
   return {
     url: `redis+cluster://:${encodeURIComponent(password)}@${addresses.slice(0, 2).join(",")}`,
     password,
