@@ -1,6 +1,6 @@
 /** One short message to a provider, as the gateway would send it. */
 import { silentLogger } from "../../core/operations/log.ts";
-import type { ChatRequest, Provider } from "../../core/types.ts";
+import type { ChatMessage, ChatRequest, Provider } from "../../core/types.ts";
 import { Lifetime } from "../../core/util/abort.ts";
 import { systemClock } from "../../core/util/time.ts";
 
@@ -13,6 +13,22 @@ export interface Reply {
   readonly attempts: number;
 }
 
+/** A request for an answer to these messages, and for nothing else. */
+export const plainRequest = (model: string, messages: readonly ChatMessage[]): ChatRequest => ({
+  model,
+  messages,
+  stream: false,
+  stop: [],
+  choices: 1,
+  tools: [],
+  toolChoice: "none",
+  parallelToolCalls: true,
+  responseFormat: "text",
+  usage: false,
+  native: { messages: messages.map(({ native }) => native) },
+  conversation: { id: "doctor000", startedAtMs: Date.now() },
+});
+
 /** Throws the provider's ApiError. */
 export async function askOnce(provider: Provider, model: string, timeoutMs: number): Promise<Reply> {
   const startedMs = performance.now();
@@ -22,20 +38,7 @@ export async function askOnce(provider: Provider, model: string, timeoutMs: numb
     systemClock,
   );
   const native = { role: "user", content: question };
-  const request: ChatRequest = {
-    model,
-    messages: [{ role: "user", text: question, native }],
-    stream: false,
-    stop: [],
-    choices: 1,
-    tools: [],
-    toolChoice: "none",
-    parallelToolCalls: true,
-    responseFormat: "text",
-    usage: false,
-    native: { messages: [native] },
-    conversation: { id: "doctor000", startedAtMs: Date.now() },
-  };
+  const request = plainRequest(model, [{ role: "user", text: question, native }]);
   let characters = 0;
   try {
     const { signal } = lifetime;

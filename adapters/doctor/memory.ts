@@ -2,9 +2,10 @@
 import { silentLogger } from "../../core/operations/log.ts";
 import { createSiteProvider } from "../../core/providers/wordpress-chat/provider.ts";
 import { memoryStore } from "../../core/stores/memory.ts";
-import type { ChatMessage, ChatRequest } from "../../core/types.ts";
+import type { ChatMessage } from "../../core/types.ts";
 import { systemClock } from "../../core/util/time.ts";
 import { adviceFor, siteChanges } from "./advice.ts";
+import { plainRequest } from "./ask-once.ts";
 import { bad, describe, type Finding, good, shownUrl, warning } from "./finding.ts";
 import type { SiteOptions } from "./site.ts";
 
@@ -28,22 +29,12 @@ export async function* examineMemory(options: Omit<SiteOptions, "environment">):
   const place = `${site.name} at ${shownUrl(site.pageUrl)}`;
 
   const ask = async (messages: readonly ChatMessage[]): Promise<string> => {
-    const request: ChatRequest = {
-      model,
-      messages,
-      stream: false,
-      stop: [],
-      choices: 1,
-      tools: [],
-      toolChoice: "none",
-      parallelToolCalls: true,
-      responseFormat: "text",
-      usage: false,
-      native: {},
-      conversation: { id: "doctor000", startedAtMs: Date.now() },
-    };
     const signal = AbortSignal.timeout(timeoutMs);
-    const { events } = await provider.answer(request, { signal, requestId: "doctor", log: silentLogger });
+    const { events } = await provider.answer(plainRequest(model, messages), {
+      signal,
+      requestId: "doctor",
+      log: silentLogger,
+    });
     let text = "";
     for await (const batch of events) {
       for (const part of batch.flatMap(({ parts }) => parts))

@@ -26,10 +26,11 @@ import type {
   Usage,
 } from "../types.ts";
 import { Lifetime } from "../util/abort.ts";
-import { createDeadline, settlesWithin, sleep } from "../util/time.ts";
+import { settlesWithin } from "../util/time.ts";
 import { addEvent, emptyAnswer, isFinished } from "./collect-answer.ts";
 import type { ChatSettings } from "./settings.ts";
 import { createStream, streamHeaders } from "./stream-response.ts";
+import { keepSummaryOf } from "./summary.ts";
 import { estimateUsage } from "./usage.ts";
 
 export interface ExchangeOptions {
@@ -458,32 +459,11 @@ class Exchange {
   }
 
   /** Has what no longer fits summarised for the conversation's next turn, once the answer has gone out. */
-  #summarizeAfterwards(turn: Turn<UpstreamAnswer>, { source, begun }: TurnAnswer<UpstreamAnswer>): void {
-    const { keepSummary } = turn;
-    const summarize = source === "provider" ? begun?.summarize : undefined;
+  #summarizeAfterwards({ keepSummary }: Turn<UpstreamAnswer>, answer: TurnAnswer<UpstreamAnswer>): void {
+    const summarize = answer.source === "provider" ? answer.begun?.summarize : undefined;
     if (keepSummary === undefined || summarize === undefined) return;
-    const { clock, log, requestTimeoutMs } = this.#options;
     const { requestId } = this.#routed;
-    const work = async () => {
-      await sleep(0, { clock });
-      const deadline = createDeadline(requestTimeoutMs, {
-        clock,
-        parent: new AbortController().signal,
-        reason: () => new ApiError("upstream_timeout", "The summary took too long."),
-      });
-      try {
-        const deadlineMs = clock.monotonic() + requestTimeoutMs;
-        const summary = await summarize({ signal: deadline.signal, requestId, log, deadlineMs });
-        if (summary !== undefined) await keepSummary(summary);
-      } catch (error) {
-        const reason = error instanceof ApiError ? error.code : (error as Error).message;
-        log.warn("summary.failed", { requestId, reason });
-      } finally {
-        deadline.release();
-      }
-    };
-    const done = work();
-    this.#routed.waitUntil?.(done);
+    this.#routed.waitUntil?.(keepSummaryOf(summarize, keepSummary, { ...this.#options, requestId }));
   }
 
   #usage({ transcript }: Turn<UpstreamAnswer>): Usage {

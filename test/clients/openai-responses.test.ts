@@ -1,11 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import OpenAI from "openai";
-import { zodTextFormat } from "openai/helpers/zod";
-import { z } from "zod";
 import { chunk, doneEvent, eventStream, type Script } from "../fakes/openai-upstream.ts";
 import { gatewayBeforeSite } from "../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
 import { failureOf } from "../support/openai-failure.ts";
+import { streamsAndParses } from "../support/openai-responses-client.ts";
 
 const apiKey = "sk-client";
 const upstream = await testUpstream();
@@ -52,23 +51,7 @@ describe("the openai package's responses", () => {
     );
   });
 
-  test("stream events that its strict helper takes", async () => {
-    const stream = openai.responses.stream({ model: "reasoner", input: "Hello" });
-    const deltas: string[] = [];
-    stream.on("response.output_text.delta", ({ delta }) => deltas.push(delta));
-    const response = await stream.finalResponse();
-    expect(deltas.length).toBeGreaterThan(1);
-    expect(response.output_text).toBe(deltas.join(""));
-    expect(response.output.map(({ type }) => type)).toEqual(["reasoning", "message"]);
-    const replayed = await openai.responses.stream({ response_id: response.id }).finalResponse();
-    expect(replayed.output_text).toBe(response.output_text);
-  });
-
-  test("are parsed by a schema", async () => {
-    const format = zodTextFormat(z.object({ city: z.string(), warm: z.boolean() }), "weather");
-    const response = await openai.responses.parse({ model, input: "Weather?", text: { format } });
-    expect(response.output_parsed).toEqual({ city: "Paris", warm: true });
-  });
+  streamsAndParses(() => openai, model);
 
   test("call a tool, whole and streamed, and read its result", async () => {
     const asked = { model, input: "Weather?", tools: [weather] };

@@ -5,12 +5,12 @@ import { ChatOpenAI } from "@langchain/openai";
 import { Agent, tool as agentTool, OpenAIProvider, Runner, setTracingDisabled } from "@openai/agents";
 import { generateText, isStepCount, type ModelMessage, streamText, tool } from "ai";
 import OpenAI from "openai";
-import { zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import { eventStream, type Json, namedEvents } from "../fakes/openai-upstream.ts";
 import { responseEvents } from "../fakes/responses-api.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
 import { failureOf } from "../support/openai-failure.ts";
+import { streamsAndParses } from "../support/openai-responses-client.ts";
 
 const apiKey = "sk-client";
 const upstream = await testUpstream();
@@ -49,23 +49,7 @@ describe("the openai package's responses", () => {
     expect(await failureOf(openai.responses.retrieve(second.id))).toBeInstanceOf(OpenAI.NotFoundError);
   });
 
-  test("stream events that its strict helper takes, at first and again", async () => {
-    const stream = openai.responses.stream({ model: "reasoner", input: "Hello" });
-    const deltas: string[] = [];
-    stream.on("response.output_text.delta", ({ delta }) => deltas.push(delta));
-    const response = await stream.finalResponse();
-    expect(deltas.length).toBeGreaterThan(1);
-    expect(response.output_text).toBe(deltas.join(""));
-    expect(response.output.map(({ type }) => type)).toEqual(["reasoning", "message"]);
-    const replayed = await openai.responses.stream({ response_id: response.id }).finalResponse();
-    expect(replayed.output_text).toBe(response.output_text);
-  });
-
-  test("are parsed by a schema", async () => {
-    const format = zodTextFormat(z.object({ city: z.string(), warm: z.boolean() }), "weather");
-    const response = await openai.responses.parse({ model, input: "Weather?", text: { format } });
-    expect(response.output_parsed).toEqual({ city: "Paris", warm: true });
-  });
+  streamsAndParses(() => openai, model);
 
   test("call tools of both kinds, whole and streamed, and read their results", async () => {
     const custom = { type: "custom" as const, name: "run" };
