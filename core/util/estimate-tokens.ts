@@ -39,7 +39,9 @@ const kinds = new Uint8Array(0x10000)
   .fill(ideograph, 0xf900, 0xfb00)
   .fill(punctuation, 0xfb00);
 
-const kindAt = (text: string, at: number): number => kinds[text.charCodeAt(at)] as number;
+/** Blank beyond the end: a look outside of a text makes engines give up what they know of it. */
+const kindAt = (text: string, at: number): number =>
+  at < text.length ? (kinds[text.charCodeAt(at)] as number) : space;
 
 const isUpper = (code: number): boolean => code >= 65 && code <= 90;
 

@@ -1,5 +1,6 @@
 /** Several gateways on one store before one chat site, and a client that may ask any of them. */
 
+import { existsSync, readFileSync } from "node:fs";
 import { startChatSite } from "../../fakes/chat-site.ts";
 import { type SiteControl, siteControl } from "../../fakes/site-control.ts";
 import { type ServerOptions, startServer } from "../../support/start-server.ts";
@@ -61,6 +62,12 @@ const readStream = (body: string): Pick<Outcome, "code" | "reply" | "isSaved"> =
 /** The site's answer to the text "c1-t2" is "re c1-t2". */
 const replyTo = (message: string): string => `re ${message.match(/[\w-]+$/)?.[0]}`;
 
+/** What a process has started itself, such as the workerd of a Worker; none where the system does not tell. */
+const childrenOf = (pid: number): number[] => {
+  const list = `/proc/${pid}/task/${pid}/children`;
+  return existsSync(list) ? readFileSync(list, "utf8").split(" ").filter(Boolean).map(Number) : [];
+};
+
 /** Starts `count` gateways at once. */
 export async function gatewayGroup({ count, env, command }: GroupOptions): Promise<GatewayGroup> {
   const chatSite = startChatSite({ reply: replyTo });
@@ -85,7 +92,8 @@ export async function gatewayGroup({ count, env, command }: GroupOptions): Promi
     },
     kill(gateway) {
       const pid = servers[gateway]?.pid;
-      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      if (pid === undefined) return;
+      for (const each of [pid, ...childrenOf(pid)]) process.kill(each, "SIGKILL");
     },
     async ask({ gateway, session, text, stream = false, retryCount = 0 }) {
       const response = await fetch(`${urlOf(gateway)}/chat/completions`, {
