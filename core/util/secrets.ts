@@ -26,26 +26,40 @@ const maxAdded = 64;
 const piecesOf = (text: string, length: number): string[] =>
   Array.from({ length: Math.max(0, text.length - length + 1) }, (_, at) => text.slice(at, at + length));
 
+/** What is looked for in texts. */
+interface Search {
+  /** Whole secrets, longer ones first: one may hold another. */
+  readonly all: readonly string[];
+  readonly pieces: ReadonlySet<string>;
+  /** The length of each piece. */
+  readonly length: number;
+}
+
 export function createSecrets({ secrets, words = [] }: SecretsOptions): Secrets {
   const fixed = secrets.filter((secret) => secret.length >= pieceLength);
   const added = new Set<string>();
   const innocent = new Set(words);
-  const known = new Set(words.flatMap((word) => piecesOf(word, pieceLength)));
-  let all: readonly string[] = [];
-  let pieces: ReadonlySet<string> = new Set();
-  let length = pieceLength;
+  let search: Search | undefined;
 
-  const collect = () => {
-    // Longer ones first: one may hold another.
-    all = [...new Set([...fixed, ...added])].sort((one, other) => other.length - one.length);
+  const createSearch = (): Search => {
+    const all = [...new Set([...fixed, ...added])].sort((one, other) => other.length - one.length);
     const short = new Set(all.flatMap((secret) => piecesOf(secret, pieceLength)));
-    length = short.size > maxPieces ? longPieceLength : pieceLength;
-    if (length !== pieceLength) pieces = new Set(all.flatMap((secret) => piecesOf(secret, length)));
-    else pieces = new Set([...short].filter((piece) => !known.has(piece)));
+    if (short.size > maxPieces) {
+      const pieces = new Set(all.flatMap((secret) => piecesOf(secret, longPieceLength)));
+      return { all, pieces, length: longPieceLength };
+    }
+    const known = new Set(words.flatMap((word) => piecesOf(word, pieceLength)));
+    return { all, pieces: new Set([...short].filter((piece) => !known.has(piece))), length: pieceLength };
   };
-  collect();
 
-  const hideWhole = (text: string) => all.reduce((shown, secret) => shown.replaceAll(secret, mask), text);
+  /** Made for the first text: a start need not wait for it. */
+  const currentSearch = (): Search => {
+    search ??= createSearch();
+    return search;
+  };
+
+  const hideWhole = (text: string) =>
+    currentSearch().all.reduce((shown, secret) => shown.replaceAll(secret, mask), text);
 
   return {
     add(secret) {
@@ -53,11 +67,12 @@ export function createSecrets({ secrets, words = [] }: SecretsOptions): Secrets 
       added.add(secret);
       const [oldest] = added;
       if (added.size > maxAdded && oldest !== undefined) added.delete(oldest);
-      collect();
+      search = undefined;
     },
     hideWhole,
     hide(text) {
-      if ((pieces.size === 0 && all.length === 0) || (innocent.has(text) && !all.includes(text))) return text;
+      const { all, pieces, length } = currentSearch();
+      if (all.length === 0 || (innocent.has(text) && !all.includes(text))) return text;
       const whole = hideWhole(text);
       let shown = "";
       let keptFrom = 0;
