@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type ReadOptions, readReply } from "../../../../core/providers/wordpress-chat/tools/read.ts";
+import { cpuTimer } from "../../../support/cpu-timer.ts";
 import { callReplies, type SloppyReply, textReplies, tools, weather } from "./sloppy-replies.ts";
 
 const read = (reply: string, options: Partial<ReadOptions> = {}) => {
@@ -118,9 +119,9 @@ describe("hostile replies", () => {
     ["keys", `@@get_weather {${Array.from({ length: 50_000 }, (_, index) => `"k${index}":1`).join()}}`],
     ["fences", "```\n".repeat(20_000)],
   ])("are read in no time: %s", (_, reply) => {
-    const startedMs = performance.now();
+    const spentMs = cpuTimer();
     expect(readReply(reply, { tools, several: true, isCut: false }).calls).toEqual([]);
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    expect(spentMs()).toBeLessThan(2_000);
   });
 
   test("change no object's prototype", () => {
