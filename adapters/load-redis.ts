@@ -3,14 +3,11 @@ import type { ConnectRedis } from "../core/stores/open-store.ts";
 import type { RedisConnection } from "../core/stores/redis.ts";
 import { parseRedisUrl } from "../core/util/redis-url.ts";
 import { connectCluster } from "./redis-cluster.ts";
-import { connectThroughSentinels } from "./redis-sentinel.ts";
+import { connectThroughSentinels, type OpenServer } from "./redis-sentinel.ts";
 
 interface BunRedisClient extends RedisConnection {
   connect(): Promise<unknown>;
 }
-
-/** Opens a connection to the one server of a URL. */
-export type OpenServer = (url: string, connectTimeoutMs: number) => Promise<RedisConnection>;
 
 // Declared here, as Vercel compiles this without Bun's types.
 const { Bun } = globalThis as {

@@ -1,7 +1,9 @@
 /** Redis behind Sentinel: https://redis.io/docs/latest/develop/reference/sentinel-clients/ */
 import type { RedisConnection } from "../core/stores/redis.ts";
 import { type RedisAddress, redisServerUrl } from "../core/util/redis-url.ts";
-import type { OpenServer } from "./load-redis.ts";
+
+/** Opens a connection to the one server of a URL. */
+export type OpenServer = (url: string, connectTimeoutMs: number) => Promise<RedisConnection>;
 
 /** Short, as one sentinel that is down must leave time for the others. */
 const connectTimeoutMs = 500;

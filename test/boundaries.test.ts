@@ -162,3 +162,16 @@ test.each(files.filter((file) => !/^(adapters|web)\//.test(file)))("%s names no 
   const code = new Bun.Transpiler({ loader: "ts" }).transformSync(readFileSync(join(root, file), "utf8"));
   expect(code.match(/\b(Bun|Deno|process)\.[a-z]|\bnode:/g)).toBeNull();
 });
+
+test("no file imports itself by way of others", () => {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]) => {
+    if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(" → "));
+    if (way.includes(file) || done.has(file) || !files.includes(file)) return;
+    for (const imported of importsOf(file)) visit(imported, [...way, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
+  expect(circles).toEqual([]);
+});
