@@ -6,7 +6,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release } from "node:os";
-import { redisServer, requireRedis } from "../test/support/redis-server.ts";
+import { requireRedis } from "../test/support/redis-server.ts";
 import {
   factorOff,
   recordOverhead,
@@ -92,27 +92,19 @@ async function measure(): Promise<Measured> {
     [typical, await measureRecord(baseUrl, typical)],
   );
   const responseBytes = await measureResponses(baseUrl, typical);
-  const stores = await measureStores(baseUrl, typical, 200, redisServer);
+  const stores = await measureStores(baseUrl, typical, 200);
   const conversations = Array.from({ length: 500 }, () => typical);
   const run = { processes: 3, conversations, upstream: baseUrl, warmUpTurns: 500 };
   // The least of three: what else runs on the machine only adds to it.
-  const leastOf = async <T>(measure: () => Promise<T>, micros: (result: T) => number): Promise<number> => {
-    const results = [await measure(), await measure(), await measure()];
-    return Math.round(Math.min(...results.map(micros)));
-  };
-  const itself = (micros: number) => micros;
+  const leastOf = async (measure: () => Promise<number>): Promise<number> =>
+    Math.round(Math.min(await measure(), await measure(), await measure()));
+  const redisMicros = async (stream: boolean) => (await runOnRedis({ ...run, stream })).gatewayMicros;
   const onRedis = await runOnRedis({ ...run, stream: false });
   const micros = {
-    memory: await leastOf(() => microsOnMemory({ ...run, stream: false }), itself),
-    sqlite: await leastOf(() => microsOnSqlite({ ...run, stream: false }), itself),
-    redis: await leastOf(
-      () => runOnRedis({ ...run, stream: false }),
-      ({ gatewayMicros }) => gatewayMicros,
-    ),
-    redisStreamed: await leastOf(
-      () => runOnRedis({ ...run, stream: true }),
-      ({ gatewayMicros }) => gatewayMicros,
-    ),
+    memory: await leastOf(() => microsOnMemory({ ...run, stream: false })),
+    sqlite: await leastOf(() => microsOnSqlite({ ...run, stream: false })),
+    redis: await leastOf(() => redisMicros(false)),
+    redisStreamed: await leastOf(() => redisMicros(true)),
     redisItself: Math.round(onRedis.redisMicros),
   };
   await upstream.stop();

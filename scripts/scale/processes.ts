@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type StartedServer, startServer, stopAll } from "../../bench/processes.ts";
 import { redisServer } from "../../test/support/redis-server.ts";
 import type { Shape, Traffic } from "./arithmetic.ts";
+import { typical } from "./measured.ts";
 import { sizedModel, sizedQuestion } from "./upstream.ts";
 
 export interface Run {
@@ -50,10 +51,9 @@ async function withGateways<T>(
   const start = () => startServer(command, settings, { pin: [], firstRequest: { path: "/health" } });
   try {
     const gateways = await Promise.all(Array.from({ length: processes }, start));
-    const shape = { turns: 1, questionBytes: 200, answerBytes: 1500 };
     for (const [at, gateway] of gateways.entries()) {
       for (let turn = 0; turn < warmUpTurns; turn++)
-        await say(gateway, `warm-up-${at}-${turn}`, shape, stream);
+        await say(gateway, `warm-up-${at}-${turn}`, typical, stream);
     }
     return await task(gateways);
   } finally {

@@ -23,7 +23,7 @@ import {
 } from "../../handler.ts";
 import { blobsServer } from "../../test/fakes/blobs-server.ts";
 import { upstashBridge } from "../../test/fakes/upstash-bridge.ts";
-import type { RedisServer } from "../../test/support/redis-server.ts";
+import { type RedisServer, redisServer } from "../../test/support/redis-server.ts";
 import type { Shape } from "./arithmetic.ts";
 import { sizedModel, sizedQuestion } from "./upstream.ts";
 
@@ -322,15 +322,14 @@ export async function measureResponses(upstream: string, shape: Shape): Promise<
 export const measureRecord = (upstream: string, shape: Shape): Promise<number> =>
   converse(memory(), upstream, shape, 1);
 
-/** What a turn and a conversation of that shape cost in each store; `startRedis` starts an empty one. */
+/** What a turn and a conversation of that shape cost in each store. */
 export async function measureStores(
   upstream: string,
   shape: Shape,
   conversations: number,
-  startRedis: () => Promise<RedisServer>,
 ): Promise<Record<string, StoreCost>> {
   const folder = await mkdtemp(join(tmpdir(), "scale-"));
-  const servers = [await startRedis(), await startRedis()] as const;
+  const servers = [await redisServer(), await redisServer()] as const;
   const subjects = [
     memory(),
     sqlite(folder),

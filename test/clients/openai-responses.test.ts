@@ -4,7 +4,7 @@ import { chunk, doneEvent, eventStream, type Script } from "../fakes/openai-upst
 import { gatewayBeforeSite } from "../support/gateway-before-site.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
 import { failureOf } from "../support/openai-failure.ts";
-import { streamsAndParses } from "../support/openai-responses-client.ts";
+import { streamsAndParses, weather } from "../support/openai-responses-client.ts";
 
 const apiKey = "sk-client";
 const upstream = await testUpstream();
@@ -15,14 +15,6 @@ const { baseURL } = await gatewayBeforeUpstreams({
 });
 const openai = new OpenAI({ apiKey, baseURL });
 const model = "echo";
-
-const parameters = {
-  type: "object",
-  properties: { city: { type: "string" } },
-  required: ["city"],
-  additionalProperties: false,
-};
-const weather = { type: "function" as const, name: "weather", parameters, strict: true };
 
 describe("the openai package's responses", () => {
   test("are created, gone on from, retrieved, listed and deleted", async () => {

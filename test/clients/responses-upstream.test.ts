@@ -10,7 +10,7 @@ import { eventStream, type Json, namedEvents } from "../fakes/openai-upstream.ts
 import { responseEvents } from "../fakes/responses-api.ts";
 import { gatewayBeforeUpstreams, testUpstream } from "../support/gateway-before-upstreams.ts";
 import { failureOf } from "../support/openai-failure.ts";
-import { streamsAndParses } from "../support/openai-responses-client.ts";
+import { streamsAndParses, weather } from "../support/openai-responses-client.ts";
 
 const apiKey = "sk-client";
 const upstream = await testUpstream();
@@ -23,14 +23,6 @@ const { baseURL } = await gatewayBeforeUpstreams({
 const openai = new OpenAI({ apiKey, baseURL });
 const model = "echo";
 const last = (): Json => upstream.calls.at(-1);
-
-const parameters = {
-  type: "object",
-  properties: { city: { type: "string" } },
-  required: ["city"],
-  additionalProperties: false,
-};
-const weather = { type: "function" as const, name: "weather", parameters, strict: true };
 
 describe("the openai package's responses", () => {
   test("are created, gone on from, retrieved, listed and deleted where they are kept", async () => {

@@ -12,7 +12,7 @@ import {
 } from "../../scripts/scale/arithmetic.ts";
 import { measureRecord, measureStores } from "../../scripts/scale/stores.ts";
 import { startSizedUpstream } from "../../scripts/scale/upstream.ts";
-import { hasRedis, redisServer } from "../support/redis-server.ts";
+import { hasRedis } from "../support/redis-server.ts";
 
 const record = { fixedBytes: 300, turnBytes: 10 };
 const wire = { readBytes: 40, writtenBytes: 500 };
@@ -75,7 +75,7 @@ test("a record's size is reckoned as it is written, whatever its texts", async (
 
 test.skipIf(!hasRedis())("a turn is one read and one write in every store", async () => {
   const upstream = startSizedUpstream();
-  const costs = await measureStores(upstream.baseUrl, { ...shape, turns: 2 }, 3, redisServer);
+  const costs = await measureStores(upstream.baseUrl, { ...shape, turns: 2 }, 3);
   expect(Object.keys(costs).sort()).toEqual([
     "deno-kv",
     "durable-object",

@@ -1,33 +1,18 @@
 /** What the contract, which runs in workerd (test/e2e/platforms), can't bring about: calls that fail on their way. */
 import { expect, test } from "bun:test";
 import { findConversations } from "../../adapters/runtime.ts";
-import { Conversations, durableObjectStore } from "../../core/stores/durable-object.ts";
+import { type Conversations, durableObjectStore } from "../../core/stores/durable-object.ts";
+import { memoryObject } from "../fakes/memory-object.ts";
 
 /** Objects of this process; `failures` are thrown by the calls to come, in order, after or before the object has seen them. */
 const setUp = (...failures: readonly { readonly error: Error; readonly isSeen: boolean }[]) => {
   const objects = new Map<string, Conversations>();
   const pending = [...failures];
-  const newObject = () => {
-    const entries = new Map<string, unknown>();
-    return new Conversations({
-      storage: {
-        kv: {
-          get: (key) => entries.get(key),
-          put: (key, value) => void entries.set(key, value),
-          delete: (key) => entries.delete(key),
-        },
-        transactionSync: (task) => task(),
-        setAlarm: async () => {},
-        deleteAlarm: async () => {},
-        deleteAll: async () => entries.clear(),
-      },
-    });
-  };
   const namespace = {
     idFromName: (name: string) => name,
     get: (id: unknown) => ({
       async fetch(url: string, init: RequestInit) {
-        const object = objects.get(id as string) ?? newObject();
+        const object = objects.get(id as string) ?? memoryObject();
         objects.set(id as string, object);
         const failure = pending.shift();
         if (failure === undefined) return object.fetch(new Request(url, init));

@@ -3,12 +3,13 @@ import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
 import { storeDrivers } from "../../adapters/store-drivers.ts";
 import { denoKvStore } from "../../core/stores/deno-kv.ts";
-import { Conversations, durableObjectStore } from "../../core/stores/durable-object.ts";
+import { durableObjectStore } from "../../core/stores/durable-object.ts";
 import { netlifyBlobsStore } from "../../core/stores/netlify-blobs.ts";
 import { type SqliteDatabase, sqliteStore } from "../../core/stores/sqlite.ts";
 import type { SessionStore } from "../../core/types.ts";
 import { systemClock } from "../../core/util/time.ts";
 import { blobsServer } from "../fakes/blobs-server.ts";
+import { memoryObject } from "../fakes/memory-object.ts";
 import { rememberedChat, user } from "../support/remembered-chat.ts";
 
 /** A store, and what its turns have cost so far. */
@@ -64,20 +65,7 @@ const stores: Readonly<Record<string, () => Counted | Promise<Counted>>> = {
 
   "durable-object"() {
     const operations: string[] = [];
-    const entries = new Map<string, unknown>();
-    const object = new Conversations({
-      storage: {
-        kv: {
-          get: (key) => entries.get(key),
-          put: (key, value) => void entries.set(key, value),
-          delete: (key) => entries.delete(key),
-        },
-        transactionSync: (task) => task(),
-        setAlarm: async () => {},
-        deleteAlarm: async () => {},
-        deleteAll: async () => entries.clear(),
-      },
-    });
+    const object = memoryObject();
     const fetch = (url: string, init: RequestInit) => {
       operations.push(init.method === "GET" ? "read" : "write");
       return object.fetch(new Request(url, init));

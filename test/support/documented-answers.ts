@@ -136,10 +136,10 @@ function faultsOfAnswer(operation: Operation, { method }: Asked, answer: Answer)
 }
 
 /** A failure's code is one that the document has for the route; an upstream's own only where such are passed on. */
-function faultsOfCode({ errors, ...operation }: Operation, value: unknown): string[] {
+function faultsOfCode(operation: Operation, value: unknown): string[] {
   const code = (value as { error?: { code?: unknown } | null } | null)?.error?.code;
   if (typeof code !== "string" || code === "client_closed_request") return [];
-  const codes: readonly string[] = [...errorsByStatus({ errors, ...operation }).values()].flat();
-  const mayBeUpstreams = errors.includes("upstream_rejected") && !(code in errorTable);
+  const codes: readonly string[] = [...errorsByStatus(operation).values()].flat();
+  const mayBeUpstreams = operation.errors.includes("upstream_rejected") && !(code in errorTable);
   return codes.includes(code) || mayBeUpstreams ? [] : [`the code ${code} is not documented`];
 }

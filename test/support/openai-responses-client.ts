@@ -4,6 +4,18 @@ import type OpenAI from "openai";
 import { zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
+export const weather = {
+  type: "function" as const,
+  name: "weather",
+  parameters: {
+    type: "object",
+    properties: { city: { type: "string" } },
+    required: ["city"],
+    additionalProperties: false,
+  },
+  strict: true,
+};
+
 export function streamsAndParses(openai: () => OpenAI, model: string): void {
   test("stream events that its strict helper takes, at first and again", async () => {
     const stream = openai().responses.stream({ model: "reasoner", input: "Hello" });

@@ -109,7 +109,6 @@ export interface RedisSentinels {
   /** The master's and the replica's. */
   readonly password: string;
   readonly master: RedisServer;
-  readonly replica: RedisServer;
   /** Resolves once the sentinels name another master than the first. */
   failedOver(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -157,7 +156,6 @@ export async function redisSentinels(): Promise<RedisSentinels> {
     url: `redis+sentinel://:${encodeURIComponent(password)}@${hosts}/cache?sentinel_password=${encodeURIComponent(sentinelPassword)}`,
     password,
     master,
-    replica,
     failedOver: () => until(async () => ![0, master.port].includes(await masterPort())),
     async [Symbol.asyncDispose]() {
       for (const sentinel of sentinels) sentinel.kill("SIGKILL");

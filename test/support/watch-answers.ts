@@ -3,7 +3,7 @@
  * fails the test that got it, see expect-documented.ts.
  */
 import type { FetchContext } from "../../core/http/keep-work-alive.ts";
-import { differences, isBeside, operationOf } from "./documented-answers.ts";
+import { type Asked, differences, isBeside, operationOf } from "./documented-answers.ts";
 
 type Handle = (request: Request, context?: FetchContext) => Promise<Response>;
 
@@ -19,11 +19,6 @@ export const watchedAnswers = (what: string): number => counts.get(what) ?? 0;
 
 /** What was found since this was last asked. */
 export const takeDifferences = (): string[] => found.splice(0);
-
-interface Asked {
-  readonly method: string;
-  readonly url: string;
-}
 
 function countAnswer(asked: Asked): void {
   count(operationOf(asked)?.id);
