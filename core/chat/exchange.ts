@@ -2,7 +2,6 @@
 import type { Conversations, Turn, TurnAnswer } from "../conversations/conversations.ts";
 import type { ResponseOpening, Responses } from "../conversations/responses.ts";
 import { guessable, type SessionKey, sessionKey } from "../conversations/session-key.ts";
-import type { Transcript } from "../conversations/transcript.ts";
 import { ApiError, toApiError } from "../errors.ts";
 import type { BodyBudget } from "../http/body-budget.ts";
 import type { TokenBudget } from "../http/rate-limit.ts";
@@ -14,7 +13,6 @@ import type {
   AnswerEncoder,
   BodyDecoders,
   ChatFacts,
-  ChatMessage,
   ChatResponse,
   Clock,
   CondensedReport,
@@ -466,15 +464,11 @@ class Exchange {
     this.#routed.waitUntil?.(keepSummaryOf(summarize, keepSummary, { ...this.#options, requestId }));
   }
 
-  #usage({ transcript }: Turn<UpstreamAnswer>): Usage {
-    this.#tokens ??= this.#collected.usage ?? this.#estimateUsage(transcript);
+  /** `turn` says what the model read where no upstream was asked. */
+  #usage(turn?: Turn<UpstreamAnswer>): Usage {
+    const { messages = turn?.transcript.messages() ?? [], droppedByProvider = 0 } = this.#begun?.begun ?? {};
+    this.#tokens ??= this.#collected.usage ?? estimateUsage(messages, droppedByProvider, this.#collected);
     return this.#tokens;
-  }
-
-  #estimateUsage(transcript: Transcript): Usage {
-    const begun = this.#begun?.begun;
-    const messages: readonly ChatMessage[] = begun?.messages ?? transcript.messages();
-    return estimateUsage(messages, begun?.droppedByProvider ?? 0, this.#collected);
   }
 
   #headers(answer?: TurnAnswer<UpstreamAnswer>): Record<string, string> {
@@ -506,10 +500,7 @@ class Exchange {
   #noteTokens(): void {
     const { source, begun } = this.#begun ?? {};
     if (source !== "provider" || begun === undefined) return;
-    const { promptTokens, completionTokens, totalTokens } =
-      this.#tokens ??
-      this.#collected.usage ??
-      estimateUsage(begun.messages, begun.droppedByProvider, this.#collected);
+    const { promptTokens, completionTokens, totalTokens } = this.#usage();
     this.#facts.tokensIn = promptTokens;
     this.#facts.tokensOut = completionTokens;
     if (this.#budgetHeaders === undefined) return;

@@ -18,14 +18,22 @@ export const unsettled = (items: Items): Chain => ({ items, settled: [], settled
 
 const isUsers = ({ type, role }: JsonObject): boolean => type === "message" && role === "user";
 
-/** Settles all items up to the newest message of the user. */
+/**
+ * Settles all items up to the newest message of the user; none while a call among them has its result only after that
+ * message, or in `input`: a result is told beside its call.
+ */
 export function settle(
   { items, settled, settledItems }: Chain,
+  input: Items,
   toMessages: ResponseMemory["toMessages"],
 ): Chain {
   const newest = items.findLastIndex(isUsers);
   if (newest <= settledItems) return { items, settled, settledItems };
-  const more = toMessages(items.slice(settledItems, newest), "past");
+  const past = items.slice(settledItems, newest);
+  const later = new Set([...items.slice(newest), ...input].map(({ call_id: id }) => id));
+  const goesOn = past.some(({ call_id: id }) => id !== undefined && later.has(id));
+  if (goesOn) return { items, settled, settledItems };
+  const more = toMessages(past, "past");
   return { items, settled: settled.concat(more), settledItems: newest };
 }
 

@@ -313,7 +313,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     async open(memory, caller, { id, model, messages: sent }) {
       const found = await openChain(memory, caller);
       const { heldBy } = found;
-      const opened = { ...found, chain: settle(found.chain, memory.toMessages) };
+      const opened = { ...found, chain: settle(found.chain, found.input, memory.toMessages) };
       const transcript =
         heldBy?.kind === "gateway" ? transcriptOf(opened.chain, opened.input, memory) : new Transcript(sent);
       if (!memory.store) return new StatelessTurn(transcript, clock.now(), heldBy);

@@ -89,7 +89,13 @@ export async function readJson(request: Request, options: ReadBodyOptions): Prom
   try {
     bytes = await waits.for<Uint8Array | ArrayBuffer>(readBytes(request, maxBytes, take));
     if (coding !== undefined && decoder !== undefined) {
-      bytes = await waits.for(decodeBody(new Uint8Array(bytes), { coding, decoder, maxBytes }));
+      bytes = await waits.for(
+        decodeBody(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes), {
+          coding,
+          decoder,
+          maxBytes,
+        }),
+      );
       take(bytes?.byteLength ?? 0);
     }
   } catch (error) {

@@ -13,6 +13,7 @@ import {
 } from "../config/values.ts";
 import { version } from "../config/version.ts";
 import type { KeyLimits } from "../types.ts";
+import { isRecord } from "../util/json.ts";
 
 export interface NamedKey {
   /** The holder's name, for the log. */
@@ -109,12 +110,9 @@ const readLimitedKey = (name: string, given: unknown): NamedKey => {
   );
 };
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 const readNamedKeys = (value: string): readonly NamedKey[] => {
   const keys = parsedJson(value);
-  if (!isObject(keys) || !Object.values(keys).every((given) => typeof given === "string" || isObject(given)))
+  if (!isRecord(keys) || !Object.values(keys).every((given) => typeof given === "string" || isRecord(given)))
     throw new Error(
       'must be a JSON object of named keys, such as {"alice":"sk-…","bob":{"key":"sk-…","rpm":60}}',
     );

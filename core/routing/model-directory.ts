@@ -231,6 +231,13 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     );
   };
 
+  /** Undefined where there is no such model. */
+  const findIfAny = (modelName: string, context: ListingContext): Promise<ModelRoute | undefined> =>
+    find(modelName, context).catch((error) => {
+      if (error instanceof ApiError && error.code === "model_not_found") return undefined;
+      throw error;
+    });
+
   /** Whether one of the names leads to the same model. */
   const isAmong = async (
     names: readonly string[],
@@ -240,7 +247,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
   ): Promise<boolean> => {
     if (names.includes(modelName)) return true;
     for (const name of names) {
-      const other = await find(name, context).catch(() => undefined);
+      const other = await findIfAny(name, context);
       if (other?.provider === provider && other.model.id === model.id) return true;
     }
     return false;
@@ -253,10 +260,7 @@ export function createModelDirectory(options: ModelDirectoryOptions): ModelDirec
     const listed: ListedModel[] = [];
     let failure: ApiError | undefined;
     for (const id of names) {
-      const route = await find(id, context).catch((error) => {
-        if (error instanceof ApiError && error.code === "model_not_found") return undefined;
-        throw error;
-      });
+      const route = await findIfAny(id, context);
       failure ??= route?.listError;
       if (route !== undefined && !route.listError && !route.isGuess) listed.push({ id, ...route });
     }

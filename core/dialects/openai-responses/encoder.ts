@@ -144,7 +144,7 @@ export class ResponsesEncoder implements AnswerEncoder {
     this.#filledMs = silentMs;
     // Among an upstream's events it has the number of the one before, as the next is not the gateway's to count.
     if (this.#passed !== undefined) return new EventWriter(this.#passed.sequence).write("keepalive", {});
-    if (this.#head.mayBeNative) return encodeSseComment("keep-alive");
+    if (this.#head.mayBeNative && !this.#isOpen) return encodeSseComment("keep-alive");
     return this.#begin() + this.#events.write("keepalive", {});
   }
 

@@ -205,12 +205,17 @@ function readEcho(request: RequestBody): JsonObject {
 }
 
 /** The request as a chat; where it can't be one, with the reason for that instead of messages. */
-function readChat(request: RequestBody, input: readonly JsonObject[], tools: Tools): ChatPrompt {
+function readChat(
+  request: RequestBody,
+  input: readonly JsonObject[],
+  tools: Tools,
+): { readonly chat: ChatPrompt; readonly instructions: readonly ChatMessage[] } {
   const stream = request.stream === true;
   try {
     refuseInChat(request);
     const choice = readToolChoice(tools, request.tool_choice);
-    const messages = [...systemMessages(request, tools), ...readItems(input, tools, "present")];
+    const system = systemMessages(request, tools);
+    const messages = [...system, ...readItems(input, tools, "present")];
     // A probe of Codex has no input at all.
     const isEmpty = messages.every(({ role }) => role === "system");
     const chat: ChatBody = {
@@ -221,10 +226,11 @@ function readChat(request: RequestBody, input: readonly JsonObject[], tools: Too
       ...choice,
       ...(choice.tools && request.parallel_tool_calls === false && { parallel_tool_calls: false }),
     };
-    return readPrompt(chat, { usage: true });
+    return { chat: readPrompt(chat, { usage: true }), instructions: system.map(readMessage) };
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    return { ...readPrompt({ messages: [], stream }, { usage: true }), unsayable: error };
+    const nothing = readPrompt({ messages: [], stream }, { usage: true });
+    return { chat: { ...nothing, unsayable: error }, instructions: [] };
   }
 }
 
@@ -235,18 +241,17 @@ export function readRequest(body: unknown): ResponsesRequest {
   const { model, previous_response_id: previous, store } = request;
   const input = withTypes(request.input);
   const tools = readTools([...(request.tools ?? []), ...toolsIn(input)]);
+  const { chat, instructions } = readChat(request, input, tools);
   return {
     ...(model && { model }),
-    prompt: { ...readChat(request, input, tools), response: body as JsonObject },
+    prompt: { ...chat, response: body as JsonObject },
     tools,
     ...(previous && { previous }),
     store: store !== false,
     input,
     wantsEncryptedReasoning: request.include?.includes("reasoning.encrypted_content") === true,
     echo: readEcho(request),
-    get instructions() {
-      return systemMessages(request, tools).map(readMessage);
-    },
+    instructions,
     toMessages: (items, time) => readItems(items, tools, time).map(readMessage),
   };
 }

@@ -77,6 +77,22 @@ describe("a long chain", () => {
     expect(JSON.stringify(told)).not.toContain("I think");
   });
 
+  test("has a tool's result beside its call, also where the user spoke before it came", async () => {
+    const { create, told } = instance(countingStore(systemClock));
+    const asked = await create({ input: "Look", tools });
+    const { call_id } = asked.output.at(-1);
+    const output = { type: "function_call_output", call_id, output: "trees" };
+    const wait = { role: "user", content: "Wait." };
+    let { id } = await create({ input: [wait, output], tools, previous_response_id: asked.id });
+    for (const input of ["One", "Two", "Three"]) {
+      ({ id } = await create({ input, tools, previous_response_id: id }));
+      expect(told()?.filter(({ role }) => role === "tool")).toEqual([
+        { role: "tool", tool_call_id: call_id, content: "trees" },
+      ]);
+      expect(JSON.stringify(told())).not.toContain("Result of a tool");
+    }
+  });
+
   test("keeps its thoughts while its model waits for a tool", async () => {
     const { create, told } = instance(countingStore(systemClock));
     const first = await create({ input: `Hi ${long}` });

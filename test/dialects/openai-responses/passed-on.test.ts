@@ -317,6 +317,9 @@ describe("beside other upstreams", () => {
     });
     await gateway(env, { providers }).create({ model: "kimi", input });
     expect(last().body.input).toEqual(input);
+    const instructions = [{ role: "developer", content: [{ type: "input_file", file_id: "file_1" }] }];
+    await gateway({}, { providers }).create({ model: "echo", input: "Hi", instructions });
+    expect(last().body.instructions).toEqual(instructions);
   });
 
   test("a stream whose headers go out early has the ids of its upstream alone", async () => {
