@@ -47,12 +47,12 @@ export async function postMessage(message: ChatMessageForm, options: PostOptions
   const site = await openSite(call, events === undefined ? maxReplyChars : 0);
   if (events === undefined) return readAnswer(await site.whole(maxReplyChars), context);
 
-  // What a stream is shows in its first line, and not for certain in its type.
+  // What a stream is shows in its first line, and not for certain in its type: a refusal may come with that of a stream.
   const isNamed = site.headers.get("content-type")?.startsWith("text/event-stream") === true;
   let head = "";
-  while (!isNamed && !site.isOver && head.trimStart().length < tellingChars)
-    head += (await site.next()) ?? "";
-  if (isNamed || looksLikeEvents(head)) return readStream(site, head, { ...context, events });
+  while (!site.isOver && head.trimStart().length < tellingChars) head += (await site.next()) ?? "";
+  if (looksLikeEvents(head) || (isNamed && !beginsOtherwise.test(head)))
+    return readStream(site, head, { ...context, events });
   const response = await site.whole(maxReplyChars, head);
   // PHP prints its warnings before a stream too.
   const eventsAt = isDocument(response.text) ? -1 : response.text.search(/^data:/m);
@@ -60,6 +60,9 @@ export async function postMessage(message: ChatMessageForm, options: PostOptions
     ? readAnswer(response, context)
     : readStream(site, response.text.slice(eventsAt), { ...context, events });
 }
+
+/** JSON, a page, or one of WordPress's numbers. */
+const beginsOtherwise = /^\s*[{<\d-]/;
 
 /** As many as the longest beginning of an event's line has, `event:` or `retry:`. */
 const tellingChars = 6;

@@ -15,8 +15,6 @@ export interface MessageSenderOptions {
   /** Those that are the same for every message, without a cookie. */
   readonly headers: Headers;
   readonly credentials: CredentialSource;
-  /** Whether the preset knows of a nonce at all. */
-  readonly hasNonce: boolean;
 }
 
 export interface SentMessage {
@@ -32,7 +30,7 @@ export type SendMessage = (
 
 /** A message is posted again only after a refusal that shows that the site has not read it. */
 export function createMessageSender(options: MessageSenderOptions): SendMessage {
-  const { fetch, clock, protocol, credentials, hasNonce } = options;
+  const { fetch, clock, protocol, credentials } = options;
 
   async function post(form: ChatMessageForm, used: Credentials, signal: AbortSignal) {
     const { nonce } = used;
@@ -63,7 +61,7 @@ export function createMessageSender(options: MessageSenderOptions): SendMessage 
     const used = await credentials.get(context);
     const first = await post(form, used, signal);
     if (isTaken(first)) return { answer: first, calls: 1 };
-    if (!hasNonce) throw withoutNonce(first);
+    if (used.nonce === "") throw withoutNonce(first);
 
     const refusal = refusals[first.kind];
     if (refusal === "suspected" && credentials.isProven(used)) throw siteRefusal(first.text);

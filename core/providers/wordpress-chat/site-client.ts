@@ -103,7 +103,6 @@ export function siteClient(
     fetch,
     clock,
     protocol: read,
-    hasNonce: nonce !== undefined,
     headers,
     credentials,
   });

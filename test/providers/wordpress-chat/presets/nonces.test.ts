@@ -61,6 +61,17 @@ async function setUpNonce(ask: (text: string) => Promise<unknown>, { posts }: Pl
   expect(posts).toHaveLength(1);
 }
 
+test("a refusal is one though its headers, sent ahead of the check, are those of a stream", async () => {
+  const asStream: WordpressChatOptions["fetch"] = async (url, init) => {
+    const { status, body } = await fetch(url, init);
+    return new Response(body, { status, headers: { "content-type": "text/event-stream" } });
+  };
+  const { site, ask } = setUp("mxchat", { fetch: asStream });
+  await setUpNonce(ask, site);
+  site.rotate();
+  expect(await ask("Hello")).toMatchObject({ text: "You said: Hello", error: undefined, calls: 2 });
+});
+
 test("a plug-in without a nonce is asked for none, and sees the cookie of a visitor", async () => {
   const { site, ask } = setUp("kognetiks");
   expect(await ask("Hello")).toMatchObject({ text: "You said: Hello", calls: 1 });
