@@ -1,12 +1,14 @@
 /** Redis behind Sentinel: https://redis.io/docs/latest/develop/reference/sentinel-clients/ */
 import type { RedisConnection } from "../core/stores/redis.ts";
 import { type RedisAddress, redisServerUrl } from "../core/util/redis-url.ts";
+import { systemClock, withTimeout } from "../core/util/time.ts";
 
 /** Opens a connection to the one server of a URL. */
 export type OpenServer = (url: string, connectTimeoutMs: number) => Promise<RedisConnection>;
 
 /** Short, as one sentinel that is down must leave time for the others. */
 const connectTimeoutMs = 500;
+const limit = { clock: systemClock };
 
 const masterKnownTo = async (sentinel: RedisConnection, name: string) => {
   const reply = await sentinel.send("SENTINEL", ["get-master-addr-by-name", name]);
@@ -29,9 +31,11 @@ export async function connectThroughSentinels(
       const credentials = address.sentinelCredentials;
       const sentinelUrl = redisServerUrl(node, { ...address, credentials, database: 0 });
       const sentinel = await openServer(sentinelUrl, connectTimeoutMs);
-      const master = await masterKnownTo(sentinel, address.masterName).finally(() => sentinel.close());
+      const asking = masterKnownTo(sentinel, address.masterName);
+      const master = await withTimeout(asking, connectTimeoutMs, limit).finally(() => sentinel.close());
       const connection = await openServer(redisServerUrl(master, address), connectTimeoutMs);
-      const role = await connection.send("ROLE", []).catch((error) => {
+      const telling = connection.send("ROLE", []);
+      const role = await withTimeout(telling, connectTimeoutMs, limit).catch((error) => {
         connection.close();
         throw error;
       });

@@ -86,7 +86,12 @@ export function redisStore({
       // READONLY comes from a server that used to be the primary: a new connection may find the present one.
       if (refusal !== undefined && refusal.code !== "READONLY") throw refusal;
       if (opened.renew === undefined) drop(current);
-      else await withTimeout(opened.renew(), Math.max(1, deadlineMs - clock.monotonic()), { clock });
+      else {
+        const renewing = withTimeout(opened.renew(), Math.max(1, deadlineMs - clock.monotonic()), { clock });
+        await renewing.catch(() => {
+          throw refusal ?? error;
+        });
+      }
       // A kept connection may have been closed while it was idle; all commands may be sent twice.
       if (isKept && !isLast && clock.monotonic() < deadlineMs)
         return attempt(command, args, { deadlineMs, isLast: true });
