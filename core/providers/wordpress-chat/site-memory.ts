@@ -5,6 +5,7 @@
  */
 import type { ChatMessage, ChatRequest, Logger, SessionStore } from "../../types.ts";
 import { sha256Hex } from "../../util/hash.ts";
+import { marked, unmarked } from "../../util/marked.ts";
 
 /** A session, and the messages that the site has not seen in it. */
 export interface KnownSession {
@@ -53,16 +54,15 @@ export function siteMemory(name: string, store: SessionStore): SiteMemory {
         if (lastReply < 0 || lastReply === messages.length - 1) return undefined;
         const key = await keyOf(model, messages.slice(0, lastReply + 1).map(lineOf));
         const stored = await store.get(key);
-        if (stored === undefined || stored.value === taken) return undefined;
-        const isOurs = await store.set(key, taken, { ttlMs, ifVersion: stored.version });
-        return isOurs === undefined
-          ? undefined
-          : { session: stored.value, messages: messages.slice(lastReply + 1) };
+        const session = stored && unmarked(key, stored.value);
+        if (stored === undefined || session === undefined || session === taken) return undefined;
+        const isOurs = await store.set(key, marked(key, taken), { ttlMs, ifVersion: stored.version });
+        return isOurs === undefined ? undefined : { session, messages: messages.slice(lastReply + 1) };
       }),
     async keep({ model, messages }, reply, session, log) {
       await carefully(log, async () => {
         const key = await keyOf(model, [...messages, { role: "assistant" as const, ...reply }].map(lineOf));
-        await store.set(key, session, { ttlMs });
+        await store.set(key, marked(key, session), { ttlMs });
       });
     },
   };

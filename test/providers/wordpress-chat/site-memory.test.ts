@@ -75,6 +75,25 @@ describe.each([...remembering])("a site with %s that remembers", (name) => {
     expect(told()[1]?.session || "new").not.toBe(told()[0]?.session || "old");
   });
 
+  test("gets nobody's session that a store hands out for another one", async () => {
+    const inner = memoryStore({ maxEntries: 100, clock: systemClock });
+    let newest = "";
+    const store: SessionStore = {
+      ...inner,
+      get: () => inner.get(newest),
+      set(key, value, options) {
+        if (options.ifVersion === undefined) newest = key;
+        return inner.set(newest, value, options);
+      },
+    };
+    const { ask, told } = setUp(name, {}, store);
+    await ask([user("Secret")]);
+    const other = await ask([user("One"), assistant("You said: One"), user("Two")]);
+    expect(other).not.toContain("Secret");
+    expect(told()[1]?.message).toBe("User: One\nAssistant: You said: One\nUser: Two");
+    expect(told()[1]?.session || "new").not.toBe(told()[0]?.session || "old");
+  });
+
   test("is gone on with once: who comes second begins anew", async () => {
     const { ask, told } = setUp(name);
     const first = await ask([user("One")]);

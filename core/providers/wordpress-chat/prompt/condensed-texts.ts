@@ -1,6 +1,7 @@
 /** Condensed texts, kept in the store so that a text is condensed once: found by a hash of the text and the size. */
 import type { Logger, SessionStore } from "../../../types.ts";
 import { sha256Hex } from "../../../util/hash.ts";
+import { marked, unmarked } from "../../../util/marked.ts";
 
 export interface CondensedTexts {
   /** Undefined where there is none, or the store can't be reached. */
@@ -11,17 +12,14 @@ export interface CondensedTexts {
 
 export function condensedTexts(store: SessionStore | undefined, ttlMs: number, log: Logger): CondensedTexts {
   const keyOf = async (text: string, chars: number) => `condensed:${await sha256Hex(`${chars} ${text}`)}`;
-  /** Stands before what is kept: should a store ever hand out somebody else's text, it must get into no prompt. */
-  const markOf = (key: string) => `${key.slice(-16)} `;
   const failed = (error: unknown) =>
     log.warn("condensing.not_stored", { store: store?.name, error: (error as Error).message });
   return {
     async get(text, chars) {
       try {
         const key = await keyOf(text, chars);
-        const value = (await store?.get(key))?.value;
-        const mark = markOf(key);
-        return value?.startsWith(mark) ? value.slice(mark.length) : undefined;
+        const stored = await store?.get(key);
+        return stored && unmarked(key, stored.value);
       } catch (error) {
         failed(error);
         return undefined;
@@ -30,7 +28,7 @@ export function condensedTexts(store: SessionStore | undefined, ttlMs: number, l
     async keep(text, chars, condensed) {
       try {
         const key = await keyOf(text, chars);
-        await store?.set(key, markOf(key) + condensed, { ttlMs });
+        await store?.set(key, marked(key, condensed), { ttlMs });
       } catch (error) {
         failed(error);
       }
