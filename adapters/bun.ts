@@ -1,5 +1,5 @@
 /** Bun.serve: `bun adapters/bun.ts`, and the compiled program. */
-import "./lift-connection-limit.ts";
+import "./bun-options.ts";
 import { readRest } from "./read-rest.ts";
 
 // Loaded only now: until here the process may still replace itself. Not awaited here: Bun compiles no such module ahead.
