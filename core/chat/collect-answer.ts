@@ -21,9 +21,10 @@ const replyAt = (answer: Answer, choice = 0): Reply => {
   return answer.replies[choice] as Reply;
 };
 
+const hasEnded = ({ finishReason }: Reply): boolean => finishReason !== undefined;
+
 /** Whether every reply has ended. */
-export const isFinished = ({ replies }: Answer): boolean =>
-  replies.length > 0 && replies.every(({ finishReason }) => finishReason !== undefined);
+export const isFinished = ({ replies }: Answer): boolean => replies.length > 0 && replies.every(hasEnded);
 
 /** Adds the next event. */
 export function addEvent(answer: Answer, event: UpstreamEvent): void {

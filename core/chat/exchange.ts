@@ -373,6 +373,8 @@ class Exchange {
     const commitMs = stream.commitMs ?? Math.min(providerCommitMs, stream.longestCommitMs);
     // A failure before the first event keeps its status. When that takes long, the client gets a sign of life instead.
     const isEarly = await settlesWithin(asking, commitMs, clock);
+    const texts = this.#streamTexts(turn, encoder, asking, isEarly);
+    const { value: first } = await texts.next();
     const headers = {
       ...streamHeaders,
       ...(encoder.streamType && { "content-type": encoder.streamType }),
@@ -384,7 +386,7 @@ class Exchange {
     });
     // A client that takes nothing leaves no other moment to let go of the upstream.
     this.#lifetime.signal.addEventListener("abort", () => this.#begun?.close(), { once: true });
-    const body = createStream(this.#streamTexts(turn, encoder, asking, isEarly), {
+    const body = createStream(first, texts, {
       clock,
       keepAliveMs: stream.keepAliveMs,
       keepAlive: (silentMs) => encoder.keepAlive(silentMs),
@@ -402,7 +404,7 @@ class Exchange {
     return { response: this.#routed.respond(200, body, headers), finished };
   }
 
-  /** The texts of a stream. The reply's end is held back until the turn is kept. */
+  /** The texts of a stream: the first at once, be it empty. The reply's end is held back until the turn is kept. */
   async *#streamTexts(
     turn: Turn<UpstreamAnswer>,
     encoder: AnswerEncoder,
@@ -427,7 +429,7 @@ class Exchange {
     };
     encode(answer.first);
     this.#lifetime.handedOver();
-    if (text !== "") yield text;
+    if (isEarly || text !== "") yield text;
     this.#taken();
     for await (const events of answer.rest) {
       text = "";

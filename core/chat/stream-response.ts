@@ -39,10 +39,12 @@ const enqueue = (controller: ReadableStreamDefaultController<Uint8Array>, text: 
 };
 
 /**
- * A response body of the texts that are yielded and, as the last one, returned. It asks for the next one only when
- * the reader wants it, so a slow reader holds the upstream back and fills no memory.
+ * A response body of `first` and of the texts that are yielded and, as the last one, returned. It asks for the next one
+ * only when the reader wants it, so a slow reader holds the upstream back and fills no memory. What is there from the
+ * start goes out together with the headers: Bun sends these alone otherwise, and the text up to a millisecond later.
  */
 export function createStream(
+  first: string,
   texts: AsyncIterator<string, string>,
   { clock, keepAliveMs, keepAlive, onEnd, onError, onCancel }: StreamOptions,
 ): ReadableStream<Uint8Array> {
@@ -59,6 +61,7 @@ export function createStream(
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
+        if (first !== "") enqueue(controller, first);
         const beat = () => {
           const silentMs = clock.monotonic() - lastBytesMs;
           // One that the client has not read yet is enough.

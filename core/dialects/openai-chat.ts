@@ -20,7 +20,7 @@ import type {
   UpstreamEvent,
   Usage,
 } from "../types.ts";
-import { isRecord } from "../util/json.ts";
+import { aroundText, isRecord } from "../util/json.ts";
 import { encodeReply } from "./shared/chat-completions-message.ts";
 import { readPrompt } from "./shared/chat-completions-prompt.ts";
 import { checkBody, wholeRange } from "./shared/check-body.ts";
@@ -151,10 +151,8 @@ function encodeChoice(reply: Reply, index: number, native: unknown): JsonObject 
 }
 
 /** What a part says in a chunk's `delta`. */
-function encodeDelta(part: StreamPart): JsonObject | undefined {
+function encodeDelta(part: Exclude<StreamPart, { readonly type: "text-delta" | "usage" }>): JsonObject {
   switch (part.type) {
-    case "text-delta":
-      return { content: part.delta };
     case "reasoning-delta":
       return { reasoning_content: part.delta };
     case "refusal-delta":
@@ -170,8 +168,6 @@ function encodeDelta(part: StreamPart): JsonObject | undefined {
     }
     case "finish":
       return {};
-    case "usage":
-      return undefined;
     default:
       return part satisfies never;
   }
@@ -197,6 +193,12 @@ const chunkChoice = ({ message, ...choice }: JsonObject): JsonObject => ({
 
 type NativeEvent = NonNullable<UpstreamEvent["native"]>;
 
+/** What is around the JSON of a text. */
+interface Frame {
+  readonly before: string;
+  readonly after: string;
+}
+
 class ChatEncoder implements AnswerEncoder {
   readonly #prompt: ChatPrompt;
   readonly #head: { readonly id: string; readonly created: number; readonly model: string };
@@ -206,8 +208,10 @@ class ChatEncoder implements AnswerEncoder {
   readonly #opened = new Set<number>();
   /** The upstream's last event of token counts alone. */
   #usageEvent: JsonObject | undefined;
+  /** What the client gets around each text of a choice, where the gateway makes the events. */
+  readonly #frames: (Frame | undefined)[] = [];
   /** What the client gets of an event, around its text: that of all events like it. */
-  #alike: { readonly like: JsonObject; readonly before: string; readonly after: string } | undefined;
+  #alike: (Frame & { readonly like: JsonObject }) | undefined;
 
   constructor(prompt: ChatPrompt, { id, createdAtMs, model }: AnswerHead) {
     this.#prompt = prompt;
@@ -236,10 +240,14 @@ class ChatEncoder implements AnswerEncoder {
 
   event(event: UpstreamEvent): string {
     const { native, parts } = event;
-    if (native?.format !== "chat-completions") return parts.map((part) => this.#part(part)).join("");
-    return native.like === undefined
-      ? this.#passOn(native, parts)
-      : this.#passOnAlike(native, native.like, parts);
+    if (native?.format === "chat-completions") {
+      return native.like === undefined
+        ? this.#passOn(native, parts)
+        : this.#passOnAlike(native, native.like, parts);
+    }
+    let events = "";
+    for (const part of parts) events += this.#part(part);
+    return events;
   }
 
   comment(text: string): string {
@@ -287,11 +295,23 @@ class ChatEncoder implements AnswerEncoder {
   }
 
   #part(part: StreamPart): string {
-    const delta = encodeDelta(part);
-    if (delta === undefined || part.type === "usage") return "";
+    if (part.type === "usage") return "";
     const { choice: index = 0 } = part;
     const role = this.#opened.has(index) ? "" : this.#role(index);
-    return role + this.#choice(index, delta, part.type === "finish" ? part.reason : null);
+    if (part.type === "text-delta") return role + this.#text(index, part.delta);
+    return role + this.#choice(index, encodeDelta(part), part.type === "finish" ? part.reason : null);
+  }
+
+  /** Written around the text: of a hundred chunks for one reply, nothing else differs. */
+  #text(index: number, text: string): string {
+    let frame = this.#frames[index];
+    if (frame === undefined) {
+      const chunk = this.#choice(index, { content: "" }, null);
+      const at = chunk.indexOf('{"content":""}') + '{"content":'.length;
+      frame = { before: chunk.slice(0, at), after: chunk.slice(at + '""'.length) };
+      this.#frames[index] = frame;
+    }
+    return aroundText(frame.before, text, frame.after);
   }
 
   /** The upstream's own event: with what the schema needs, and without what is the gateway's alone. */
@@ -314,8 +334,9 @@ class ChatEncoder implements AnswerEncoder {
   /** An event that differs from another in its text: so do the two as the client gets them. */
   #passOnAlike(native: NativeEvent, like: JsonObject, parts: readonly StreamPart[]): string {
     const [part] = parts;
-    const json = JSON.stringify(part?.type === "text-delta" ? part.delta : "");
-    if (this.#alike?.like === like) return this.#alike.before + json + this.#alike.after;
+    const text = part?.type === "text-delta" ? part.delta : "";
+    if (this.#alike?.like === like) return aroundText(this.#alike.before, text, this.#alike.after);
+    const json = JSON.stringify(text);
     const event = this.#passOn(native, parts);
     const at = event.indexOf(`"content":${json}`) + '"content":'.length;
     const isOnlyOne = event.indexOf('"content":') === event.lastIndexOf('"content":');

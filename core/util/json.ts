@@ -13,6 +13,14 @@ export function tryParseJson(text: string): unknown {
   }
 }
 
+/** A text that is in JSON as it is: no quote, no backslash, no control character, no half of a surrogate pair. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON has none in its strings
+const plainText = /^[^"\\\u0000-\u001f\ud800-\udfff]*$/;
+
+/** A text as JSON, between what stands before and after it. Most texts are the same in JSON, and then none is made. */
+export const aroundText = (before: string, text: string, after: string): string =>
+  plainText.test(text) ? `${before}"${text}"${after}` : `${before}${JSON.stringify(text)}${after}`;
+
 /**
  * Whether JSON is nested more than `levels` deep. Counts brackets outside of strings, before the value is built: walking
  * a very deep one overflows the stack.

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { parseConfig } from "../../core/config/config.ts";
 import { ApiError } from "../../core/errors.ts";
 import { kimiWeb } from "../../core/providers/wordpress-chat/provider.ts";
+import type { UpstreamEvent } from "../../core/types.ts";
 import { fakeClock } from "../fakes/fake-clock.ts";
 import { scriptedProvider } from "../fakes/scripted-provider.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
@@ -52,5 +53,33 @@ describe("a stream that fails before its first event", () => {
     expect(await failAfter(14_000, { streamCommitMs: 25_000, timeLimitMs: 25_000 })).toBe(200);
     expect(await failAfter(11_000, { streamCommitMs: 25_000, timeLimitMs: 25_000 })).toBe(502);
     expect(await failAfter(24_000, { streamCommitMs: 25_000, timeLimitMs: 60_000 })).toBe(502);
+  });
+});
+
+describe("a stream that has begun", () => {
+  const forever = new Promise<never>(() => {});
+  const streamOf = (first: UpstreamEvent) => {
+    const provider = scriptedProvider({
+      async *answer() {
+        yield first;
+        await forever;
+      },
+    });
+    return testHandler({}, { providers: [provider] }).chat({ ...hello, stream: true });
+  };
+
+  test("has its first text ready together with its headers", async () => {
+    const response = await streamOf({ parts: [{ type: "text-delta", delta: "Hello" }] });
+    const reading = response.body?.getReader().read();
+    const first = await Promise.race([reading, Promise.resolve().then(() => "nothing")]);
+    expect(new TextDecoder().decode((first as { value: Uint8Array }).value)).toContain('"content":"Hello"');
+  });
+
+  test("has its headers sent though the first event says nothing to the client", async () => {
+    const usage = { promptTokens: 1, completionTokens: 0, totalTokens: 1 };
+    const response = await streamOf({ parts: [{ type: "usage", usage }] });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-served-by")).toBe("scripted/test-model");
+    await response.body?.cancel();
   });
 });

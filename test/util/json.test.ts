@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { isDeeperThan, isRecord, tryParseJson } from "../../core/util/json.ts";
+import { aroundText, isDeeperThan, isRecord, tryParseJson } from "../../core/util/json.ts";
 
 const depthOf = (value: unknown): number => {
   if (typeof value !== "object" || value === null) return 0;
@@ -33,4 +33,33 @@ test("a record is an object with fields, no list and not null", () => {
 test("JSON that may fail gives its value, or undefined", () => {
   expect(tryParseJson('{"a":[1]}')).toEqual({ a: [1] });
   expect(["", "{", "undefined", "{'a':1}"].map(tryParseJson)).toEqual(Array(4).fill(undefined));
+});
+
+test("writes any text as JSON has it, between what stands around it", () => {
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "binary" }),
+    fc.string({
+      unit: fc.constantFrom(
+        "a",
+        '"',
+        "\\",
+        "\n",
+        "\u0000",
+        "\u001f",
+        "\u007f",
+        "\u2028",
+        "\ud800",
+        "\udc00",
+        "é",
+        "你",
+      ),
+    }),
+  );
+  fc.assert(
+    fc.property(text, (written) => {
+      expect(aroundText('{"a":', written, "}")).toBe(`{"a":${JSON.stringify(written)}}`);
+    }),
+    { numRuns: 500 },
+  );
 });

@@ -136,9 +136,11 @@ export function createSiteProvider(site: SiteSettings, parts: SiteParts = {}): P
     signal: AbortSignal,
   ): ProviderAnswer["events"] {
     const parts = replyParts(reply, stream ? chunkChars : undefined);
-    if (usage) parts.push({ type: "usage", usage: asking.usage(reply) });
-    if (!stream) return atOnce([{ parts }]);
-    return chunkDelayMs > 0 ? paced(parts, signal) : atOnce(parts.map((part) => ({ parts: [part] })));
+    const finish = parts.splice(-1);
+    if (usage) finish.push({ type: "usage", usage: asking.usage(reply) });
+    return stream && chunkDelayMs > 0
+      ? paced([...parts, ...finish], signal)
+      : atOnce([{ parts }, { parts: finish }]);
   }
 
   /** The events of a reply that comes in pieces, up to where a limit ends it. */
