@@ -104,17 +104,18 @@ const decoderOf =
       });
     });
 
-/** Node's zlib, wherever it is, which decodes more than `DecompressionStream` does and stops at a limit by itself. */
-export function findBodyDecoders(): { readonly bodyDecoders?: BodyDecoders } {
+/**
+ * Node's zlib, wherever it is, which decodes more than `DecompressionStream` does and stops at a limit by itself. Not to be
+ * called at the start: to load it takes 20 ms.
+ */
+export function findBodyDecoders(): BodyDecoders | undefined {
   const zlib = platform.process?.getBuiltinModule?.("node:zlib");
-  if (zlib?.brotliDecompress === undefined) return {};
+  if (zlib?.brotliDecompress === undefined) return undefined;
   const { gunzip, inflate, brotliDecompress, zstdDecompress } = zlib;
   return {
-    bodyDecoders: {
-      gzip: decoderOf(gunzip),
-      deflate: decoderOf(inflate),
-      br: decoderOf(brotliDecompress),
-      ...(zstdDecompress && { zstd: decoderOf(zstdDecompress) }),
-    },
+    gzip: decoderOf(gunzip),
+    deflate: decoderOf(inflate),
+    br: decoderOf(brotliDecompress),
+    ...(zstdDecompress && { zstd: decoderOf(zstdDecompress) }),
   };
 }

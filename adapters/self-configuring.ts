@@ -63,7 +63,7 @@ export async function configureHandler(
       fetch,
       log,
       secrets,
-      ...findBodyDecoders(),
+      bodyDecoders: findBodyDecoders,
     }),
   };
 }

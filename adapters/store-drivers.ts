@@ -1,5 +1,3 @@
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import type { DenoKv } from "../core/stores/deno-kv.ts";
 import type { StoreDrivers } from "../core/stores/open-store.ts";
 import type { SqliteDatabase } from "../core/stores/sqlite.ts";
@@ -22,7 +20,10 @@ const openKv = async (path?: string): Promise<DenoKv> => {
 
 /** Bun's own, else the `node:sqlite` of Deno and of Node from 22.13 on. */
 const openSqlite = async (path: string): Promise<SqliteDatabase> => {
-  if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+  if (path !== ":memory:") {
+    const [{ mkdir }, { dirname }] = await Promise.all([import("node:fs/promises"), import("node:path")]);
+    await mkdir(dirname(path), { recursive: true });
+  }
   if (Bun !== undefined) {
     const { Database } = await import("bun:sqlite");
     return new Database(path);

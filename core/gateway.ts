@@ -16,7 +16,6 @@ import { accessControl } from "./http/access.ts";
 import { localAllowances, sharedAllowances } from "./http/allowances.ts";
 import { createBodyBudget } from "./http/body-budget.ts";
 import { cors } from "./http/cors.ts";
-import { standardDecoders } from "./http/decode-body.ts";
 import type { FetchContext } from "./http/keep-work-alive.ts";
 import { type Pages, withPages } from "./http/pages.ts";
 import { createRateLimit, createTokenBudget } from "./http/rate-limit.ts";
@@ -38,6 +37,7 @@ import type {
   Dialect,
   DialectDeps,
   Fetch,
+  FindBodyDecoders,
   Logger,
   Provider,
   RequestFacts,
@@ -77,8 +77,11 @@ export interface HandlerOptions {
   readonly hosted?: boolean;
   /** What calls upstreams; by default the platform's `fetch`. */
   readonly fetch?: Fetch;
-  /** What decodes compressed request bodies; by default gzip and deflate, through `DecompressionStream`. */
-  readonly bodyDecoders?: BodyDecoders;
+  /**
+   * What decodes compressed request bodies, or a function that finds it once there is one; by default gzip and deflate,
+   * through `DecompressionStream`.
+   */
+  readonly bodyDecoders?: BodyDecoders | FindBodyDecoders;
   /** Where time comes from; by default the system's clock. */
   readonly clock?: Clock;
   /** What no error and no log line may show; by default the secrets of `config`. */
@@ -134,6 +137,7 @@ export interface Handler {
  */
 export function createHandler(options: HandlerOptions = {}): Handler {
   const { config = parseConfig({}), dialects = allDialects, clock = systemClock, hosted = false } = options;
+  const { bodyDecoders } = options;
   const secrets = options.secrets ?? configuredSecrets(config);
   const log = withoutSecrets(options.log ?? createLogger({ level: config.logLevel, clock }), secrets);
   const { maxEntries, cacheBytes, ttlMs, maxBytes, headers: sessionHeaders } = config.sessions;
@@ -165,7 +169,7 @@ export function createHandler(options: HandlerOptions = {}): Handler {
     : localAllowances(clock);
   const bounds = {
     maxBodyBytes,
-    bodyDecoders: options.bodyDecoders ?? standardDecoders,
+    findDecoders: typeof bodyDecoders === "function" ? bodyDecoders : () => bodyDecoders,
     bodies: createBodyBudget({
       // One body of the longest kind always has room, and so has that of another key.
       maxBytes: Math.max(config.maxBodiesBytes, 2 * maxBodyBytes),

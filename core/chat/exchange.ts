@@ -11,13 +11,13 @@ import { AskError, type Question, type UpstreamAnswer, type Upstreams } from "..
 import type {
   Answer,
   AnswerEncoder,
-  BodyDecoders,
   ChatFacts,
   ChatResponse,
   Clock,
   CondensedReport,
   DialectCall,
   DialectInput,
+  FindBodyDecoders,
   Logger,
   RoutedRequest,
   UpstreamEvent,
@@ -47,7 +47,7 @@ export interface ExchangeOptions {
   /** Whether conversations are kept under names that others could guess. */
   readonly remembersGuessable: boolean;
   /** For compressed bodies. */
-  readonly bodyDecoders: BodyDecoders;
+  readonly findDecoders: FindBodyDecoders;
   /** Until the first text, whatever the request tries, and then for each further one. */
   readonly requestTimeoutMs: number;
   readonly totalTimeoutMs: number;
@@ -64,7 +64,7 @@ export interface ExchangeOptions {
 
 export type Bounds = Pick<
   ExchangeOptions,
-  "maxBodyBytes" | "bodies" | "bodyDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
+  "maxBodyBytes" | "bodies" | "findDecoders" | "requestTimeoutMs" | "totalTimeoutMs" | "clock"
 >;
 type Parse = (input: DialectInput) => DialectCall;
 type Writable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
@@ -81,11 +81,11 @@ export const createBodyReader =
   async ({ request, params, caller }: RoutedRequest): Promise<DialectInput> => {
     const lifetime = createLifetime(request, bounds);
     const room = bounds.bodies.open(caller.key);
-    const { maxBodyBytes: maxBytes, bodyDecoders: decoders } = bounds;
+    const { maxBodyBytes: maxBytes, findDecoders } = bounds;
     try {
       const { value } = await readJson(request, {
         maxBytes,
-        decoders,
+        findDecoders,
         signal: lifetime.signal,
         take: room.take,
       });
@@ -203,10 +203,10 @@ class Exchange {
   }
 
   #bodyOptions(): ReadBodyOptions {
-    const { bodies, maxBodyBytes: maxBytes, bodyDecoders: decoders } = this.#options;
+    const { bodies, maxBodyBytes: maxBytes, findDecoders } = this.#options;
     const { take, release } = bodies.open(this.#routed.caller.key);
     this.#releaseBody = release;
-    return { maxBytes, decoders, signal: this.#lifetime.signal, take };
+    return { maxBytes, findDecoders, signal: this.#lifetime.signal, take };
   }
 
   #parse({ value }: JsonBody, parse: Parse): DialectCall {

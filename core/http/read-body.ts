@@ -1,9 +1,9 @@
 /** A request's body as JSON, with bounds on what is read. */
 import { ApiError } from "../errors.ts";
-import type { BodyDecoders } from "../types.ts";
+import type { FindBodyDecoders } from "../types.ts";
 import { isDeeperThan } from "../util/json.ts";
 import { AbortableWaits } from "../util/time.ts";
-import { contentCoding, decodeBody, findDecoder, joinBytes } from "./decode-body.ts";
+import { contentCoding, decodeBody, findDecoder, joinBytes, standardDecoders } from "./decode-body.ts";
 
 const tooLarge = (maxBytes: number) =>
   new ApiError("request_too_large", `The request body has more than ${maxBytes} bytes.`, {
@@ -70,7 +70,7 @@ const readingFailed = (error: unknown): ApiError => {
 export interface ReadBodyOptions {
   /** The most bytes, as they come and once they are decoded. */
   readonly maxBytes: number;
-  readonly decoders: BodyDecoders;
+  readonly findDecoders: FindBodyDecoders;
   readonly signal: AbortSignal;
   readonly take: TakeRoom;
 }
@@ -81,9 +81,9 @@ export interface ReadBodyOptions {
  * invalid_json, invalid_request or client_closed_request.
  */
 export async function readJson(request: Request, options: ReadBodyOptions): Promise<JsonBody> {
-  const { maxBytes, decoders, signal, take } = options;
+  const { maxBytes, findDecoders, signal, take } = options;
   const coding = contentCoding(request.headers);
-  const decoder = coding === undefined ? undefined : findDecoder(coding, decoders);
+  const decoder = coding === undefined ? undefined : findDecoder(coding, findDecoders() ?? standardDecoders);
   const waits = new AbortableWaits(signal);
   let bytes: Uint8Array | ArrayBuffer | undefined;
   try {

@@ -29,6 +29,9 @@ export type BodyDecoder = (bytes: Uint8Array, maxBytes: number) => Promise<Uint8
 /** By the name that Content-Encoding has for the coding, such as "gzip". */
 export type BodyDecoders = Readonly<Record<string, BodyDecoder>>;
 
+/** Called for each compressed body; undefined stands for the decoders that every platform has. */
+export type FindBodyDecoders = () => BodyDecoders | undefined;
+
 /** A record of plain facts. Never a key, a cookie, a nonce or the text of a message. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 

@@ -1,5 +1,14 @@
-import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+
+type Sha256 = typeof import("./sha256.ts");
+
+/** Loaded with the first text: its tables take 10 ms, which a start need not wait for. */
+let loading: Promise<Sha256> | undefined;
+
+const loadSha256 = (): Promise<Sha256> => {
+  loading ??= import("./sha256.ts");
+  return loading;
+};
 
 /** Up to this many bytes, to hash them here takes less than to hand them to the platform's thread. */
 const maxBytesHere = 4096;
@@ -10,6 +19,6 @@ const maxBytesHere = 4096;
  */
 export const sha256Hex = async (text: string): Promise<string> => {
   const bytes = utf8ToBytes(text);
-  if (bytes.length <= maxBytesHere) return bytesToHex(sha256(bytes));
+  if (bytes.length <= maxBytesHere) return bytesToHex((await loadSha256()).sha256(bytes));
   return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 };

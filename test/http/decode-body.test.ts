@@ -2,10 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { findBodyDecoders } from "../../adapters/runtime.ts";
 import { standardDecoders } from "../../core/http/decode-body.ts";
-import type { BodyDecoders } from "../../core/types.ts";
+import type { BodyDecoders, FindBodyDecoders } from "../../core/types.ts";
 import { hello, testHandler } from "../support/test-handler.ts";
 
-const { bodyDecoders: platformDecoders = {} } = findBodyDecoders();
+const platformDecoders = findBodyDecoders() ?? {};
 const encoders: Record<string, (bytes: Uint8Array) => Uint8Array> = {
   gzip: (bytes) => gzipSync(bytes),
   deflate: (bytes) => deflateSync(bytes),
@@ -21,7 +21,12 @@ const codings = sets.flatMap(([name, decoders]) =>
 );
 const json = new TextEncoder().encode(JSON.stringify(hello));
 
-const post = (bytes: Uint8Array, coding: string, bodyDecoders?: BodyDecoders, env = {}) => {
+const post = (
+  bytes: Uint8Array,
+  coding: string,
+  bodyDecoders?: BodyDecoders | FindBodyDecoders,
+  env = {},
+) => {
   const { send } = testHandler(env, { ...(bodyDecoders && { bodyDecoders }) });
   return send("/v1/chat/completions", {
     method: "POST",
@@ -34,6 +39,19 @@ const encode = (coding: string, bytes: Uint8Array): Uint8Array =>
 
 test("the platform of these tests decodes all four codings", () => {
   expect(Object.keys(platformDecoders)).toEqual(Object.keys(encoders));
+});
+
+test("decoders are looked for once a compressed body comes; where none are found, there are those of every platform", async () => {
+  let calls = 0;
+  const find = () => {
+    calls++;
+    return undefined;
+  };
+  expect((await post(json, "identity", find)).status).toBe(200);
+  expect(calls).toBe(0);
+  expect((await post(encode("gzip", json), "gzip", find)).status).toBe(200);
+  expect((await post(encode("br", json), "br", find)).status).toBe(415);
+  expect(calls).toBe(2);
 });
 
 describe.each(codings)("a body in %s, decoded by %s", (coding, _, decoders) => {
