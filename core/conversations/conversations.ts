@@ -130,7 +130,7 @@ async function* nothing(): AsyncGenerator<never, undefined> {}
 
 const placeOf = async (key: SessionKey): Promise<Place> => ({
   storeKey: await storeKeyOf(key),
-  owner: await ownerOf(key),
+  owner: await ownerOf(key.apiKey),
 });
 
 /** A turn of which nothing is known and nothing is kept. */

@@ -12,6 +12,7 @@ import { liftMessage } from "../dialects/shared/chat-completions-message.ts";
 import type { ChatMessage, FinishReason, Role, Usage } from "../types.ts";
 import { isRecord } from "../util/json.ts";
 import { roles } from "../util/roles.ts";
+import { utf8Length } from "../util/utf8.ts";
 
 /** The turn finished last, and the request that it answered. */
 export interface LastTurn {
@@ -160,11 +161,8 @@ export function decodeRecord(text: string, storeKey: string): ConversationRecord
   }
 }
 
-const encoder = new TextEncoder();
-const byteLength = (text: string): number => encoder.encode(text).length;
-
 const bytesOf = (lines: readonly string[]): number =>
-  lines.reduce((bytes, line) => bytes + byteLength(line) + separator.length, 0);
+  lines.reduce((bytes, line) => bytes + utf8Length(line) + separator.length, 0);
 
 /** How many of the first messages go so that `excess` bytes are free: a user's turn goes together with its reply. */
 function countDropped(turns: readonly ChatMessage[], lines: readonly string[], excess: number): number {
@@ -197,7 +195,7 @@ export function encodeRecord(record: ConversationRecord, maxBytes = Number.POSIT
   const written = { lines: before.lines.concat(newLines), bytes: before.bytes + bytesOf(newLines) };
   const systemLines = system.map(encodeMessage);
   const headText = encodeHead(record, written.bytes);
-  const excess = byteLength(headText) + bytesOf(systemLines) + written.bytes + "[]".length - maxBytes;
+  const excess = utf8Length(headText) + bytesOf(systemLines) + written.bytes + "[]".length - maxBytes;
   if (excess > 0 && system.length + turns.length > 0)
     return encodeRecord(withoutOldest({ ...record, written }, excess), maxBytes);
   const text = `[${[headText, ...systemLines].concat(written.lines).join(separator)}]`;

@@ -8,6 +8,7 @@
  */
 import type { AnswerRecord, JsonObject } from "../types.ts";
 import { isRecord, tryParseJson } from "../util/json.ts";
+import { utf8Length } from "../util/utf8.ts";
 
 export type Items = readonly JsonObject[];
 
@@ -46,9 +47,6 @@ export type Before = Pick<Head, "depth" | "bytes"> & Pick<ResponseRecord, "lines
 
 export const nothingBefore: Before = { depth: 0, bytes: 0, lines: "" };
 
-const encoder = new TextEncoder();
-const byteLength = (text: string): number => encoder.encode(text).length;
-
 /**
  * A response that follows `before`, as text, and what comes after it then. What came before is not copied here: engines
  * join texts only where they are looked at.
@@ -62,7 +60,7 @@ export function encodeResponse(
   let newLines = "";
   for (const item of input) newLines += `\n${JSON.stringify(item)}`;
   for (const json of outputJson) newLines += `\n${json}`;
-  const bytes = before.bytes + byteLength(newLines);
+  const bytes = before.bytes + utf8Length(newLines);
   const head: Omit<Head, "response"> = {
     v: 1,
     expiresAtMs,
@@ -74,7 +72,7 @@ export function encodeResponse(
   const headText = `${JSON.stringify(head).slice(0, -1)},"response":${response}}`;
   const lines = before.lines + newLines;
   const after = { depth: head.depth, bytes, lines };
-  return { text: headText + lines, textBytes: byteLength(headText) + bytes, after };
+  return { text: headText + lines, textBytes: utf8Length(headText) + bytes, after };
 }
 
 const isHead = (value: unknown): value is Head => {

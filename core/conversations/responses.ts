@@ -131,15 +131,6 @@ class KeptTurn<Begun extends BegunAnswer> extends StatelessTurn<Begun> {
 export function createResponses<Begun extends BegunAnswer>(options: ResponsesOptions): Responses<Begun> {
   const { store, clock, log, ttlMs, maxBytes } = options;
 
-  const owners = new WeakMap<Caller, Promise<string>>();
-
-  /** Worked out once for each API key. */
-  const ownerOfCaller = (caller: Caller): Promise<string> => {
-    const owner = owners.get(caller) ?? ownerOf({ apiKey: caller.key });
-    owners.set(caller, owner);
-    return owner;
-  };
-
   /** What is stored under a key never changes. */
   const parsed = createFairCache<Stored>({
     maxEntries: Number.POSITIVE_INFINITY,
@@ -190,7 +181,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     const { head, lines, items } = record;
     const { expiresAtMs, depth, bytes } = head;
     const stored = { expiresAtMs, before: { depth, bytes, lines }, chain: unsettled(items) };
-    keepParsed(key, stored, text.length, await ownerOfCaller(caller));
+    keepParsed(key, stored, text.length, await ownerOf(caller.key));
     return stored;
   };
 
@@ -282,7 +273,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
     const { text, textBytes, after } = encodeResponse(before, identified, record, expiresAtMs);
     if (textBytes > maxBytes) return "too_long";
     const key = await storeKey(caller, responseId(id));
-    const owner = await ownerOfCaller(caller);
+    const owner = await ownerOf(caller.key);
     await store.set(key, text, { ttlMs, owner });
     const items = [...chain.items, ...identified, ...(record.output as Items)];
     keepParsed(key, { expiresAtMs, before: after, chain: { ...chain, items } }, text.length, owner);
@@ -303,7 +294,7 @@ export function createResponses<Begun extends BegunAnswer>(options: ResponsesOpt
       typeof id === "string" && id !== "" && responseOfItem(id) !== response.id;
     const ids = [response.id, ...output.map((item) => isRecord(item) && item.id)].filter(isNoted);
     const text = encodeHeld({ provider, model, expiresAtMs: clock.now() + ttlMs });
-    const owner = await ownerOfCaller(caller);
+    const owner = await ownerOf(caller.key);
     await Promise.all(ids.map(async (id) => store.set(await storeKey(caller, id), text, { ttlMs, owner })));
   };
 

@@ -1,6 +1,9 @@
 /** Which conversation a request belongs to. */
+
+import { LRUCache } from "lru-cache";
 import { ApiError } from "../errors.ts";
 import { sha256Hex } from "../util/hash.ts";
+import { utf8Length } from "../util/utf8.ts";
 
 /** A client's name for a conversation, within its API key. */
 export interface SessionKey {
@@ -21,7 +24,6 @@ export interface SessionKeySource {
 
 const maxSessionIdLength = 512;
 const maxUserBytes = 4096;
-const encoder = new TextEncoder();
 
 /** What a template leaves where it has nothing to put: JavaScript's, Python's, Go's and Java's words for it, and no text. */
 const emptyWord = /^(undefined|null|none|nil|<nil>|\(null\)|nan|\[object object\])$/i;
@@ -63,8 +65,7 @@ export function sessionKey(source: SessionKeySource): SessionKey | undefined {
       { param: "user" },
     );
   }
-  // No character has more than three bytes for one unit of length.
-  if (user.length * 3 > maxUserBytes && encoder.encode(user).length > maxUserBytes) {
+  if (utf8Length(user) > maxUserBytes) {
     const message = `user must have at most ${maxUserBytes} bytes in UTF-8.`;
     throw new ApiError("invalid_request", message, { param: "user" });
   }
@@ -101,9 +102,18 @@ export function decodeSessionUser(header: string): string {
 export const storeKey = async ({ namespace, apiKey, value }: SessionKey): Promise<string> =>
   `chat:${await sha256Hex(JSON.stringify([namespace, apiKey, value]))}`;
 
+/** By API key: the few that there are come with every request. */
+const owners = new LRUCache<string, Promise<string>>({ max: 1000 });
+
+const hashOwner = async (apiKey: string): Promise<string> =>
+  (await sha256Hex(`owner:${apiKey}`)).slice(0, 16);
+
 /** What stands for an API key in a store: enough to tell owners apart, and no piece of the key. "" where there is none. */
-export const ownerOf = async ({ apiKey }: Pick<SessionKey, "apiKey">): Promise<string> =>
-  apiKey === "" ? "" : (await sha256Hex(`owner:${apiKey}`)).slice(0, 16);
+export function ownerOf(apiKey: string): Promise<string> {
+  const owner = owners.get(apiKey) ?? (apiKey === "" ? Promise.resolve("") : hashOwner(apiKey));
+  owners.set(apiKey, owner);
+  return owner;
+}
 
 /**
  * What tells a request's body or Idempotency-Key from another one's: 32 hexadecimal digits of its SHA-256, half of all.
