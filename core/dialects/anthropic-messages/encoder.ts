@@ -11,7 +11,7 @@ import type {
   Usage,
 } from "../../types.ts";
 import { estimatePrompt } from "../../util/estimate-prompt.ts";
-import { isRecord } from "../../util/json.ts";
+import { aroundText, isRecord } from "../../util/json.ts";
 import { type Block, BlockTracker, type BlockWriter } from "../shared/block-tracker.ts";
 import { toSafeToolId } from "../shared/tool-ids.ts";
 import { type CallWithInput, callsWithInput } from "../shared/tool-input.ts";
@@ -22,12 +22,22 @@ import type { MessagesRequest } from "./request.ts";
 const encodeEvent = (type: string, fields: JsonObject): string =>
   encodeSseEvent(JSON.stringify({ type, ...fields }), type);
 
-/** The events that a stream has most of are written string by string: to build an object of each costs more. */
-const encodeDelta = (index: number, type: string, field: string, value: string): string =>
-  encodeSseEvent(
-    `{"type":"content_block_delta","index":${index},"delta":{"type":"${type}","${field}":${JSON.stringify(value)}}}`,
-    "content_block_delta",
-  );
+/** The type of a delta, and the field that has its text. */
+const deltaFields = {
+  text: ["text_delta", "text"],
+  refusal: ["text_delta", "text"],
+  reasoning: ["thinking_delta", "thinking"],
+  signature: ["signature_delta", "signature"],
+  "tool-call": ["input_json_delta", "partial_json"],
+} as const;
+
+/** What stands before a delta's text: the same for all of a block, and they are what a stream has most of. */
+function deltaStart(index: number, kind: keyof typeof deltaFields): string {
+  const [type, field] = deltaFields[kind];
+  const place = `"index":${index},"delta":{"type":"${type}","${field}":`;
+  return `event: content_block_delta\ndata: {"type":"content_block_delta",${place}`;
+}
+const deltaEnd = "}}\n\n";
 
 /** Prompt tokens that came from the upstream's cache; vendors have three places for the number. */
 function cachedTokens({ cachedTokens: cached, details = {} }: Usage): number {
@@ -70,6 +80,8 @@ export class MessagesEncoder implements AnswerEncoder {
   #isOpen = false;
   /** Whether the open block's arguments have had a delta. */
   #hasInput = false;
+  /** What stands before each delta of the open block. */
+  #deltaStart = "";
 
   constructor(request: MessagesRequest, head: AnswerHead) {
     this.#request = request;
@@ -160,21 +172,18 @@ export class MessagesEncoder implements AnswerEncoder {
     return {
       open: (index, block) => {
         this.#hasInput = false;
+        this.#deltaStart = deltaStart(index, block.kind);
         this.#events += encodeEvent("content_block_start", { index, content_block: this.#emptyBlock(block) });
       },
-      delta: (index, { kind }, delta) => {
+      delta: (_index, _block, delta) => {
         this.#hasInput = true;
-        if (kind === "tool-call")
-          this.#events += encodeDelta(index, "input_json_delta", "partial_json", delta);
-        else if (kind === "reasoning")
-          this.#events += encodeDelta(index, "thinking_delta", "thinking", delta);
-        else this.#events += encodeDelta(index, "text_delta", "text", delta);
+        this.#events += aroundText(this.#deltaStart, delta, deltaEnd);
       },
       close: (index, { kind }) => {
         if (kind === "reasoning")
-          this.#events += encodeDelta(index, "signature_delta", "signature", this.#signature);
+          this.#events += aroundText(deltaStart(index, "signature"), this.#signature, deltaEnd);
         if (kind === "tool-call" && !this.#hasInput)
-          this.#events += encodeDelta(index, "input_json_delta", "partial_json", "{}");
+          this.#events += aroundText(this.#deltaStart, "{}", deltaEnd);
         this.#events += encodeEvent("content_block_stop", { index });
       },
     };
