@@ -86,10 +86,13 @@ export interface Bench {
   startFloor(lane: Lane, start?: Pick<Start, "firstRequest">): Promise<FreshSubject>;
   startGateway(lane: Lane, start?: Start): Promise<FreshSubject>;
   run(subject: Subject, lane: Lane, options: RunOptions): Promise<Measured>;
-  /** Warms each subject up, then measures them in turns: floor, gateway, floor, gateway … */
+  /**
+   * Warms each subject up by `warmUps` rounds (default 1), then measures them in turns: floor, gateway, floor, gateway …
+   */
   interleave<Sample>(
     subjects: readonly Subject[],
-    measure: (subject: Subject, round: number) => Promise<Sample>,
+    measure: (subject: Subject) => Promise<Sample>,
+    options?: { readonly warmUps?: number },
   ): Promise<Map<Subject, Sample[]>>;
 }
 
@@ -249,13 +252,15 @@ export async function createBench(options: Options): Promise<Bench> {
       return { ...result, cpuMicrosEach: (cpuAfter - cpuBefore) / result.requests };
     },
 
-    async interleave(subjects, measure) {
+    async interleave(subjects, measure, { warmUps = 1 } = {}) {
       const samples = new Map(
         subjects.map((subject) => [subject, [] as Awaited<ReturnType<typeof measure>>[]]),
       );
-      if (!smoke) for (const subject of subjects) await measure(subject, -1);
+      for (const subject of subjects) {
+        for (let round = 0; round < (smoke ? 0 : warmUps); round++) await measure(subject);
+      }
       for (let round = 0; round < (smoke ? 1 : options.rounds); round++) {
-        for (const subject of subjects) samples.get(subject)?.push(await measure(subject, round));
+        for (const subject of subjects) samples.get(subject)?.push(await measure(subject));
       }
       return samples;
     },

@@ -1,6 +1,6 @@
 import { longReply, type Measured, requestBody } from "../bench.ts";
 import { median } from "../statistics.ts";
-import { atLeast, type Scenario } from "./scenario.ts";
+import { atLeast, type Scenario, warmUpSeconds } from "./scenario.ts";
 
 const connections = 16;
 
@@ -20,10 +20,14 @@ const dialectStreams = ({ name, path, body, least }: DialectStreams): Scenario =
     await bench.upstreams.openai.set(longReply);
     const gateways = (await bench.subjects("openai")).filter((subject) => subject.name === "gateway");
     const load = { kind: "closed", connections, durationMs: bench.size(1000, 200) } as const;
-    const samples = await bench.interleave(gateways, async (gateway) => ({
-      chat: await bench.run(gateway, "openai", { load, stream: true }),
-      dialect: await bench.run(gateway, "openai", { load, stream: true, path, ...(body && { body }) }),
-    }));
+    const samples = await bench.interleave(
+      gateways,
+      async (gateway) => ({
+        chat: await bench.run(gateway, "openai", { load, stream: true }),
+        dialect: await bench.run(gateway, "openai", { load, stream: true, path, ...(body && { body }) }),
+      }),
+      { warmUps: warmUpSeconds },
+    );
     const rounds = [...samples.values()].flat();
     const middle = (value: (sample: Measured) => number) => ({
       floor: median(rounds.map(({ chat }) => value(chat))),

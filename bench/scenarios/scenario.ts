@@ -9,6 +9,12 @@ export interface Scenario {
   run(bench: Bench): Promise<readonly Row[]>;
 }
 
+/**
+ * How long a loop runs before it is measured, in rounds of a second. The engine compiles the gateway's code in that time, on
+ * a thread that takes the processors from all others; a floor is compiled at once.
+ */
+export const warmUpSeconds = 5;
+
 export type Samples<Sample> = ReadonlyMap<Subject, readonly Sample[]>;
 
 /** The median of each subject's rounds, by the subject's name. */

@@ -1,5 +1,5 @@
 import { type Lane, longReply, type Measured, shortReply } from "../bench.ts";
-import { atLeast, compare, medians, ratio, type Scenario } from "./scenario.ts";
+import { atLeast, compare, medians, ratio, type Scenario, warmUpSeconds } from "./scenario.ts";
 
 interface Work {
   readonly name: string;
@@ -25,12 +25,15 @@ export function throughput({ name, lane, stream, connections, least }: Work): Sc
         });
       }
       const durationMs = bench.size(1000, 200);
-      const samples = await bench.interleave(subjects, (subject) =>
-        bench.run(subject, lane, {
-          load: { kind: "closed", connections, durationMs },
-          stream,
-          plain: !stream,
-        }),
+      const samples = await bench.interleave(
+        subjects,
+        (subject) =>
+          bench.run(subject, lane, {
+            load: { kind: "closed", connections, durationMs },
+            stream,
+            plain: !stream,
+          }),
+        { warmUps: warmUpSeconds },
       );
       const rate = (sample: Measured) => sample.requestsPerSecond;
       const cpu = (sample: Measured) => sample.cpuMicrosEach ?? Number.NaN;
