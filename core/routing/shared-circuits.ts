@@ -49,8 +49,11 @@ const isEntry = (value: unknown): value is Entry =>
   value.code.startsWith("upstream_") &&
   Number.isFinite(value.untilMs);
 
+/** The name of the circuit of all callers. */
+const common = "common";
+
 const nameOfCaller = (caller: string | undefined): Promise<string> =>
-  caller === undefined ? Promise.resolve("common") : sha256Hex(`circuit ${caller}`);
+  caller === undefined ? Promise.resolve(common) : sha256Hex(`circuit ${caller}`);
 
 export function createSharedCircuits({
   store,
@@ -69,7 +72,10 @@ export function createSharedCircuits({
     const open = Object.entries(entries).filter(
       (entry): entry is [string, Entry] => isEntry(entry[1]) && entry[1].untilMs > clock.now(),
     );
-    return Object.fromEntries(open.slice(0, maxEntries));
+    const isCommon = ([name]: readonly [string, Entry]) => name === common;
+    // The common circuit stands for all callers: it is never the one that has no room.
+    const kept = [...open.filter(isCommon), ...open.filter((entry) => !isCommon(entry))];
+    return Object.fromEntries(kept.slice(0, maxEntries));
   };
 
   const asOpen = (entry: Entry | undefined): OpenCircuit | undefined =>

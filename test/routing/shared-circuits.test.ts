@@ -170,6 +170,16 @@ test("several that open circuits at once lose none of them", async () => {
   expect(found.map(({ own }) => own?.code)).toEqual(codes);
 });
 
+test("the circuit of all callers has room beside those of any number of them", async () => {
+  const clock = fakeClock();
+  const shared = createSharedCircuits({ store: sharedMemory(clock), clock });
+  const circuit = { code: "upstream_timeout", ms: 1_000 } as const;
+  for (let index = 0; index < 120; index++) await shared.opened(place, `sk-${index}`, circuit);
+  await shared.opened(place, undefined, circuit);
+  await shared.opened(place, "sk-last", circuit);
+  expect((await shared.find(place, "sk-0")).common).toEqual(circuit);
+});
+
 test("CIRCUIT_SHARED stops the start where no other instance sees the store, and names both settings", () => {
   const start = () => testHandler(env);
   expect(start).toThrow(ConfigError);

@@ -5,10 +5,8 @@ import type { AnswerForm } from "./protocol/answer-form.ts";
 import type { EventForm } from "./protocol/events.ts";
 import type { Refused } from "./protocol/failure.ts";
 import type { MessageFields, RequestForm } from "./protocol/request-form.ts";
-import { readStream, type SiteStream } from "./protocol/stream.ts";
+import { maxReplyChars, readStream, type SiteStream } from "./protocol/stream.ts";
 import { openSite } from "./site-response.ts";
-
-const maxReplyChars = 4_000_000;
 
 /** What a message is made of, but for the credentials. */
 export type ChatMessageForm = Omit<MessageFields, "nonce">;

@@ -8,7 +8,7 @@ import * as v from "valibot";
 export const placeholders = ["nonce", "message", "model", "session", "messageId"] as const;
 export type Placeholder = (typeof placeholders)[number];
 
-export const placeholderPattern = /\{([A-Za-z]+)\}/g;
+const placeholderPattern = /\{([A-Za-z]+)\}/g;
 
 const filled = v.pipe(v.string("must be a text"), v.nonEmpty("must not be empty"));
 

@@ -265,6 +265,9 @@ const withShortName = (
 const isSound = (url: string): boolean =>
   URL.canParse(url.replace(/\{\w+\}/g, "x")) && /^https?:\/\//i.test(url);
 
+/** Whether what is put into an address would decide which host is called: a message or a session must not. */
+const hasOpenHost = (url: string): boolean => /^https?:\/\/[^/?#]*\{/i.test(url);
+
 /** A preset's parts put together, or a text that says what is wrong with them, beginning with the part's name. */
 function placed(
   name: string,
@@ -276,6 +279,7 @@ function placed(
   if ("part" in result) return `${result.part} ${result.message}`;
   if (!isSound(result.pageUrl)) return "page must be an http(s) URL, or a path at the site";
   if (!isSound(result.endpointUrl)) return "endpoint must be an http(s) URL, or a path at the site";
+  if (hasOpenHost(result.endpointUrl)) return "endpoint can't have a placeholder in its host";
   try {
     checkedModels(result.models);
   } catch (error) {

@@ -17,7 +17,8 @@ export interface SiteStream {
   readonly session: string | undefined;
 }
 
-const maxChars = 4_000_000;
+/** Of a whole answer, and of a stream. */
+export const maxReplyChars = 4_000_000;
 
 export interface StreamOptions extends AnswerContext {
   readonly events: EventForm;
@@ -113,7 +114,7 @@ class StreamReading {
     const text = this.#head === "" ? await this.#body.next() : this.#head;
     this.#head = "";
     this.#chars += text?.length ?? 0;
-    if (this.#chars > maxChars) throw unusable("more than 4 million characters");
+    if (this.#chars > maxReplyChars) throw unusable("more than 4 million characters");
     if (text !== undefined) this.#parser.feed(text);
     if (text === undefined || this.#body.isOver) {
       // The last event may lack the blank line that ends it.

@@ -260,6 +260,16 @@ describe("an entry of PROVIDERS", () => {
     ["an unknown stream", { ...sound, stream: "sse" }, "stream must be none, openai, or an object"],
     ["a model named twice", { ...sound, models: ["a", "a"] }, "models names a model twice"],
     ["no address", { ...sound, site: "shop" }, "site must be an http(s) URL"],
+    [
+      "a host that a model's name would decide",
+      { ...sound, endpoint: "https://{model}.example/say" },
+      "endpoint can't have a placeholder in its host",
+    ],
+    [
+      "a host that a client would decide",
+      { ...sound, endpoint: "https://s.example.{message}/say" },
+      "endpoint can't have a placeholder in its host",
+    ],
     ["a length of none", { ...sound, maxChars: 0 }, "maxChars must be a whole number"],
     [
       "a header that is none",
