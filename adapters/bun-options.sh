@@ -5,7 +5,7 @@
 export BUN_CONFIG_MAX_HTTP_REQUESTS="${BUN_CONFIG_MAX_HTTP_REQUESTS:-65000}"
 
 # Garbage is collected when the heap has grown by half, and not below 16 MiB. By itself Bun waits until it is three times as
-# large on a machine with 16 GiB: 1,000 streams then took 60 MiB where they take 20, 10,000 conversations 106 where they
+# large, on a machine of 16 GiB or more: 1,000 streams then took 60 MiB where they take 20, 10,000 conversations 106 where they
 # take 34, at the same speed.
 export BUN_JSC_largeHeapSize="${BUN_JSC_largeHeapSize:-16777216}"
 export BUN_JSC_heapGrowthMaxIncrease="${BUN_JSC_heapGrowthMaxIncrease:-0.5}"
