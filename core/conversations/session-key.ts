@@ -110,8 +110,11 @@ const hashOwner = async (apiKey: string): Promise<string> =>
 
 /** What stands for an API key in a store: enough to tell owners apart, and no piece of the key. "" where there is none. */
 export function ownerOf(apiKey: string): Promise<string> {
-  const owner = owners.get(apiKey) ?? (apiKey === "" ? Promise.resolve("") : hashOwner(apiKey));
-  owners.set(apiKey, owner);
+  let owner = owners.get(apiKey);
+  if (owner === undefined) {
+    owner = apiKey === "" ? Promise.resolve("") : hashOwner(apiKey);
+    owners.set(apiKey, owner);
+  }
   return owner;
 }
 

@@ -26,9 +26,9 @@ async function firstThatHolds(
 ): Promise<string> {
   let last = "";
   for (const { key } of tried) {
+    if (last !== "") await Bun.sleep(aloneMs);
     last = key;
     if (await holds(key)) break;
-    await Bun.sleep(aloneMs);
   }
   return last;
 }
